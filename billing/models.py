@@ -1,0 +1,275 @@
+"""Periods, invoices and statements, revenue share agreements, and the ledger's two tables."""
+
+from typing import ClassVar
+
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
+from django.db import models
+from django.db.models import F, Func, Q
+from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protect, Row, Trigger, Update
+
+from marketplace.core.ids import uuid7
+from marketplace.core.transitions import Transitions
+
+FINAL = Condition("OLD.state <> 'draft'")
+# A finalized invoice may only move between states; everything printed on it stays.
+FINAL_INVOICE_CHANGES = """
+IF (to_jsonb(OLD) - 'state') IS DISTINCT FROM (to_jsonb(NEW) - 'state') THEN
+    RAISE EXCEPTION 'invoice % is finalized and cannot change', OLD.number USING ERRCODE = 'integrity_constraint_violation';
+END IF;
+RETURN NEW;
+"""
+FINAL_LINE_CHANGES = """
+IF EXISTS (
+    SELECT 1 FROM billing_invoice
+    WHERE id = CASE WHEN TG_OP = 'DELETE' THEN OLD.invoice_id ELSE NEW.invoice_id END AND state <> 'draft'
+) THEN
+    RAISE EXCEPTION 'the invoice of this line is finalized' USING ERRCODE = 'integrity_constraint_violation';
+END IF;
+RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
+"""
+# Checked at commit, when all postings of the entry are there.
+UNBALANCED_ENTRY = """
+IF EXISTS (
+    SELECT 1 FROM billing_posting WHERE entry_id = NEW.entry_id GROUP BY currency HAVING sum(amount_minor) <> 0
+) THEN
+    RAISE EXCEPTION 'journal entry % does not sum to zero', NEW.entry_id USING ERRCODE = 'integrity_constraint_violation';
+END IF;
+RETURN NULL;
+"""
+
+
+class DateTimeRange(Func):
+    """The half-open range [starts_at, ends_at) in PostgreSQL."""
+
+    function = "tstzrange"
+    output_field = DateTimeRangeField()
+
+
+class BillingPeriod(models.Model):
+    """A calendar month in UTC."""
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        CLOSING = "closing"
+        CLOSED = "closed"
+
+    TRANSITIONS: ClassVar[Transitions] = {
+        "open": frozenset({"closing"}),
+        "closing": frozenset({"closed"}),
+        "closed": frozenset(),
+    }
+
+    name = models.CharField(max_length=7, primary_key=True, help_text="YYYY-MM")
+    starts_at = models.DateTimeField(unique=True)
+    ends_at = models.DateTimeField()
+    state = models.CharField(max_length=7, choices=State, default=State.OPEN)
+    closed_at = models.DateTimeField(null=True, blank=True)
+    closed_by = models.ForeignKey("accounts.User", models.PROTECT, null=True, blank=True, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(name__regex=r"^\d{4}-(0[1-9]|1[0-2])$"), name="period_name_is_month"),
+            models.CheckConstraint(condition=Q(ends_at__gt=F("starts_at")), name="period_ends_after_start"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RevenueShareAgreement(models.Model):
+    """How the price of an app's usage is split between creator and platform, from a date."""
+
+    class Basis(models.TextChoices):
+        GROSS = "gross"
+        NET_OF_COST = "net_of_cost"
+
+    app = models.ForeignKey("catalog.App", models.PROTECT, related_name="revenue_shares")
+    basis = models.CharField(max_length=12, choices=Basis, default=Basis.NET_OF_COST)
+    share = models.DecimalField(max_digits=9, decimal_places=6, help_text="The platform's part, 0 to 1.")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            ExclusionConstraint(
+                name="revenue_share_one_in_force",
+                expressions=[
+                    ("app", RangeOperators.EQUAL),
+                    (DateTimeRange(F("starts_at"), F("ends_at")), RangeOperators.OVERLAPS),
+                ],
+            ),
+            models.CheckConstraint(condition=Q(share__gte=0, share__lte=1), name="revenue_share_is_fraction"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.app}: {self.share} {self.basis}"
+
+
+class Invoice(models.Model):
+    """What one payer owes for one month: an invoice to an organization, or a statement to a cost center."""
+
+    class Kind(models.TextChoices):
+        INVOICE = "invoice"
+        STATEMENT = "statement"
+
+    class State(models.TextChoices):
+        DRAFT = "draft"
+        FINALIZED = "finalized"
+        PAID = "paid"
+        OVERDUE = "overdue"
+        WRITTEN_OFF = "written_off"
+
+    TRANSITIONS: ClassVar[Transitions] = {
+        "draft": frozenset({"finalized"}),
+        "finalized": frozenset({"paid", "overdue", "written_off"}),
+        "overdue": frozenset({"paid", "written_off"}),
+        "paid": frozenset(),
+        "written_off": frozenset(),
+    }
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    kind = models.CharField(max_length=9, choices=Kind)
+    number = models.CharField(max_length=40, null=True, blank=True, unique=True)
+    period = models.ForeignKey("billing.BillingPeriod", models.PROTECT, related_name="invoices")
+    organization = models.ForeignKey("accounts.Organization", models.PROTECT, related_name="invoices")
+    cost_center = models.ForeignKey(
+        "accounts.CostCenter", models.PROTECT, null=True, blank=True, related_name="statements"
+    )
+    mode = models.CharField(max_length=10, blank=True, help_text="Cost-recovery mode of the cost center then.")
+    state = models.CharField(max_length=11, choices=State, default=State.DRAFT)
+    currency = models.CharField(max_length=3)
+    subtotal_minor = models.BigIntegerField(default=0)
+    tax_minor = models.BigIntegerField(default=0)
+    total_minor = models.BigIntegerField(default=0)
+    issued_at = models.DateTimeField(null=True, blank=True)
+    due_at = models.DateTimeField(null=True, blank=True)
+    payer = models.JSONField(default=dict, help_text="Name and address as they were when it was issued.")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["period", "organization", "cost_center", "currency"],
+                name="invoice_one_per_payer",
+                nulls_distinct=False,
+            ),
+            models.CheckConstraint(
+                condition=Q(state="draft", number__isnull=True) | ~Q(state="draft") & Q(number__isnull=False),
+                name="invoice_finalized_has_number",
+            ),
+            models.CheckConstraint(
+                condition=Q(total_minor=F("subtotal_minor") + F("tax_minor")), name="invoice_total_adds_up"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="invoice", cost_center__isnull=True)
+                | Q(kind="statement", cost_center__isnull=False),
+                name="invoice_statement_has_cost_center",
+            ),
+        ]
+        triggers = [
+            Protect(name="finalized_stays", operation=Delete, condition=FINAL),
+            Trigger(
+                name="finalized_amounts_stay",
+                when=Before,
+                operation=Update,
+                condition=FINAL,
+                func=FINAL_INVOICE_CHANGES,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.number or f"draft {self.id}"
+
+
+class InvoiceLine(models.Model):
+    """One charge: quantity, unrounded amount and, rounded once, the amount that counts."""
+
+    invoice = models.ForeignKey("billing.Invoice", models.CASCADE, related_name="lines")
+    position = models.PositiveIntegerField()
+    code = models.CharField(max_length=60, help_text="Charge of the plan: fee, calls, cost, …:minimum.")
+    description = models.CharField(max_length=200)
+    app = models.ForeignKey("catalog.App", models.PROTECT, related_name="+")
+    subscription = models.ForeignKey("catalog.Subscription", models.PROTECT, null=True, related_name="+")
+    plan = models.ForeignKey("catalog.Plan", models.PROTECT, null=True, related_name="+")
+    service_starts_at = models.DateTimeField()
+    service_ends_at = models.DateTimeField()
+    is_correction = models.BooleanField(default=False)
+    quantity = models.DecimalField(max_digits=38, decimal_places=18)
+    amount = models.DecimalField(max_digits=38, decimal_places=18)
+    amount_minor = models.BigIntegerField()
+    platform_cost = models.DecimalField(max_digits=38, decimal_places=18, default=0)
+    creator_minor = models.BigIntegerField(default=0)
+    platform_minor = models.BigIntegerField(default=0)
+    explanation = models.JSONField(default=list)
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["invoice", "position"], name="invoice_line_position_unique"),
+            models.CheckConstraint(
+                condition=Q(amount_minor=F("creator_minor") + F("platform_minor")),
+                name="invoice_line_split_is_whole",
+            ),
+        ]
+        triggers = [
+            Trigger(
+                name="lines_of_finalized_stay",
+                when=Before,
+                operation=Insert | Update | Delete,
+                func=FINAL_LINE_CHANGES,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.description
+
+
+class JournalEntry(models.Model):
+    """One fact in the books. Its postings sum to zero per currency; corrections are new, linked entries."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    idempotency_key = models.CharField(max_length=200, unique=True)
+    kind = models.CharField(max_length=40)
+    posted_at = models.DateTimeField()
+    period = models.ForeignKey("billing.BillingPeriod", models.PROTECT, null=True, related_name="entries")
+    invoice = models.ForeignKey("billing.Invoice", models.PROTECT, null=True, related_name="entries")
+    corrects = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="corrections")
+    memo = models.CharField(max_length=200)
+
+    class Meta:
+        verbose_name_plural = "journal entries"
+        triggers = [Protect(name="append_only", operation=Update | Delete)]
+
+    def __str__(self) -> str:
+        return self.memo
+
+
+class Posting(models.Model):
+    """A line of a journal entry: positive debits, negative credits, in minor units."""
+
+    entry = models.ForeignKey("billing.JournalEntry", models.PROTECT, related_name="postings")
+    account = models.CharField(max_length=40)
+    organization = models.ForeignKey("accounts.Organization", models.PROTECT, null=True, related_name="+")
+    cost_center = models.ForeignKey("accounts.CostCenter", models.PROTECT, null=True, related_name="+")
+    team = models.ForeignKey("accounts.Team", models.PROTECT, null=True, related_name="+")
+    app = models.ForeignKey("catalog.App", models.PROTECT, null=True, related_name="+")
+    currency = models.CharField(max_length=3)
+    amount_minor = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["account", "currency"], name="posting_by_account")]
+        triggers = [
+            Protect(name="append_only", operation=Update | Delete),
+            Trigger(
+                name="entry_balances",
+                when=After,
+                operation=Insert,
+                timing=Deferred,
+                level=Row,
+                func=UNBALANCED_ENTRY,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account} {self.amount_minor} {self.currency}"

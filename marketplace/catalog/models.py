@@ -1,0 +1,353 @@
+"""Apps from idea to listing, and who subscribed to them."""
+
+from typing import ClassVar
+
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
+from django.db import models
+from django.db.models import F, Q
+from pgtrigger import Condition, Delete, Protect, UpdateOf
+
+from marketplace.core import epochs
+from marketplace.core.ids import uuid7
+from marketplace.core.transitions import Transitions
+
+
+class Environment(models.TextChoices):
+    PRODUCTION = "production"
+    STAGING = "staging"
+    SANDBOX = "sandbox"
+
+
+class App(models.Model):
+    """A micro app: one small job, owned by a team."""
+
+    class Kind(models.TextChoices):
+        HOSTED = "hosted", "Hosted prompt app"
+        HTTP = "http", "HTTP app"
+
+    slug = models.SlugField(max_length=60, unique=True)
+    name = models.CharField(max_length=80)
+    summary = models.CharField(max_length=160)
+    description = models.TextField(blank=True)
+    category = models.CharField(max_length=40)
+    icon = models.CharField(max_length=40, default="app-window", help_text="Name of a Lucide icon.")
+    kind = models.CharField(max_length=6, choices=Kind)
+    owner_team = models.ForeignKey("accounts.Team", models.PROTECT, related_name="apps")
+    owner_contact = models.EmailField()
+    is_public = models.BooleanField(default=True, help_text="Listed for other organizations too.")
+    created_by = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        triggers = [
+            epochs.raise_epoch(
+                epochs.DIRECTORY, name="epoch_of_apps", operation=UpdateOf("slug", "kind", "owner_team_id")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Version(models.Model):
+    """One immutable state of an app; what reviewers decide on and what runs."""
+
+    class State(models.TextChoices):
+        DRAFT = "draft"
+        SUBMITTED = "submitted"
+        CHECKING = "checking"
+        IN_REVIEW = "in_review"
+        CHANGES_REQUESTED = "changes_requested"
+        APPROVED = "approved"
+        LISTED = "listed"
+        DEPRECATED = "deprecated"
+        WITHDRAWN = "withdrawn"
+        SUSPENDED = "suspended"
+
+    TRANSITIONS: ClassVar[Transitions] = {
+        "draft": frozenset({"submitted", "withdrawn"}),
+        "submitted": frozenset({"checking", "withdrawn"}),
+        "checking": frozenset({"in_review", "changes_requested", "withdrawn"}),
+        "in_review": frozenset({"approved", "changes_requested", "withdrawn"}),
+        "changes_requested": frozenset({"submitted", "withdrawn"}),
+        "approved": frozenset({"listed"}),
+        "listed": frozenset({"deprecated", "suspended", "withdrawn"}),
+        "suspended": frozenset({"listed", "withdrawn"}),
+        "deprecated": frozenset({"withdrawn"}),
+        "withdrawn": frozenset(),
+    }
+    EDITABLE: ClassVar[frozenset[str]] = frozenset({"draft", "changes_requested"})
+
+    app = models.ForeignKey("catalog.App", models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField(default=1)
+    state = models.CharField(max_length=20, choices=State, default=State.DRAFT)
+    template = models.CharField(max_length=40, help_text="Key of the template it was started from.")
+    instructions = models.TextField(blank=True, help_text="System message of a hosted prompt app.")
+    prompt_template = models.TextField(blank=True, help_text="User message; {{ name }} stands for an input.")
+    input_schema = models.JSONField(default=dict, help_text="JSON Schema of the input.")
+    example_input = models.JSONField(default=dict)
+    endpoint_url = models.URLField(blank=True, help_text="Where an HTTP app is called.")
+    signing_secret = models.CharField(max_length=80, blank=True)
+    allowed_models = models.JSONField(default=list, help_text="Model names in order of preference, cheapest first.")
+    max_output_tokens = models.PositiveIntegerField(default=512)
+    expected_monthly_calls = models.PositiveIntegerField()
+    declared_cost_per_call = models.DecimalField(max_digits=38, decimal_places=18, null=True, blank=True)
+    slo_latency_ms = models.PositiveIntegerField(default=2000, help_text="95 % of calls answer within this time.")
+    slo_availability_percent = models.DecimalField(max_digits=5, decimal_places=2, default="99.50")
+    daily_calls_limit = models.PositiveIntegerField(default=10_000, help_text="Hard limit of the whole app.")
+    monthly_calls_limit = models.PositiveIntegerField(default=200_000, help_text="Hard limit of the whole app.")
+    submitted_by = models.ForeignKey("accounts.User", models.PROTECT, null=True, blank=True, related_name="+")
+    submitted_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["app", "number"], name="version_number_unique"),
+            models.UniqueConstraint(
+                fields=["app"],
+                condition=Q(state__in=["draft", "submitted", "checking", "in_review", "changes_requested"]),
+                name="version_one_in_the_making",
+            ),
+            models.CheckConstraint(condition=Q(expected_monthly_calls__gt=0), name="version_declares_calls"),
+        ]
+        triggers = [
+            # A reviewed version is what people trust: after it left the maker's hands only its state moves.
+            Protect(
+                name="immutable_once_submitted",
+                operation=UpdateOf(
+                    "instructions", "prompt_template", "input_schema", "endpoint_url", "allowed_models",
+                    "max_output_tokens", "expected_monthly_calls",
+                ),
+                condition=Condition("OLD.state NOT IN ('draft', 'changes_requested')"),
+            ),
+            epochs.raise_epoch(epochs.DIRECTORY, name="epoch_of_versions", operation=UpdateOf("state")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.app} v{self.number}"
+
+    def is_editable(self) -> bool:
+        return self.state in self.EDITABLE
+
+
+class Listing(models.Model):
+    """What the catalogue shows of an app: the approved version that runs now. Exists only once approved."""
+
+    app = models.OneToOneField("catalog.App", models.CASCADE, primary_key=True, related_name="listing")
+    version = models.ForeignKey("catalog.Version", models.PROTECT, related_name="+")
+    listed_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    search = SearchVectorField(null=True)
+
+    class Meta:
+        indexes = [GinIndex(fields=["search"], name="listing_search")]
+        triggers = [epochs.raise_epoch(epochs.DIRECTORY, name="epoch_of_listings")]
+
+    def __str__(self) -> str:
+        return f"Listing of {self.app}"
+
+
+class Plan(models.Model):
+    """A price of an app. Never changed: a new price is a new plan with the next number.
+
+    ``charges`` has the shape of the pricing calculator: a flat fee, a price per call with free units, a markup on
+    cost. Codes: ``fee``, ``calls``, ``cost``.
+    """
+
+    app = models.ForeignKey("catalog.App", models.CASCADE, related_name="plans")
+    code = models.SlugField(max_length=40)
+    number = models.PositiveIntegerField(default=1)
+    name = models.CharField(max_length=60)
+    currency = models.CharField(max_length=3)
+    charges = models.JSONField(default=list)
+    daily_calls_limit = models.PositiveIntegerField(help_text="Hard limit of each subscription.")
+    monthly_calls_limit = models.PositiveIntegerField(help_text="Hard limit of each subscription.")
+    is_offered = models.BooleanField(default=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["app", "code", "number"], name="plan_number_unique")]
+        triggers = [
+            Protect(name="plan_never_changes", operation=UpdateOf("charges", "currency", "app_id", "code", "number"))
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.app}: {self.name}"
+
+    def charge(self, code: str) -> dict[str, object]:
+        """Return the charge with this code, or an empty dict."""
+        return next((c for c in self.charges if c["code"] == code), {})
+
+
+class Subscription(models.Model):
+    """A team's right to call an app, on a plan, booked on a cost center. A sandbox one is for trying and never billed."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active"
+        SUSPENDED = "suspended"
+        CANCELED = "canceled"
+
+    TRANSITIONS: ClassVar[Transitions] = {
+        "active": frozenset({"suspended", "canceled"}),
+        "suspended": frozenset({"active", "canceled"}),
+        "canceled": frozenset(),
+    }
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    app = models.ForeignKey("catalog.App", models.PROTECT, related_name="subscriptions")
+    plan = models.ForeignKey("catalog.Plan", models.PROTECT, null=True, blank=True, related_name="subscriptions")
+    team = models.ForeignKey("accounts.Team", models.PROTECT, related_name="subscriptions")
+    cost_center = models.ForeignKey("accounts.CostCenter", models.PROTECT, related_name="subscriptions")
+    environment = models.CharField(max_length=10, choices=Environment, default=Environment.PRODUCTION)
+    state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True, blank=True)
+    created_by = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["app", "team", "environment"],
+                condition=~Q(state="canceled"),
+                name="subscription_one_active",
+            ),
+            models.CheckConstraint(
+                condition=Q(environment="sandbox") | Q(plan__isnull=False), name="subscription_has_plan"
+            ),
+            models.CheckConstraint(
+                condition=Q(ends_at__isnull=True) | Q(ends_at__gte=F("starts_at")),
+                name="subscription_ends_after_start",
+            ),
+        ]
+        triggers = [
+            epochs.raise_epoch(
+                epochs.DIRECTORY,
+                name="epoch_of_subscriptions",
+                operation=UpdateOf("state", "plan_id", "cost_center_id", "team_id", "ends_at") | Delete,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.app} for {self.team}"
+
+
+class SubscriptionKey(models.Model):
+    """The subscription a ``sub`` key may call with."""
+
+    key = models.OneToOneField("accounts.ApiKey", models.CASCADE, primary_key=True, related_name="subscription_key")
+    subscription = models.ForeignKey("catalog.Subscription", models.CASCADE, related_name="key_links")
+
+    def __str__(self) -> str:
+        return str(self.key)
+
+
+class AppKey(models.Model):
+    """The app and environment an ``app`` key may report usage of."""
+
+    key = models.OneToOneField("accounts.ApiKey", models.CASCADE, primary_key=True, related_name="app_key")
+    app = models.ForeignKey("catalog.App", models.CASCADE, related_name="key_links")
+    environment = models.CharField(max_length=10, choices=Environment, default=Environment.PRODUCTION)
+
+    def __str__(self) -> str:
+        return str(self.key)
+
+
+class SmokeRun(models.Model):
+    """A check of a version: calls it for real in the sandbox and says what a call costs. The gateway runs it."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        PASSED = "passed"
+        WARNED = "warned"
+        FAILED = "failed"
+        COULD_NOT_CHECK = "could_not_check"
+
+    TRANSITIONS: ClassVar[Transitions] = {
+        "queued": frozenset({"running", "could_not_check"}),
+        "running": frozenset({"passed", "warned", "failed", "could_not_check"}),
+        "passed": frozenset(),
+        "warned": frozenset(),
+        "failed": frozenset(),
+        "could_not_check": frozenset(),
+    }
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    version = models.ForeignKey("catalog.Version", models.CASCADE, related_name="smoke_runs")
+    state = models.CharField(max_length=16, choices=State, default=State.QUEUED)
+    planned_calls = models.PositiveSmallIntegerField(default=20)
+    done_calls = models.PositiveSmallIntegerField(default=0)
+    failed_calls = models.PositiveSmallIntegerField(default=0)
+    mean_cost = models.DecimalField(max_digits=38, decimal_places=18, null=True, blank=True)
+    low_cost = models.DecimalField(max_digits=38, decimal_places=18, null=True, blank=True)
+    high_cost = models.DecimalField(max_digits=38, decimal_places=18, null=True, blank=True)
+    max_cost = models.DecimalField(max_digits=38, decimal_places=18, null=True, blank=True)
+    mean_input_tokens = models.PositiveIntegerField(null=True, blank=True)
+    mean_output_tokens = models.PositiveIntegerField(null=True, blank=True)
+    p50_latency_ms = models.PositiveIntegerField(null=True, blank=True)
+    p95_latency_ms = models.PositiveIntegerField(null=True, blank=True)
+    currency = models.CharField(max_length=3, default="USD")
+    finding = models.TextField(blank=True, help_text="What was found, in words, and what to do about it.")
+    sample_output = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["version"], condition=Q(state__in=["queued", "running"]), name="smoke_run_one_active"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Smoke run of {self.version}"
+
+
+class Review(models.Model):
+    """The decision on a submitted version, by somebody who did not submit it."""
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        APPROVED = "approved"
+        CHANGES_REQUESTED = "changes_requested"
+        REJECTED = "rejected"
+        WITHDRAWN = "withdrawn"
+
+    TRANSITIONS: ClassVar[Transitions] = {
+        "open": frozenset({"approved", "changes_requested", "rejected", "withdrawn"}),
+        "approved": frozenset(),
+        "changes_requested": frozenset(),
+        "rejected": frozenset(),
+        "withdrawn": frozenset(),
+    }
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    version = models.ForeignKey("catalog.Version", models.CASCADE, related_name="reviews")
+    smoke_run = models.ForeignKey("catalog.SmokeRun", models.PROTECT, related_name="+")
+    state = models.CharField(max_length=20, choices=State, default=State.OPEN)
+    submitted_by = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
+    opened_at = models.DateTimeField()
+    due_at = models.DateTimeField()
+    decided_by = models.ForeignKey("accounts.User", models.PROTECT, null=True, blank=True, related_name="+")
+    decided_at = models.DateTimeField(null=True, blank=True)
+    reason = models.TextField(blank=True)
+    projection = models.JSONField(default=dict, help_text="The cost projection that was on the page.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["version"], condition=Q(state="open"), name="review_one_open"),
+            models.CheckConstraint(
+                condition=Q(decided_by__isnull=True) | ~Q(decided_by=F("submitted_by")),
+                name="review_four_eyes",
+                violation_error_message="Nobody decides their own submission.",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["open", "withdrawn"]) | Q(decided_by__isnull=False, decided_at__isnull=False),
+                name="review_decided_has_decider",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Review of {self.version}"

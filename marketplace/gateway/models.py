@@ -1,0 +1,61 @@
+"""Where model calls go, and what callers sent twice."""
+
+from django.db import models
+
+from marketplace.core import epochs
+from marketplace.core.ids import uuid7
+
+
+class Provider(models.Model):
+    """A server that speaks the OpenAI protocol. Its key comes from the environment variable named here."""
+
+    name = models.SlugField(max_length=40, unique=True)
+    title = models.CharField(max_length=80)
+    kind = models.CharField(max_length=10, choices=[("openai", "OpenAI protocol")], default="openai")
+    base_url = models.CharField(max_length=200)
+    api_key_variable = models.CharField(max_length=60, blank=True)
+    timeout_s = models.PositiveSmallIntegerField(default=120)
+    is_active = models.BooleanField(default=True)
+    is_demo = models.BooleanField(default=False, help_text="Answers are made up by the demo provider.")
+
+    class Meta:
+        triggers = [epochs.raise_epoch(epochs.DIRECTORY, name="epoch_of_providers")]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class ProviderModel(models.Model):
+    """A model of the catalogue as one provider offers it."""
+
+    provider = models.ForeignKey("gateway.Provider", models.CASCADE, related_name="offers")
+    model = models.ForeignKey("metering.LanguageModel", models.PROTECT, related_name="offers")
+    upstream_name = models.CharField(max_length=120)
+    is_active = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["provider", "model"], name="provider_model_unique")]
+        triggers = [epochs.raise_epoch(epochs.DIRECTORY, name="epoch_of_provider_models")]
+
+    def __str__(self) -> str:
+        return f"{self.model} at {self.provider}"
+
+
+class IdempotentCall(models.Model):
+    """The answer to a call sent with an Idempotency-Key; the second call gets it again and costs nothing."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    subscription = models.ForeignKey("catalog.Subscription", models.CASCADE, related_name="+")
+    key = models.CharField(max_length=200)
+    body_hash = models.BinaryField(max_length=32)
+    status = models.PositiveSmallIntegerField(null=True)
+    headers = models.JSONField(default=dict)
+    answer = models.BinaryField(null=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["subscription", "key"], name="idempotent_call_once")]
+        indexes = [models.Index(fields=["created_at"], name="idempotent_call_by_time")]
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,263 @@
+"""Usage facts and what rates them. Events and closed periods are only ever added."""
+
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
+from django.db import models
+from django.db.models import F, Func, Q
+from pgtrigger import Delete, Protect, Update
+
+from marketplace.core import epochs
+
+PRICE = {"max_digits": 38, "decimal_places": 18}
+
+
+class DateTimeRange(Func):
+    """The half-open range [starts_at, ends_at) in PostgreSQL."""
+
+    function = "tstzrange"
+    output_field = DateTimeRangeField()
+
+
+class LanguageModel(models.Model):
+    """A name in the model catalogue. What it costs is said by its rate cards."""
+
+    class ModelClass(models.TextChoices):
+        TINY = "tiny"
+        SMALL = "small"
+        MEDIUM = "medium"
+        LARGE = "large"
+        EMBEDDING = "embedding"
+
+    name = models.CharField(max_length=80, unique=True)
+    title = models.CharField(max_length=120)
+    model_class = models.CharField(max_length=10, choices=ModelClass)
+    context_tokens = models.PositiveIntegerField(default=8192)
+    is_active = models.BooleanField(default=True)
+
+    class Meta:
+        triggers = [epochs.raise_epoch(epochs.DIRECTORY, name="epoch_of_models")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RateCard(models.Model):
+    """What a model costs per million tokens of each class, from a date. Never changed: a new price is a new row."""
+
+    model = models.ForeignKey("metering.LanguageModel", models.PROTECT, related_name="rate_cards")
+    currency = models.CharField(max_length=3, default="USD")
+    input_per_mtok = models.DecimalField(**PRICE)
+    cached_input_per_mtok = models.DecimalField(**PRICE)
+    cache_write_per_mtok = models.DecimalField(**PRICE)
+    output_per_mtok = models.DecimalField(**PRICE)
+    reasoning_per_mtok = models.DecimalField(**PRICE)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True, blank=True)
+    source = models.CharField(max_length=200)
+
+    class Meta:
+        constraints = [
+            ExclusionConstraint(
+                name="rate_card_one_in_force",
+                expressions=[
+                    ("model", RangeOperators.EQUAL),
+                    (DateTimeRange(F("starts_at"), F("ends_at")), RangeOperators.OVERLAPS),
+                ],
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    input_per_mtok__gte=0,
+                    cached_input_per_mtok__gte=0,
+                    cache_write_per_mtok__gte=0,
+                    output_per_mtok__gte=0,
+                    reasoning_per_mtok__gte=0,
+                ),
+                name="rate_card_prices_not_negative",
+            ),
+        ]
+        triggers = [epochs.raise_epoch(epochs.DIRECTORY, name="epoch_of_rate_cards")]
+
+    def __str__(self) -> str:
+        return f"{self.model} from {self.starts_at:%Y-%m-%d}"
+
+
+class InstanceRate(models.Model):
+    """What an hour of an instance type costs, from a date."""
+
+    instance_type = models.CharField(max_length=40)
+    currency = models.CharField(max_length=3, default="USD")
+    price_per_hour = models.DecimalField(**PRICE)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True, blank=True)
+    source = models.CharField(max_length=200)
+
+    class Meta:
+        constraints = [
+            ExclusionConstraint(
+                name="instance_rate_one_in_force",
+                expressions=[
+                    ("instance_type", RangeOperators.EQUAL),
+                    (DateTimeRange(F("starts_at"), F("ends_at")), RangeOperators.OVERLAPS),
+                ],
+            ),
+            models.CheckConstraint(condition=Q(price_per_hour__gte=0), name="instance_rate_not_negative"),
+        ]
+        triggers = [epochs.raise_epoch(epochs.DIRECTORY, name="epoch_of_instance_rates")]
+
+    def __str__(self) -> str:
+        return f"{self.instance_type} from {self.starts_at:%Y-%m-%d}"
+
+
+class Attribution(models.Model):
+    """Every dimension of usage, once for each combination; events and roll-ups point here.
+
+    It keeps events slim, and an app that moves to another team keeps its history: new usage gets a new row.
+    """
+
+    app = models.ForeignKey("catalog.App", models.PROTECT, related_name="+")
+    owner_team = models.ForeignKey("accounts.Team", models.PROTECT, related_name="+")
+    organization = models.ForeignKey(
+        "accounts.Organization", models.PROTECT, related_name="+", help_text="Who pays: of the subscription, else the owner."
+    )
+    team = models.ForeignKey("accounts.Team", models.PROTECT, related_name="+", help_text="Who used it.")
+    cost_center = models.ForeignKey("accounts.CostCenter", models.PROTECT, related_name="+")
+    subscription = models.ForeignKey("catalog.Subscription", models.PROTECT, null=True, related_name="+")
+    plan = models.ForeignKey("catalog.Plan", models.PROTECT, null=True, related_name="+")
+    key = models.ForeignKey("accounts.ApiKey", models.PROTECT, null=True, related_name="+")
+    environment = models.CharField(max_length=10)
+    model = models.ForeignKey("metering.LanguageModel", models.PROTECT, null=True, related_name="+")
+    model_asked = models.CharField(max_length=80, blank=True)
+    instance_type = models.CharField(max_length=40, blank=True)
+    feature = models.CharField(max_length=40, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=[
+                    "app", "owner_team", "organization", "team", "cost_center", "subscription", "plan", "key",
+                    "environment", "model", "model_asked", "instance_type", "feature",
+                ],
+                name="attribution_unique",
+                nulls_distinct=False,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"attribution {self.pk}"
+
+
+class UsageEvent(models.Model):
+    """One piece of usage, counted once: identified by app and event id, whatever its time. Only ever inserted.
+
+    Foreign keys carry no constraint in the database: the row is written by COPY on the hot path, and ``verify``
+    proves that every reference holds.
+    """
+
+    app = models.ForeignKey("catalog.App", models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
+    event_id = models.CharField(max_length=128)
+    content_hash = models.BinaryField(max_length=16)
+    occurred_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    period = models.DateField(help_text="First day of the month that bills it.")
+    attribution = models.ForeignKey(
+        "metering.Attribution", models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    requests = models.BigIntegerField(default=1)
+    input_tokens = models.BigIntegerField(default=0)
+    cached_input_tokens = models.BigIntegerField(default=0)
+    cache_write_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    reasoning_tokens = models.BigIntegerField(default=0)
+    duration_ms = models.BigIntegerField(default=0)
+    latency_ms = models.BigIntegerField(null=True)
+    cost = models.DecimalField(max_digits=38, decimal_places=18, help_text="Rated platform cost, unrounded.")
+    currency = models.CharField(max_length=3)
+    rate_card = models.ForeignKey(
+        "metering.RateCard", models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    instance_rate = models.ForeignKey(
+        "metering.InstanceRate", models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    provider_cost = models.DecimalField(
+        max_digits=38, decimal_places=18, null=True, help_text="What the provider says it charged."
+    )
+    is_estimated = models.BooleanField(default=False, help_text="Counted by us: the provider did not say.")
+    tags = models.JSONField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["app", "event_id"], name="usage_event_once"),
+            models.CheckConstraint(
+                condition=Q(
+                    requests__gte=0,
+                    input_tokens__gte=0,
+                    cached_input_tokens__gte=0,
+                    cache_write_tokens__gte=0,
+                    output_tokens__gte=0,
+                    reasoning_tokens__gte=0,
+                    duration_ms__gte=0,
+                    cost__gte=0,
+                ),
+                name="usage_event_not_negative",
+            ),
+        ]
+        indexes = [models.Index(fields=["app", "occurred_at"], name="usage_event_by_app_time")]
+        triggers = [Protect(name="append_only", operation=Update | Delete)]
+
+    def __str__(self) -> str:
+        return f"{self.app_id}/{self.event_id}"
+
+
+class EventConflict(models.Model):
+    """A second event with a known id and other content: the first stays, this one is shown to the app's owner."""
+
+    app = models.ForeignKey("catalog.App", models.CASCADE, related_name="event_conflicts")
+    event_id = models.CharField(max_length=128)
+    received_at = models.DateTimeField()
+    body = models.JSONField()
+
+    class Meta:
+        indexes = [models.Index(fields=["app", "-received_at"], name="conflict_by_app_time")]
+
+    def __str__(self) -> str:
+        return f"{self.app_id}/{self.event_id}"
+
+
+class UsageRollup(models.Model):
+    """The sum of the events of one hour, attribution and billing period; written with them in one transaction."""
+
+    pk = models.CompositePrimaryKey("hour", "attribution_id", "period")
+    hour = models.DateTimeField()
+    attribution = models.ForeignKey("metering.Attribution", models.PROTECT, db_index=False, related_name="+")
+    period = models.DateField()
+    events = models.BigIntegerField(default=0)
+    requests = models.BigIntegerField(default=0)
+    input_tokens = models.BigIntegerField(default=0)
+    cached_input_tokens = models.BigIntegerField(default=0)
+    cache_write_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    reasoning_tokens = models.BigIntegerField(default=0)
+    duration_ms = models.BigIntegerField(default=0)
+    latency_ms = models.BigIntegerField(default=0, help_text="Sum over the events that told a latency.")
+    latency_events = models.BigIntegerField(default=0)
+    cost = models.DecimalField(max_digits=38, decimal_places=18, default=0)
+    currency = models.CharField(max_length=3)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["attribution", "hour"], name="rollup_by_attribution_hour"),
+            models.Index(fields=["period"], name="rollup_by_period"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H} {self.attribution_id}"
+
+
+class ClosedPeriod(models.Model):
+    """A month that takes no more usage: what still comes for it is billed in the next open month."""
+
+    period = models.DateField(primary_key=True, help_text="First day of the month.")
+    closed_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.period:%Y-%m}"
