@@ -1,0 +1,187 @@
+"""Read from an OpenAI-shaped answer what has to be known: usage, end reason, and the texts when tokens must be counted."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from marketplace.gateway.providers.base import Usage
+
+CONTENT = "content"
+
+_NOTHING = (b"", b"null")
+
+
+class _InputDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cache_creation_tokens: int | None = None
+
+
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+
+
+class _UsageReport(msgspec.Struct):
+    """OpenAI's usage object, with the additions of DeepSeek (cache hits), Anthropic (cache creation), OpenRouter (cost)."""
+
+    prompt_tokens: int
+    completion_tokens: int = 0
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+    prompt_cache_hit_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cost: Decimal | None = None
+
+
+class _Function(msgspec.Struct):
+    name: Any = None
+    arguments: Any = None
+
+
+class _ToolCall(msgspec.Struct):
+    index: int = 0
+    function: _Function | None = None
+
+
+class Message(msgspec.Struct):
+    """A message, or the part of one that a stream delivers. Reasoning comes under two names."""
+
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    refusal: Any = None
+    tool_calls: list[_ToolCall] | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Say whether there is text and nothing else in it: true for nearly every event of a stream."""
+        return (
+            type(self.content) is str
+            and self.tool_calls is None
+            and self.reasoning_content is None
+            and self.reasoning is None
+            and self.refusal is None
+        )
+
+    def parts(self) -> Iterator[tuple[str, str]]:
+        """Give everything in it that costs output tokens, each under the name of the text it belongs to."""
+        if self.content:
+            yield CONTENT, self.content if isinstance(self.content, str) else "".join(_text_parts(self.content))
+        for name, text in (("reasoning", self.reasoning_content or self.reasoning), ("refusal", self.refusal)):
+            if isinstance(text, str):
+                yield name, text
+        for position, call in enumerate(self.tool_calls or ()):
+            slot = f"tool {call.index or position}"
+            if call.function is not None and call.function.name:
+                yield f"{slot} name", _as_text(call.function.name)
+            if call.function is not None and call.function.arguments:
+                yield f"{slot} arguments", _as_text(call.function.arguments)
+
+
+class _Choice(msgspec.Struct):
+    message: Message | None = None
+    finish_reason: str | None = None
+
+
+class _Answer(msgspec.Struct):
+    choices: msgspec.Raw = msgspec.Raw()
+    data: msgspec.Raw = msgspec.Raw()
+    usage: msgspec.Raw = msgspec.Raw()
+
+
+class _FinishedChoice(msgspec.Struct):
+    finish_reason: str | None = None
+
+
+class ChunkChoice(msgspec.Struct):
+    index: int = 0
+    delta: Message | None = None
+    finish_reason: str | None = None
+
+
+class Chunk(msgspec.Struct):
+    """One event of a stream."""
+
+    choices: list[ChunkChoice] = []
+    usage: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+
+
+answer_decoder = msgspec.json.Decoder(_Answer)
+chunk_decoder = msgspec.json.Decoder(Chunk)
+_finished_decoder = msgspec.json.Decoder(list[_FinishedChoice])
+_choices_decoder = msgspec.json.Decoder(list[_Choice])
+_usage_decoder = msgspec.json.Decoder(_UsageReport)
+
+
+def is_given(raw: msgspec.Raw) -> bool:
+    """Say whether a field was there and not null."""
+    return bytes(raw) not in _NOTHING
+
+
+def read_usage(raw: msgspec.Raw) -> Usage | None:
+    """Read a reported usage; None when there is none, or none that can be true (negative, not numbers)."""
+    if not is_given(raw):
+        return None
+    try:
+        report = _usage_decoder.decode(raw)
+    except msgspec.DecodeError:
+        return None
+    if report.prompt_tokens < 0 or report.completion_tokens < 0:
+        return None
+    return _usage_of(report)
+
+
+def read_finish_reason(choices: msgspec.Raw) -> str | None:
+    """Give the end reason of the first choice. Raises msgspec.DecodeError when these are no choices."""
+    finished = _finished_decoder.decode(choices)
+    return finished[0].finish_reason if finished else None
+
+
+def read_texts(choices: msgspec.Raw) -> list[str]:
+    """Give the texts of an answer that cost output tokens, each counted by itself."""
+    return [
+        text
+        for choice in _choices_decoder.decode(choices)
+        if choice.message is not None
+        for _, text in choice.message.parts()
+    ]
+
+
+def _usage_of(report: _UsageReport) -> Usage:
+    details, output_details = report.prompt_tokens_details, report.completion_tokens_details
+    cached = (details and details.cached_tokens) or report.prompt_cache_hit_tokens or 0
+    written = (
+        (details and (details.cache_write_tokens or details.cache_creation_tokens))
+        or report.cache_creation_input_tokens
+        or 0
+    )
+    cached = _within(cached, report.prompt_tokens)
+    has_cost = report.cost is not None and report.cost.is_finite() and report.cost >= 0
+    return Usage(
+        input_tokens=report.prompt_tokens,
+        output_tokens=report.completion_tokens,
+        cached_input_tokens=cached,
+        cache_write_tokens=_within(written, report.prompt_tokens - cached),
+        reasoning_tokens=_within(
+            (output_details and output_details.reasoning_tokens) or 0, report.completion_tokens
+        ),
+        provider_cost=report.cost if has_cost else None,
+        currency="USD" if has_cost else "",
+    )
+
+
+def _within(part: int, whole: int) -> int:
+    return max(0, min(part, whole))
+
+
+def _text_parts(content: Any) -> Iterator[str]:
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, dict) and isinstance(part.get("text"), str):
+            yield part["text"]
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -1,0 +1,125 @@
+"""Follow a stream of server-sent events as it passes: what it said, how it ended, what it cost."""
+
+import msgspec
+
+from marketplace.gateway import tokens
+from marketplace.gateway.providers.answers import CONTENT, Chunk, Message, chunk_decoder, is_given, read_usage
+from marketplace.gateway.providers.base import Usage
+
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+
+Slot = tuple[int, str]
+"""Choice index and kind of text: what arrives for one slot is one text and is counted as one."""
+
+
+class StreamMeter:
+    """Takes bytes as they arrive, gives back whole events to pass on, and keeps count.
+
+    With ``hides_usage`` the event that carries nothing but the usage is left out: the client did not ask for it.
+    """
+
+    def __init__(self, *, hides_usage: bool) -> None:
+        self.reported: Usage | None = None
+        self.finish_reason: str | None = None
+        self.is_done = False
+        self.failure: tuple[str, bytes] | None = None
+        self._hides_usage = hides_usage
+        self._rest = b""
+        self._texts: dict[Slot, list[str]] = {}
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes; give the whole events that may be passed on, which can be none.
+
+        When an event cannot be read or is an error, ``failure`` holds why, and nothing from it on is passed.
+        """
+        data = self._rest + data if self._rest else data
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n")
+        end = data.rfind(b"\n\n")
+        if end < 0:
+            self._keep(data)
+            return b""
+        self._keep(data[end + 2 :])
+        return self._pass(data[: end + 2])
+
+    def finish(self) -> bytes:
+        """Take the end of the stream; a last event without its empty line still counts."""
+        rest, self._rest = self._rest, b""
+        return self._pass(rest.rstrip(b"\r\n") + b"\n\n") if rest.strip() else b""
+
+    @property
+    def texts(self) -> list[str]:
+        """Everything said so far that costs output tokens."""
+        return ["".join(parts) for parts in self._texts.values()]
+
+    @property
+    def spoken_text(self) -> str:
+        """The content of the first choice so far."""
+        return "".join(self._texts.get((0, CONTENT), ()))
+
+    @property
+    def output_tokens(self) -> int:
+        return tokens.count_outputs(self.texts)
+
+    def _keep(self, rest: bytes) -> None:
+        self._rest = rest
+        if len(rest) > MAX_EVENT_BYTES:
+            self.failure = ("sent an event without an end", b"")
+
+    def _pass(self, block: bytes) -> bytes:
+        kept: list[bytes] = []
+        has_hidden = False
+        for event in block[:-2].split(b"\n\n"):
+            if self._is_passed_on(event):
+                kept.append(event)
+            elif self.failure:
+                return _joined(kept)
+            else:
+                has_hidden = True
+        return _joined(kept) if has_hidden else block
+
+    def _is_passed_on(self, event: bytes) -> bool:
+        payload = event[6:] if event.startswith(b"data: ") and b"\n" not in event else _payload(event)
+        if not payload:
+            return True
+        if payload == b"[DONE]":
+            self.is_done = True
+            return True
+        try:
+            chunk = chunk_decoder.decode(payload)
+        except msgspec.DecodeError:
+            self.failure = ("sent an event that is not what was agreed", payload)
+            return False
+        if is_given(chunk.error):
+            self.failure = ("broke off with an error", payload)
+            return False
+        return self._record(chunk)
+
+    def _record(self, chunk: Chunk) -> bool:
+        for choice in chunk.choices:
+            if choice.finish_reason is not None:
+                self.finish_reason = choice.finish_reason
+            if choice.delta is not None:
+                self._add(choice.index, choice.delta)
+        usage = read_usage(chunk.usage)
+        if usage is None:
+            return True
+        self.reported = usage
+        return bool(chunk.choices) or not self._hides_usage
+
+    def _add(self, index: int, delta: Message) -> None:
+        if delta.is_plain:
+            self._texts.setdefault((index, CONTENT), []).append(delta.content)
+            return
+        for name, text in delta.parts():
+            self._texts.setdefault((index, name), []).append(text)
+
+
+def _joined(events: list[bytes]) -> bytes:
+    return b"".join(event + b"\n\n" for event in events)
+
+
+def _payload(event: bytes) -> bytes:
+    """Give the data of an event of any form; comments and other fields have none."""
+    lines = (line for line in event.split(b"\n") if line.startswith(b"data:"))
+    return b"\n".join(line[5:].removeprefix(b" ") for line in lines)
