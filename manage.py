@@ -3,8 +3,9 @@
 
 import sys
 
-if sys.version_info < (3, 11):
-    sys.exit("Halfpenny needs Python 3.11 or newer, and this is Python %d.%d." % sys.version_info[:2])
+# Old pythons get this far, so nothing above or in here may be newer than they are.
+if sys.version_info < (3, 11):  # noqa: UP036
+    sys.exit("Halfpenny needs Python 3.11 or newer, and this is Python %d.%d." % sys.version_info[:2])  # noqa: UP031
 
 from marketplace.config import bootstrap
 

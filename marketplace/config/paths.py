@@ -3,7 +3,6 @@
 Standard library only and without side effects on import: the launcher uses it before the packages are installed.
 """
 
-import functools
 import hashlib
 import os
 import pwd
@@ -18,7 +17,6 @@ DATABASE_NAME = "halfpenny"
 LONGEST_SOCKET_FOLDER = 85
 
 
-@functools.cache
 def data_dir() -> Path:
     """Return the data folder: HALFPENNY_DATA, else `.halfpenny` in the checkout.
 
@@ -26,6 +24,7 @@ def data_dir() -> Path:
     in root's home, is replaced by one under /var/lib that is derived from its path.
     """
     wanted = Path(os.environ.get("HALFPENNY_DATA") or CHECKOUT / ".halfpenny").absolute()
+    # Of the folder itself the launcher takes care; those above it are not ours to open.
     if os.geteuid() == 0 and not nobody_can_enter(wanted.parent):
         return Path("/var/lib") / f"halfpenny-{_digest(wanted)}"
     return wanted
@@ -64,11 +63,6 @@ def static_dir(data: Path) -> Path:
     return data / "static"
 
 
-def media_dir(data: Path) -> Path:
-    """Return the folder of files that are made or uploaded at run time."""
-    return data / "media"
-
-
 def beat_schedule(data: Path) -> Path:
     """Return the file in which Celery beat remembers when it last sent what."""
     return data / "beat-schedule"
@@ -76,32 +70,17 @@ def beat_schedule(data: Path) -> Path:
 
 def socket_dir(data: Path) -> Path:
     """Return the folder of PostgreSQL's socket: its own, or a short one in /tmp when that path is too long."""
-    folder = postgres_dir(data)
-    # Not tempfile.gettempdir(): all processes must agree, whatever TMPDIR says in their environment.
-    return folder if len(os.fsencode(folder)) <= LONGEST_SOCKET_FOLDER else Path("/tmp") / f"halfpenny-{_digest(data)}"
+    return _short_enough(postgres_dir(data))
 
 
 def valkey_socket(data: Path) -> Path:
-    """Return the path of Valkey's socket."""
-    folder = valkey_dir(data)
-    if len(os.fsencode(folder)) > LONGEST_SOCKET_FOLDER:
-        folder = Path("/tmp") / f"halfpenny-{_digest(data)}"
-    return folder / "valkey.sock"
+    """Return the path of Valkey's socket: in its own folder, or a short one in /tmp when that path is too long."""
+    return _short_enough(valkey_dir(data)) / "valkey.sock"
 
 
 def postgres_url(data: Path, *, database: str = DATABASE_NAME) -> str:
     """Return the embedded PostgreSQL's address as libpq and dj-database-url read it."""
     return f"postgresql://postgres@/{database}?host={quote(str(socket_dir(data)), safe='/')}"
-
-
-def broker_url(data: Path) -> str:
-    """Return the embedded Valkey's address as Celery reads it (database 1)."""
-    return f"redis+socket://{quote(str(valkey_socket(data)), safe='/')}?virtual_host=1"
-
-
-def cache_url(data: Path) -> str:
-    """Return the embedded Valkey's address as Django's Redis cache reads it (database 2)."""
-    return f"unix://{quote(str(valkey_socket(data)), safe='/')}?db=2"
 
 
 def secret_key(data: Path) -> str:
@@ -120,6 +99,13 @@ def secret_key(data: Path) -> str:
         finally:
             os.unlink(draft)
     return path.read_text()
+
+
+def _short_enough(folder: Path) -> Path:
+    if len(os.fsencode(folder)) <= LONGEST_SOCKET_FOLDER:
+        return folder
+    # Not tempfile.gettempdir(): all processes must agree, whatever TMPDIR says in their environment.
+    return Path("/tmp") / f"halfpenny-{folder.name}-{_digest(folder)}"
 
 
 def _digest(path: Path) -> str:

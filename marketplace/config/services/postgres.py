@@ -11,7 +11,6 @@ import os
 import pwd
 import shutil
 import signal
-import stat
 import subprocess
 import tempfile
 import time
@@ -24,7 +23,7 @@ import psutil
 import psycopg
 
 from marketplace.config import paths
-from marketplace.config.services import ServiceFailed
+from marketplace.config.services import ServiceFailed, make_private
 
 MAJOR_VERSION = "18"
 START_TIMEOUT_S = 60
@@ -42,6 +41,8 @@ SETTINGS = {
 }
 # For tests: a kill -9 still loses nothing, only a power cut would.
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
+# Kept so that a server that dies while this process lives is reaped and not taken for a living one.
+_started: list[subprocess.Popen[bytes]] = []
 
 
 def start(data: Path, *, durable: bool = True) -> str:
@@ -51,12 +52,17 @@ def start(data: Path, *, durable: bool = True) -> str:
     Raise ServiceFailed with the reason when it cannot be started.
     """
     data.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() == 0:
+        # The server, which is not root then, has to get through; what is private inside has its own permissions.
+        data.chmod(data.stat().st_mode | 0o001)
     cluster = paths.postgres_dir(data)
     with _exclusively(data):
         binaries, identity = _binaries(data)
         _require_same_major_version(cluster)
         _create_cluster(cluster, binaries, identity)
-        sockets = _prepare_socket_dir(data, identity)
+        sockets = paths.socket_dir(data)
+        if sockets != cluster:
+            make_private(sockets, owner=identity.get("user", os.geteuid()))
         if not is_running(data):
             _launch(cluster, sockets, binaries, identity, durable=durable)
         _create_database(data)
@@ -86,6 +92,8 @@ def is_running(data: Path) -> bool:
 def find_process(data: Path) -> psutil.Process | None:
     """Return the server's main process; None when there is none, or when its process id now belongs to another."""
     cluster = paths.postgres_dir(data)
+    for server in _started:
+        server.poll()
     try:
         process = _recorded_process(cluster)
         alive = process.status() != psutil.STATUS_ZOMBIE
@@ -175,20 +183,6 @@ def _create_cluster(cluster: Path, binaries: Path, identity: dict[str, Any]) -> 
     draft.rename(cluster)
 
 
-def _prepare_socket_dir(data: Path, identity: dict[str, Any]) -> Path:
-    folder = paths.socket_dir(data)
-    owner = identity.get("user", os.geteuid())
-    try:
-        folder.mkdir(mode=0o700)
-        os.chown(folder, owner, identity.get("group", -1))
-    except FileExistsError:
-        found = folder.lstat()
-        # Somebody else's folder in /tmp would let them pose as our database.
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or found.st_mode & 0o077:
-            raise ServiceFailed(f"{folder} is not a private folder of the database's user: remove it.") from None
-    return folder
-
-
 def _launch(cluster: Path, sockets: Path, binaries: Path, identity: dict[str, Any], *, durable: bool) -> None:
     """Start the server and wait until it answers; once more when processes of its killed predecessor still end."""
     deadline = time.monotonic() + START_TIMEOUT_S
@@ -203,7 +197,8 @@ def _launch(cluster: Path, sockets: Path, binaries: Path, identity: dict[str, An
             server = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, **identity
             )
-        if _answers(cluster.parent, server, deadline):
+        _started.append(server)
+        if _answers(cluster.parent, server):
             return
         if server.poll() is None:
             server.send_signal(signal.SIGQUIT)
@@ -221,13 +216,18 @@ def _shared_memory_settings() -> dict[str, str]:
     return {} if spacious else {"dynamic_shared_memory_type": "mmap"}
 
 
-def _answers(data: Path, server: subprocess.Popen[bytes], deadline: float) -> bool:
+def _answers(data: Path, server: subprocess.Popen[bytes]) -> bool:
+    """Wait until the server takes connections; return False when it ended or says nothing for START_TIMEOUT_S."""
     url = paths.postgres_url(data, database="postgres")
+    deadline = time.monotonic() + START_TIMEOUT_S
     while server.poll() is None and time.monotonic() < deadline:
         try:
             psycopg.connect(url, connect_timeout=5).close()
             return True
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
+            if "starting up" in str(error) or "recovery" in str(error):
+                # After a kill it replays its log, which takes as long as it takes.
+                deadline = time.monotonic() + START_TIMEOUT_S
             time.sleep(0.03)
     return False
 

