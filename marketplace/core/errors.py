@@ -1,7 +1,7 @@
 """The errors that the domain raises: four families under one base.
 
-Views and the API map families to status codes in one place. A subclass lives beside the code that raises it, keeps the
-facts as attributes and composes its message, which is written for the person who reads it.
+Views and the API map families to status codes in one place. A subclass lives beside the code that raises it,
+keeps the facts as attributes and composes its message, which is written for the person who reads it.
 """
 
 from collections.abc import Sequence

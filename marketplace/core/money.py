@@ -22,15 +22,16 @@ _PLAIN_DECIMAL = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?", re.ASCII)
 # A product of two parsed amounts and a percentage ends within these; only a period fraction can run on.
 _LONGEST_EXACT_TEXT = 40
 
-# ISO 4217, currencies in circulation. Funds codes, units of account and metals are left out: nobody is invoiced in
-# them, and the two with four decimals (CLF, UYW) are among them.
+# ISO 4217, currencies in circulation. Funds codes, units of account and metals are left out: nobody is
+# invoiced in them, and the two with four decimals (CLF, UYW) are among them.
 _ZERO_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
 _TWO_DECIMALS = (
-    "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP CRC CUP "
-    "CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES "
-    "KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK "
-    "NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB "
-    "TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG"
+    "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY "
+    "COP CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF "
+    "IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR "
+    "MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG "
+    "SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES "
+    "WST XCD XCG YER ZAR ZMW ZWG"
 )
 _THREE_DECIMALS = "BHD IQD JOD KWD LYD OMR TND"
 MINOR_EXPONENTS: dict[str, int] = {
@@ -84,11 +85,12 @@ def from_minor(amount_minor: int, currency: str) -> Decimal:
 def parse_amount(text: object, *, field: str) -> Decimal:
     """Read an exact decimal: a plain decimal string, an int or a Decimal; the sign is the caller's business.
 
-    Raises InvalidInput naming `field` for floats, NaN, infinities, exponents, separators, more than 20 integer digits
-    or 18 decimals.
+    Raises InvalidInput naming `field` for floats, NaN, infinities, exponents, separators, more than 20
+    integer digits or 18 decimals.
     """
     if isinstance(text, float | FloatLiteral):
-        raise InvalidInput(field, 'is a float; send it as a string, such as "12.50"', code="float_not_allowed")
+        message = 'is a float; send it as a string, such as "12.50"'
+        raise InvalidInput(field, message, code="float_not_allowed")
     if isinstance(text, bool) or not isinstance(text, str | int | Decimal):
         raise InvalidInput(field, 'must be a decimal string, such as "12.50"', code="not_a_number")
     return _parse_plain(_as_plain_text(text, field=field), field=field)
@@ -133,8 +135,8 @@ def _trimmed(text: str) -> str:
 def allocate(total_minor: int, weights: Sequence[Decimal | Fraction | int]) -> list[int]:
     """Split minor units by weight so that the parts sum to the whole: 5 over 1:1:1 is 2, 2, 1.
 
-    Largest remainder; ties go to the earlier part; all weights zero means equal parts; a negative total is the mirror
-    image of the positive one. Raises ValueError for negative weights, or nobody to split among.
+    Largest remainder; ties go to the earlier part; all weights zero means equal parts; a negative total is
+    the mirror image of the positive one. Raises ValueError for negative weights, or nobody to split among.
     """
     exact_weights = [Fraction(weight) for weight in weights]
     if not exact_weights or any(weight < 0 for weight in exact_weights):
@@ -163,8 +165,8 @@ def apportion(total: int, shares: Sequence[Fraction]) -> list[int]:
 def to_text(amount: Decimal) -> str:
     """Write an unrounded amount for JSON: no exponent, no trailing zeros, 127.50 is "127.5".
 
-    A fraction that never ends (a third of a month) is cut after 18 decimals; cut, not rounded, so that rounding the
-    text to minor units gives what rounding the amount gave.
+    A fraction that never ends (a third of a month) is cut after 18 decimals; cut, not rounded, so that
+    rounding the text to minor units gives what rounding the amount gave.
     """
     with exact():
         if _decimals(amount) > _LONGEST_EXACT_TEXT:
