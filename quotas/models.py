@@ -5,8 +5,9 @@ from typing import Any
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
-from pgtrigger import Delete, Protect
+from pgtrigger import After, Delete, Insert, Protect, Row, Trigger, UpdateOf
 
+from marketplace.catalog.models import Listing, Subscription
 from marketplace.core import epochs
 from marketplace.core.ids import uuid7
 
@@ -59,11 +60,22 @@ class Limit(models.Model):
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey("accounts.User", models.PROTECT, null=True, related_name="+")
+    is_default = models.BooleanField(default=False, help_text="Came with the plan, the version or the sandbox.")
     note = models.CharField(max_length=200, blank=True)
 
     class Meta:
         constraints = [
             models.CheckConstraint(condition=_one_owner(), name="limit_has_one_owner"),
+            models.UniqueConstraint(
+                fields=["subscription", "measure", "window"],
+                condition=Q(is_default=True, ends_at=None),
+                name="limit_one_default_of_subscription",
+            ),
+            models.UniqueConstraint(
+                fields=["app", "measure", "window"],
+                condition=Q(is_default=True, ends_at=None),
+                name="limit_one_default_of_app",
+            ),
             models.CheckConstraint(condition=Q(limit_value__gte=0), name="limit_not_negative"),
             models.CheckConstraint(
                 condition=~Q(measure="cost") | Q(currency__regex="^[A-Z]{3}$"), name="limit_cost_has_currency"
@@ -175,3 +187,72 @@ class OverrunEntry(models.Model):
 
     def __str__(self) -> str:
         return f"overrun of limit {self.limit_id}"
+
+
+# Default limits come with the row that makes a call possible, in its own transaction and whoever writes it: the
+# database itself sees to it that nothing can be called before it has a limit. A change of plan or version changes
+# the value in place, so what is used of the window stays used.
+DEFAULT_LIMITS_OF_SUBSCRIPTION = """
+IF NEW.environment = 'sandbox' THEN
+    INSERT INTO quotas_limit (subscription_id, measure, "window", currency, limit_value, mode, time_zone, environment,
+                              starts_at, is_default, note)
+    SELECT NEW.id, 'cost', 'month', o.currency, NEW.sandbox_credit, 'hard', 'UTC', 'sandbox', NEW.starts_at, true,
+           'sandbox credit'
+    FROM accounts_team t JOIN accounts_organization o ON o.id = t.organization_id WHERE t.id = NEW.team_id
+    ON CONFLICT (subscription_id, measure, "window") WHERE is_default AND ends_at IS NULL
+    DO UPDATE SET limit_value = excluded.limit_value;
+ELSE
+    INSERT INTO quotas_limit (subscription_id, measure, "window", currency, limit_value, mode, time_zone, environment,
+                              starts_at, is_default, note)
+    SELECT NEW.id, 'requests', w.name, '', w.value, 'hard', 'UTC', '', NEW.starts_at, true, 'plan ' || p.name
+    FROM catalog_plan p
+    CROSS JOIN LATERAL (VALUES ('day', p.daily_calls_limit), ('month', p.monthly_calls_limit)) AS w(name, value)
+    WHERE p.id = NEW.plan_id
+    ON CONFLICT (subscription_id, measure, "window") WHERE is_default AND ends_at IS NULL
+    DO UPDATE SET limit_value = excluded.limit_value, note = excluded.note;
+END IF;
+RETURN NULL;
+"""
+DEFAULT_LIMITS_OF_APP = """
+INSERT INTO quotas_limit (app_id, measure, "window", currency, limit_value, mode, time_zone, environment,
+                          starts_at, is_default, note)
+SELECT NEW.app_id, 'requests', w.name, '', w.value, 'hard', 'UTC', '', NEW.listed_at, true, 'version ' || v.number
+FROM catalog_version v
+CROSS JOIN LATERAL (VALUES ('day', v.daily_calls_limit), ('month', v.monthly_calls_limit)) AS w(name, value)
+WHERE v.id = NEW.version_id
+ON CONFLICT (app_id, measure, "window") WHERE is_default AND ends_at IS NULL
+DO UPDATE SET limit_value = excluded.limit_value, note = excluded.note;
+RETURN NULL;
+"""
+
+
+class LimitedSubscription(Subscription):
+    """A subscription as limits see it: it gets its default limits when it starts or changes plan."""
+
+    class Meta:
+        proxy = True
+        triggers = [
+            Trigger(
+                name="default_limits",
+                level=Row,
+                when=After,
+                operation=Insert | UpdateOf("plan_id", "sandbox_credit"),
+                func=DEFAULT_LIMITS_OF_SUBSCRIPTION,
+            ),
+        ]
+
+
+class LimitedListing(Listing):
+    """A listing as limits see it: the app gets its default limits when it is listed or changes version."""
+
+    class Meta:
+        proxy = True
+        triggers = [
+            Trigger(
+                name="default_limits",
+                level=Row,
+                when=After,
+                operation=Insert | UpdateOf("version_id"),
+                func=DEFAULT_LIMITS_OF_APP,
+            ),
+        ]

@@ -201,6 +201,9 @@ class Subscription(models.Model):
     cost_center = models.ForeignKey("accounts.CostCenter", models.PROTECT, related_name="subscriptions")
     environment = models.CharField(max_length=10, choices=Environment, default=Environment.PRODUCTION)
     state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
+    sandbox_credit = models.DecimalField(
+        max_digits=38, decimal_places=18, null=True, blank=True, help_text="What a sandbox may cost a month."
+    )
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
@@ -213,7 +216,9 @@ class Subscription(models.Model):
                 name="subscription_one_active",
             ),
             models.CheckConstraint(
-                condition=Q(environment="sandbox") | Q(plan__isnull=False), name="subscription_has_plan"
+                condition=Q(environment="sandbox", sandbox_credit__isnull=False)
+                | ~Q(environment="sandbox") & Q(plan__isnull=False),
+                name="subscription_has_plan_or_credit",
             ),
             models.CheckConstraint(
                 condition=Q(ends_at__isnull=True) | Q(ends_at__gte=F("starts_at")),

@@ -1,0 +1,58 @@
+"""The fixed cast: five people of one company, and a stranger from another."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from marketplace.accounts.models import CostCenter, Organization, Team, User
+from tests import factories
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who plays in most tests. The creator's team owns apps, the consumer's team subscribes."""
+
+    company: Organization
+    creator_team: Team
+    consumer_team: Team
+    cost_center: CostCenter
+    creator: User
+    consumer: User
+    approver: User
+    finance: User
+    operator: User
+    stranger: User
+    stranger_team: Team
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    company = factories.make_organization(slug="demo", name="Demo Company", is_platform=True)
+    finance = factories.make_user("finance@demo.example")
+    cost_center = factories.make_cost_center(company, code="CC-100", owner=finance, mode="chargeback")
+    creator_team = factories.make_team(company, slug="team-ux", name="UX", cost_center=cost_center)
+    consumer_team = factories.make_team(company, slug="team-ops", name="Operations", cost_center=cost_center)
+    people = {
+        name: factories.make_user(f"{name}@demo.example")
+        for name in ("creator", "consumer", "approver", "operator")
+    }
+    factories.join(people["creator"], creator_team, "creator")
+    factories.join(people["consumer"], consumer_team, "consumer")
+    for name in ("approver", "operator"):
+        factories.join(people[name], None, name, organization=company)
+    factories.join(finance, None, "finance", organization=company)
+    other = factories.make_organization(slug="other", name="Other Company", billing="invoice")
+    stranger = factories.make_user("stranger@other.example")
+    stranger_team = factories.make_team(other, slug="strangers")
+    for role in ("creator", "consumer", "approver", "finance", "operator"):
+        factories.join(stranger, stranger_team, role)
+    return Cast(
+        company=company,
+        creator_team=creator_team,
+        consumer_team=consumer_team,
+        cost_center=cost_center,
+        finance=finance,
+        stranger=stranger,
+        stranger_team=stranger_team,
+        **people,
+    )
