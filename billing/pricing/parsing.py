@@ -7,7 +7,7 @@ from typing import cast
 
 from billing.pricing.charges import Charge
 from billing.pricing.cost_plus import CostPlus
-from billing.pricing.fields import ZERO, Fields
+from marketplace.core.fields import ZERO, Fields
 from billing.pricing.flat import Flat
 from billing.pricing.graduated import Graduated
 from billing.pricing.package import Package, Rounding
@@ -19,7 +19,6 @@ from billing.pricing.tiers import Tier
 from billing.pricing.usage import Usage
 from billing.pricing.volume import Volume
 from marketplace.core.errors import FieldError, InvalidInput
-from marketplace.core.money import minor_exponent
 from marketplace.core.periods import Period, parse_instant
 
 MOST_CHARGES = 200
@@ -61,7 +60,7 @@ def parse_quote_request(data: object) -> QuoteRequest:
         ("currency", "period", "active", "charges", "usage", "billed_before"), of="a quote request"
     )
     charges = _charges(request, "charges", open_ended=False)
-    currency = _currency(request, errors)
+    currency = request.currency("currency")
     period = _period(request, "period")
     active = _active(request, period)
     # A charge that could not be read would make its usage look unasked for.
@@ -185,18 +184,6 @@ def _tier(fields: Fields) -> Tier:
         unit_amount=fields.amount("unit_amount", ZERO),
         flat_amount=fields.amount("flat_amount", ZERO),
     )
-
-
-def _currency(request: Fields, errors: list[FieldError]) -> str:
-    currency = request.raw("currency")
-    if currency is None:
-        request.refuse("currency", "is missing", code="required")
-        return ""
-    try:
-        minor_exponent(currency)
-    except InvalidInput as error:
-        errors.extend(error.errors)
-    return currency if isinstance(currency, str) else ""
 
 
 def _usage(request: Fields, charges: tuple[Charge, ...]) -> dict[str, Usage]:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from marketplace.core.errors import FieldError, InvalidInput
-from marketplace.core.money import parse_amount
+from marketplace.core.money import MINOR_EXPONENTS, parse_amount
 
 ZERO = Decimal(0)
 
@@ -84,6 +84,15 @@ class Fields:
         elif not isinstance(value, str) or value not in choices:
             self.refuse(name, f"must be one of {', '.join(choices)}", code="unknown_choice")
         return value if isinstance(value, str) and value in choices else default or ""
+
+    def currency(self, name: str) -> str:
+        value = self.raw(name)
+        if value is None:
+            self.refuse(name, "is missing", code="required")
+        elif not isinstance(value, str) or value not in MINOR_EXPONENTS:
+            message = "is not an ISO 4217 code of a currency in circulation, such as USD"
+            self.refuse(name, message, code="unknown_currency")
+        return value if isinstance(value, str) else ""
 
     def items(self, name: str, *, at_most: int) -> list[Any]:
         """Read a list of at least one entry."""
