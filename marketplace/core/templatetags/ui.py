@@ -1,0 +1,290 @@
+"""Tags and filters of the interface: icons, tones of states, relative time, meters."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+
+from django import template
+from django.core.paginator import Page
+from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from lucide.templatetags.lucide import lucide
+
+OK, WARN, DANGER, INFO, NEUTRAL = "ok", "warn", "danger", "info", "neutral"
+
+STATE_TONES: dict[str, dict[str, str]] = {
+    "version": {
+        "draft": NEUTRAL,
+        "submitted": INFO,
+        "checking": INFO,
+        "in_review": INFO,
+        "changes_requested": WARN,
+        "approved": OK,
+        "listed": OK,
+        "deprecated": WARN,
+        "withdrawn": NEUTRAL,
+        "suspended": DANGER,
+    },
+    "check": {
+        "queued": NEUTRAL,
+        "running": INFO,
+        "passed": OK,
+        "warned": WARN,
+        "failed": DANGER,
+        "could_not_check": WARN,
+    },
+    "increase_request": {
+        "draft": NEUTRAL,
+        "submitted": INFO,
+        "cost_review": INFO,
+        "capacity_review": INFO,
+        "needs_info": WARN,
+        "approved": OK,
+        "partially_approved": OK,
+        "auto_approved": OK,
+        "denied": DANGER,
+        "withdrawn": NEUTRAL,
+        "superseded": NEUTRAL,
+        "expired": NEUTRAL,
+    },
+    "grant": {"scheduled": INFO, "active": OK, "ended": NEUTRAL, "revoked": DANGER},
+    "hold": {"held": INFO, "settled": OK, "released": NEUTRAL, "expired": WARN},
+    "incident": {
+        "open": DANGER,
+        "throttled": WARN,
+        "paused": DANGER,
+        "acknowledged": INFO,
+        "resumed": OK,
+        "closed": NEUTRAL,
+    },
+    "billing_period": {"open": INFO, "closing": WARN, "closed": OK},
+    "invoice": {"draft": NEUTRAL, "finalized": INFO, "paid": OK, "overdue": DANGER, "written_off": NEUTRAL},
+    "payout": {"scheduled": INFO, "held": WARN, "paid": OK, "failed": DANGER},
+}
+
+# A state seen without its thing gets the tone of the first thing that has it.
+_TONES_BY_STATE: dict[str, str] = {}
+for _states in STATE_TONES.values():
+    for _state, _tone in _states.items():
+        _TONES_BY_STATE.setdefault(_state, _tone)
+
+_LIVE_STATES = frozenset({"running", "checking", "closing"})
+_TONE_ICONS = {OK: "circle-check", WARN: "triangle-alert", DANGER: "octagon-alert", INFO: "info", NEUTRAL: "circle"}
+_STATE_ICONS = {
+    "queued": "circle-dashed",
+    "running": "loader-circle",
+    "passed": "check",
+    "warned": "triangle-alert",
+    "failed": "x",
+    "could_not_check": "circle-question-mark",
+}
+_MESSAGE_TONES = {"success": OK, "warning": WARN, "error": DANGER, "info": INFO, "debug": NEUTRAL}
+
+METER_MARKS = (50, 80, 95, 100)
+_UNITS_OF_TIME = ((365 * 86_400, "year"), (30 * 86_400, "month"), (86_400, "day"), (3_600, "hour"), (60, "minute"))
+
+register = template.Library()
+
+
+@lru_cache(maxsize=512)
+def _drawn(name: str, size: int) -> SafeString:
+    return lucide(name, size=size, aria_hidden="true", focusable="false")
+
+
+@register.simple_tag
+def icon(name: str, size: int = 18) -> SafeString:
+    """Draw a decorative Lucide icon; text beside it carries the meaning. Raises for an unknown name."""
+    # A literal in a template is a SafeString, which the icon library cannot look up; adding "" sheds it.
+    return _drawn(name + "", int(size))
+
+
+@register.filter
+def state_tone(state: str, thing: str = "") -> str:
+    """Give the tone of a state: ok, warn, danger, info or neutral; `thing` settles words that two things share."""
+    return STATE_TONES.get(thing, {}).get(state) or _TONES_BY_STATE.get(state, NEUTRAL)
+
+
+@register.filter
+def state_label(state: str) -> str:
+    """Write a state in words: "could_not_check" is "Could not check"."""
+    return str(state).replace("_", " ").capitalize()
+
+
+@register.filter
+def is_live(state: str) -> bool:
+    """Say whether a state is something going on right now."""
+    return state in _LIVE_STATES
+
+
+@register.filter
+def state_icon(state: str) -> str:
+    """Name the icon of a check state, else of the state's tone."""
+    return _STATE_ICONS.get(state) or _TONE_ICONS[state_tone(state)]
+
+
+@register.filter
+def tone_icon(tone: str) -> str:
+    """Name the icon of a tone; an unknown tone gets the neutral one."""
+    return _TONE_ICONS.get(tone, _TONE_ICONS[NEUTRAL])
+
+
+@register.filter
+def message_tone(level_tag: str) -> str:
+    """Turn the level tag of a Django message into a tone."""
+    return _MESSAGE_TONES.get(level_tag, INFO)
+
+
+@register.filter
+def ago(at: datetime | None, now: datetime) -> str:
+    """Write a moment relative to `now`, with the absolute one on hover: "5 minutes ago", "in 2 days"."""
+    if at is None:
+        return "never"
+    local = timezone.localtime(at)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        at.isoformat(timespec="seconds"),
+        local.strftime("%-d %b %Y, %H:%M:%S %Z"),
+        relative(at - now),
+    )
+
+
+def relative(distance: timedelta) -> str:
+    """Write a distance in the largest whole unit: -130 s is "2 minutes ago", under a minute is "just now"."""
+    seconds = abs(int(distance.total_seconds()))
+    for size, unit in _UNITS_OF_TIME:
+        if seconds >= size:
+            count = seconds // size
+            words = f"{count} {unit}{'' if count == 1 else 's'}"
+            return f"in {words}" if distance > timedelta(0) else f"{words} ago"
+    return "in a moment" if distance > timedelta(seconds=1) else "just now"
+
+
+@register.filter
+def duration(milliseconds: int | None) -> str:
+    """Write a duration: 850 is "850 ms", 12_400 is "12.4 s", 75_000 is "1 min 15 s"; None is a dash."""
+    if milliseconds is None:
+        return "–"
+    if milliseconds < 1_000:
+        return f"{milliseconds} ms"
+    if milliseconds < 60_000:
+        tenths = (milliseconds + 50) // 100
+        return f"{tenths // 10}.{tenths % 10} s"
+    seconds = milliseconds // 1_000
+    return f"{seconds // 60} min {seconds % 60} s"
+
+
+@dataclass(frozen=True)
+class Meter:
+    """A limit drawn as a bar: everything in percent of the bar's width, as text ready for SVG."""
+
+    used_width: str
+    held_x: str
+    held_width: str
+    percent: str
+    tone: str
+    marks: tuple[tuple[int, str, bool], ...]
+
+
+@register.simple_tag
+def meter_of(used: Decimal | int, held: Decimal | int, limit: Decimal | int | None) -> Meter | None:
+    """Work out the bar of used and held against a limit; None when there is no limit.
+
+    A bar over its limit stays full: its text says by how much.
+    """
+    if limit is None:
+        return None
+    used_share, taken = _share(used, limit), _share(Decimal(used) + Decimal(held), limit)
+    shown_used, shown_taken = min(used_share, Decimal(100)), min(taken, Decimal(100))
+    return Meter(
+        used_width=_percent_text(shown_used),
+        held_x=_percent_text(shown_used),
+        held_width=_percent_text(shown_taken - shown_used),
+        percent=f"{taken.quantize(Decimal(1)):f}",
+        tone=DANGER if taken >= 95 else WARN if taken >= 80 else "accent",
+        marks=tuple((mark, f"{mark}%", taken >= mark) for mark in METER_MARKS),
+    )
+
+
+def _share(part: Decimal | int, whole: Decimal | int) -> Decimal:
+    if whole == 0:
+        return Decimal(100) if part else Decimal(0)
+    return max(Decimal(part) * 100 / Decimal(whole), Decimal(0))
+
+
+def _percent_text(share: Decimal) -> str:
+    return f"{share.quantize(Decimal('0.01')):f}%"
+
+
+@register.simple_tag(takes_context=True)
+def nav_groups(context: template.Context) -> list[tuple[str, list[dict[str, object]]]]:
+    """Fold the `nav` sections of the context into runs with one group heading each."""
+    groups: list[tuple[str, list[dict[str, object]]]] = []
+    for section in context.get("nav") or []:
+        heading = str(section.get("group", ""))
+        if not groups or groups[-1][0] != heading:
+            groups.append((heading, []))
+        groups[-1][1].append(section)
+    return groups
+
+
+@register.filter
+def initials(name: str) -> str:
+    """Give up to two initials: "Ada Lovelace" is "AL", "ada@example.com" is "A"."""
+    words = str(name).split("@")[0].replace(".", " ").replace("_", " ").split()
+    return "".join(word[0] for word in words[:1] + words[1:][-1:]) or "?"
+
+
+@dataclass(frozen=True)
+class FieldParts:
+    """A bound form field taken apart for its component: the widget with its ARIA attributes, and how to lay it out."""
+
+    widget: SafeString
+    help_id: str
+    error_id: str
+    is_hidden: bool
+    is_check: bool
+    is_group: bool
+
+
+@register.simple_tag
+def field_parts(field: BoundField, help_text: str = "") -> FieldParts:
+    """Render a form field's widget tied to its help and error by aria-describedby; `help_text` overrides the field's."""
+    help_id, error_id = f"{field.auto_id}-help", f"{field.auto_id}-error"
+    widget = field.field.widget
+    described_by = [help_id] * bool(help_text or field.help_text) + [error_id] * bool(field.errors)
+    given = widget.attrs.get("aria-describedby")
+    attrs: dict[str, str] = {"aria-describedby": " ".join(filter(None, [given, *described_by]))}
+    if field.errors:
+        attrs["aria-invalid"] = "true"
+    return FieldParts(
+        widget=field.as_widget(attrs={name: value for name, value in attrs.items() if value}),
+        help_id=help_id,
+        error_id=error_id,
+        is_hidden=field.is_hidden,
+        is_check=isinstance(widget, CheckboxInput),
+        is_group=isinstance(widget, RadioSelect | CheckboxSelectMultiple),
+    )
+
+
+@register.simple_tag(takes_context=True)
+def page_url(context: template.Context, param: str, number: int) -> str:
+    """Give the address of another page of the same list, every other filter kept."""
+    query = context["request"].GET.copy()
+    query[param] = str(number)
+    return f"?{query.urlencode()}"
+
+
+@register.simple_tag
+def page_numbers(page: Page) -> list[int]:
+    """List page numbers to link to: the ends and the neighbors, 0 for a gap."""
+    last, here = page.paginator.num_pages, page.number
+    shown = sorted({1, last, *(number for number in range(here - 1, here + 2) if 1 <= number <= last)})
+    numbers: list[int] = []
+    for number in shown:
+        if numbers and number - numbers[-1] > 1:
+            numbers.append(0)
+        numbers.append(number)
+    return numbers
