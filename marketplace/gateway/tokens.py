@@ -8,9 +8,10 @@ The rule, in the order in which a text is cut (a space in front belongs to the p
 - up to 8 characters of further white space               one token
 - any other character (CJK, emoji, control)               one token
 
-English prose comes out at 1.2 to 1.4 tokens a word, a little above what common vocabularies give. A cut at the end of
-a piece never changes the pieces before it, so what was delivered of a stream counts the same as in the full text. The
-demo provider reports exactly these counts; for other providers they are estimates and are marked as such.
+English prose comes out at 1.2 to 1.4 tokens a word, a little above what common vocabularies give. A cut at
+the end of a piece never changes the pieces before it, so what was delivered of a stream counts the same as in
+the full text. The demo provider reports exactly these counts; for other providers they are estimates and are
+marked as such.
 """
 
 import re
@@ -56,7 +57,7 @@ def count_prompt(request: Mapping[str, Any]) -> int:
 
 
 def requested_output(request: Mapping[str, Any], *, default: int) -> int:
-    """Answer how many output tokens a decoded request may cost at most: its limit per choice times its choices."""
+    """Answer how many output tokens a decoded request may cost: limit per choice times choices."""
     limit = request.get("max_completion_tokens") or request.get("max_tokens") or default
     return int(limit) * int(request.get("n") or 1)
 

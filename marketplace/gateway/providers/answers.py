@@ -1,4 +1,4 @@
-"""Read from an OpenAI-shaped answer what has to be known: usage, end reason, and the texts when tokens must be counted."""
+"""Read from an OpenAI-shaped answer what has to be known: usage, end reason, texts that must be counted."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -24,7 +24,7 @@ class _OutputDetails(msgspec.Struct):
 
 
 class _UsageReport(msgspec.Struct):
-    """OpenAI's usage object, with the additions of DeepSeek (cache hits), Anthropic (cache creation), OpenRouter (cost)."""
+    """OpenAI's usage, with what DeepSeek (hits), Anthropic (creation) and OpenRouter (cost) add."""
 
     prompt_tokens: int
     completion_tokens: int = 0
@@ -68,8 +68,9 @@ class Message(msgspec.Struct):
     def parts(self) -> Iterator[tuple[str, str]]:
         """Give everything in it that costs output tokens, each under the name of the text it belongs to."""
         if self.content:
-            yield CONTENT, self.content if isinstance(self.content, str) else "".join(_text_parts(self.content))
-        for name, text in (("reasoning", self.reasoning_content or self.reasoning), ("refusal", self.refusal)):
+            yield CONTENT, _joined_text(self.content)
+        thought = self.reasoning_content or self.reasoning
+        for name, text in (("reasoning", thought), ("refusal", self.refusal)):
             if isinstance(text, str):
                 yield name, text
         for position, call in enumerate(self.tool_calls or ()):
@@ -177,10 +178,13 @@ def _within(part: int, whole: int) -> int:
     return max(0, min(part, whole))
 
 
-def _text_parts(content: Any) -> Iterator[str]:
-    for part in content if isinstance(content, list) else ():
-        if isinstance(part, dict) and isinstance(part.get("text"), str):
-            yield part["text"]
+def _joined_text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else ()
+    return "".join(
+        part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)
+    )
 
 
 def _as_text(value: Any) -> str:

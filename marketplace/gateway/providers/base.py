@@ -1,7 +1,7 @@
 """What the gateway asks of a model provider, whichever it is, and what can go wrong.
 
-A provider takes OpenAI's request bodies and gives OpenAI's answers back as the bytes that came over the wire, with
-the usage read out of them. Nothing here knows about prices, limits or Django.
+A provider takes OpenAI's request bodies and gives OpenAI's answers back as the bytes that came over the wire,
+with the usage read out of them. Nothing here knows about prices, limits or Django.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -24,10 +24,11 @@ NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call. Cached and cache-write tokens are parts of the input, reasoning tokens of the output.
+    """Tokens of one call. Cached and cache-write tokens are parts of the input, reasoning tokens of the
+    output.
 
-    ``is_estimated`` says that the provider reported nothing (usable) and the tokens were counted from the texts.
-    ``provider_cost`` is what the provider itself says it charged, exact, in ``currency``.
+    ``is_estimated`` says that the provider reported nothing (usable) and the tokens were counted from the
+    texts. ``provider_cost`` is what the provider itself says it charged, exact, in ``currency``.
     """
 
     input_tokens: int = 0
@@ -58,7 +59,7 @@ class ProviderEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole answer (always 2xx: everything else is raised). ``body`` is the provider's answer, unchanged."""
+    """A whole answer, always 2xx: everything else is raised. ``body`` is what the provider sent."""
 
     status: int
     body: bytes
@@ -71,8 +72,9 @@ class Completion:
 class Stream(Protocol):
     """An answer that is still arriving.
 
-    Iterating gives the bytes to pass on, always whole server-sent events. Whatever happens (the end, a provider that
-    stops in the middle, a client that goes away), ``usage`` afterwards says what the call came to so far.
+    Iterating gives the bytes to pass on, always whole server-sent events. Whatever happens (the end, a
+    provider that stops in the middle, a client that goes away), ``usage`` afterwards says what the call came
+    to so far.
     """
 
     @property
@@ -111,10 +113,11 @@ class Provider(Protocol):
 class ProviderError(Unavailable):
     """A call to a provider brought no (whole) answer.
 
-    ``status``: what the gateway answers its caller. ``is_retryable``: the same call may succeed later or elsewhere.
-    ``was_maybe_charged``: the provider may have worked, and may charge, for this attempt; such a call is never sent
-    twice by itself. ``asked_pause_s``: how long the provider wants to be left alone, None when it did not say;
-    ``retry_after_s`` is the same for the caller, always given. ``body``: the provider's own words, as received.
+    ``status``: what the gateway answers its caller. ``is_retryable``: the same call may succeed later or
+    elsewhere. ``was_maybe_charged``: the provider may have worked, and may charge, for this attempt; such a
+    call is never sent twice by itself. ``asked_pause_s``: how long the provider wants to be left alone, None
+    when it did not say; ``retry_after_s`` is the same for the caller, always given. ``body``: the provider's
+    own words, as received.
     """
 
     code = "provider_error"
@@ -169,7 +172,7 @@ class ProviderRateLimited(ProviderError):
 
 
 class ProviderRefused(ProviderError):
-    """The provider finds the request itself wrong; ``status`` and ``body`` are its own and may be passed on."""
+    """The provider finds the request wrong; ``status`` and ``body`` are its own and may be passed on."""
 
     code = "provider_refused"
     is_retryable = False

@@ -23,8 +23,9 @@ def decode(body: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
 def replace_fields(body: bytes, **fields: Any) -> bytes:
     """Set top-level fields of a JSON object; everything else is copied byte for byte.
 
-    A field that occurs twice comes out once, with its last value: so a provider cannot read another ``max_tokens``
-    than the one that was admitted. Raises msgspec.DecodeError when the body is not a JSON object.
+    A field that occurs twice comes out once, with its last value: so a provider cannot read another
+    ``max_tokens`` than the one that was admitted. Raises msgspec.DecodeError when the body is not a JSON
+    object.
     """
     return _encoder.encode({**_fields.decode(body), **fields})
 

@@ -27,9 +27,9 @@ ECHO_ENDPOINT = ProviderEndpoint(name="echo", base_url="echo:", kind="echo")
 class EchoProvider:
     """Says the last message back, token by token when streamed.
 
-    ``failures`` are raised by the first calls, one each (None: that call succeeds). ``cut_after`` ends every stream
-    after so many events. ``reports_usage=False`` leaves the counting to the caller. ``calls`` holds every decoded
-    request body.
+    ``failures`` are raised by the first calls, one each (None: that call succeeds). ``cut_after`` ends every
+    stream after so many events. ``reports_usage=False`` leaves the counting to the caller. ``calls`` holds
+    every decoded request body.
     """
 
     def __init__(
@@ -107,7 +107,8 @@ class EchoProvider:
     def _events(self, request: Mapping[str, Any]) -> list[bytes]:
         pieces, finish_reason = _reply(request)
         chunks: list[dict[str, Any]] = [
-            {"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]} for piece in pieces
+            {"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]}
+            for piece in pieces
         ]
         chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": finish_reason}]})
         if self._reports_usage:

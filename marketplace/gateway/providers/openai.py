@@ -1,4 +1,4 @@
-"""Providers that speak OpenAI's protocol over HTTP: most do, vLLM, Ollama and our demo provider among them."""
+"""Providers that speak OpenAI's protocol over HTTP: vLLM, Ollama and our demo provider are among them."""
 
 import asyncio
 import random
@@ -201,7 +201,9 @@ class OpenAIProvider:
             return usage or _counted(request, read_texts(fields.choices)), finish_reason
         except msgspec.DecodeError as error:
             raise ProviderBadResponse(
-                self.endpoint.name, "sent an answer that is not what was agreed", body=answer[:MAX_ERROR_BYTES]
+                self.endpoint.name,
+                "sent an answer that is not what was agreed",
+                body=answer[:MAX_ERROR_BYTES],
             ) from error
 
     def _error_of(self, error: Exception) -> ProviderError:

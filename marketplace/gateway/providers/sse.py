@@ -15,7 +15,8 @@ Slot = tuple[int, str]
 class StreamMeter:
     """Takes bytes as they arrive, gives back whole events to pass on, and keeps count.
 
-    With ``hides_usage`` the event that carries nothing but the usage is left out: the client did not ask for it.
+    With ``hides_usage`` the event that carries nothing but the usage is left out: the client did not ask for
+    it.
     """
 
     def __init__(self, *, hides_usage: bool) -> None:
