@@ -83,6 +83,18 @@ class Version(models.Model):
     number = models.PositiveIntegerField(default=1)
     state = models.CharField(max_length=20, choices=State, default=State.DRAFT)
     template = models.CharField(max_length=40, help_text="Key of the template it was started from.")
+    about = models.JSONField(
+        default=dict,
+        help_text="Name, summary, description, category, icon and visibility that its approval gives the app.",
+    )
+    plan = models.ForeignKey(
+        "catalog.Plan",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The price it proposes, offered once approved; empty: the one that is offered.",
+    )
     instructions = models.TextField(blank=True, help_text="System message of a hosted prompt app.")
     prompt_template = models.TextField(blank=True, help_text="User message; {{ name }} stands for an input.")
     input_schema = models.JSONField(default=dict, help_text="JSON Schema of the input.")
@@ -116,8 +128,8 @@ class Version(models.Model):
             Protect(
                 name="immutable_once_submitted",
                 operation=UpdateOf(
-                    "instructions", "prompt_template", "input_schema", "endpoint_url", "allowed_models",
-                    "max_output_tokens", "expected_monthly_calls",
+                    "about", "plan_id", "instructions", "prompt_template", "input_schema", "endpoint_url",
+                    "allowed_models", "max_output_tokens", "expected_monthly_calls",
                 ),
                 condition=Condition("OLD.state NOT IN ('draft', 'changes_requested')"),
             ),
