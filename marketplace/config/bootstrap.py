@@ -78,7 +78,8 @@ def _run_own(command: str, arguments: list[str]) -> int:
         if not error.filename or not str(error.filename).startswith(str(paths.data_dir())):
             raise
         raise Refused(
-            f"{error.filename}: {error.strerror}. Run the command as the folder's owner, or choose another with --data."
+            f"{error.filename}: {error.strerror}. Run the command as the folder's owner, "
+            "or choose another folder with --data."
         ) from error
 
 
@@ -87,5 +88,7 @@ def _run_django(command: str, arguments: list[str]) -> int:
     data = paths.data_dir()
     if found := running.describe(data):
         # The addresses that this Halfpenny was started with are those its commands should use.
-        os.environ.update({name: value for name, value in found.environment.items() if name not in os.environ})
+        os.environ.update(
+            {name: value for name, value in found.environment.items() if name not in os.environ}
+        )
     return importlib.import_module("marketplace.config.cli.django_command").main(command, arguments)

@@ -1,4 +1,4 @@
-"""The virtual environment: made from a hashed lock, repaired when it is half made, left alone when it is right.
+"""The virtual environment: made from a hashed lock, repaired when half made, else left alone.
 
 Standard library only.
 """
@@ -31,7 +31,8 @@ PINNED = re.compile(r"^([A-Za-z0-9._-]+)==[^ ;\\]+ *(;)?", re.MULTILINE)
 def ensure(kind: str) -> Path | None:
     """Make sure that the packages of the lock "run" or "dev" are there, and return the python that has them.
 
-    Return None when the running python is already one that has them. Raise Refused when they cannot be installed.
+    Return None when the running python is already one that has them. Raise Refused when they cannot be
+    installed.
     """
     if not _runs_in_our_environment() and has_all_packages(LOCKS[kind]):
         return None
@@ -44,13 +45,13 @@ def ensure(kind: str) -> Path | None:
 
 
 def is_ready(kind: str) -> bool:
-    """Say whether `.venv` was completely installed from this lock as it is now, for the python it now runs."""
+    """Say whether `.venv` was completely installed from this lock, for the python it now runs."""
     version = _environment_version()
     return version is not None and not _unfinished().exists() and _stamp(version, kind).exists()
 
 
 def has_all_packages(lock: Path) -> bool:
-    """Say whether the running python, for example that of a container image, has all packages a lock names."""
+    """Say whether the running python, say that of a container image, has all packages a lock names."""
     if importlib.util.find_spec("django") is None:
         return False
     installed = {_normalized(name) for found in metadata.distributions() if (name := found.metadata["Name"])}
@@ -72,7 +73,8 @@ def _python() -> Path:
 
 
 def _unfinished() -> Path:
-    """Return the file that stands in the environment while it is being installed: a killed installer leaves it."""
+    """Return the file that stands in the environment while it is being installed: a killed installer leaves
+    it."""
     return ENVIRONMENT / ".unfinished"
 
 
@@ -86,11 +88,11 @@ def _packages_dir(version: str) -> Path:
 
 
 def _environment_version() -> str | None:
-    """Return the version, like 3.11, of the environment's python; None when it does not run, or is not there."""
+    """Return the version, like 3.11, of the environment's python; None when it does not run."""
     if _runs_in_our_environment():
         return f"{sys.version_info.major}.{sys.version_info.minor}"
     try:
-        command = [_python(), "-I", "-S", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+        command = [str(_python()), "-I", "-S", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
@@ -99,7 +101,7 @@ def _environment_version() -> str | None:
 @contextmanager
 def _exclusively() -> Iterator[None]:
     try:
-        lock = open(CHECKOUT / ".venv.lock", "w")
+        lock = open(CHECKOUT / ".venv.lock", "w")  # noqa: SIM115 (closed below, after another handler)
     except OSError as error:
         raise Refused(
             f"The packages cannot be installed because {CHECKOUT} is not writable ({error.strerror}): "
@@ -128,7 +130,8 @@ def _install(kind: str) -> None:
 
 
 def _remove_if_broken() -> None:
-    """Remove an environment whose making or installing was interrupted, or whose python was upgraded under it."""
+    """Remove an environment whose making or installing was interrupted, or whose python was upgraded under
+    it."""
     version = _environment_version()
     whole = version is not None and _packages_dir(version).exists() and not _unfinished().exists()
     if ENVIRONMENT.exists() and not whole:
@@ -160,19 +163,40 @@ def _install_lock(lock: Path) -> None:
     python = str(_python())
     requirements = ["--require-hashes", "-r", str(lock)]
     if uv := _uv(python):
-        if subprocess.run([*uv, "pip", "install", "--quiet", "--python", python, *requirements]).returncode == 0:
+        if (
+            subprocess.run([*uv, "pip", "install", "--quiet", "--python", python, *requirements]).returncode
+            == 0
+        ):
             return
         print("  uv did not succeed, trying pip", flush=True)
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *requirements]
+    pip = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-input",
+        *requirements,
+    ]
     if subprocess.run(pip, stdin=subprocess.DEVNULL).returncode:
-        raise Refused("The packages could not be installed; the lines above say why. Then run this command again.")
+        raise Refused(
+            "The packages could not be installed; the lines above say why. Then run this command again."
+        )
 
 
 def _uv(python: str) -> list[str] | None:
     if found := shutil.which("uv"):
         return [found]
     if not (ENVIRONMENT / "bin/uv").exists():
-        options = ["--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes", "-r", str(INSTALLER_LOCK)]
+        options = [
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-input",
+            "--require-hashes",
+            "-r",
+            str(INSTALLER_LOCK),
+        ]
         command = [python, "-m", "pip", "install", *options]
         if subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
             return None

@@ -1,6 +1,7 @@
 """Where Halfpenny keeps its data, and the addresses of the servers inside that folder.
 
-Standard library only and without side effects on import: the launcher uses it before the packages are installed.
+Standard library only and without side effects on import: the launcher uses it before the packages are
+installed.
 """
 
 import hashlib
@@ -20,7 +21,8 @@ LONGEST_SOCKET_FOLDER = 85
 def data_dir() -> Path:
     """Return the data folder: HALFPENNY_DATA, else `.halfpenny` in the checkout.
 
-    PostgreSQL refuses to run as root and then runs as `nobody`; a folder that `nobody` cannot reach, such as one
+    PostgreSQL refuses to run as root and then runs as `nobody`; a folder that `nobody` cannot reach, such as
+    one
     in root's home, is replaced by one under /var/lib that is derived from its path.
     """
     wanted = Path(os.environ.get("HALFPENNY_DATA") or CHECKOUT / ".halfpenny").absolute()
@@ -37,7 +39,9 @@ def nobody_can_enter(folder: Path) -> bool:
         if not place.exists():
             continue
         status = place.stat()
-        needed = 0o100 if status.st_uid == nobody.pw_uid else 0o010 if status.st_gid == nobody.pw_gid else 0o001
+        needed = (
+            0o100 if status.st_uid == nobody.pw_uid else 0o010 if status.st_gid == nobody.pw_gid else 0o001
+        )
         if not status.st_mode & needed:
             return False
     return True
@@ -69,12 +73,13 @@ def beat_schedule(data: Path) -> Path:
 
 
 def socket_dir(data: Path) -> Path:
-    """Return the folder of PostgreSQL's socket: its own, or a short one in /tmp when that path is too long."""
+    """Return the folder of PostgreSQL's socket: its own, or a short one in /tmp."""
     return _short_enough(postgres_dir(data))
 
 
 def valkey_socket(data: Path) -> Path:
-    """Return the path of Valkey's socket: in its own folder, or a short one in /tmp when that path is too long."""
+    """Return the path of Valkey's socket: in its own folder, or a short one in /tmp when that path is too
+    long."""
     return _short_enough(valkey_dir(data)) / "valkey.sock"
 
 
@@ -84,7 +89,8 @@ def postgres_url(data: Path, *, database: str = DATABASE_NAME) -> str:
 
 
 def secret_key(data: Path) -> str:
-    """Return the installation's own secret, made at the first call and kept in a file that only its owner reads."""
+    """Return the installation's own secret, made at the first call and kept in a file that only its owner
+    reads."""
     path = data / "secret_key"
     if not path.exists():
         data.mkdir(parents=True, exist_ok=True)

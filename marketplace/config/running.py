@@ -1,6 +1,7 @@
-"""What is known about a running Halfpenny: a lock that lives as long as its supervisor, and a file that says more.
+"""What is known about a running Halfpenny: a lock that lives as long as its supervisor, and a file.
 
-The lock decides whether it runs: the kernel gives it back however the supervisor ended, so no process id can be stale.
+The lock decides whether it runs: the kernel gives it back however the supervisor ended, so no process id can
+be stale.
 Standard library only.
 """
 
@@ -36,7 +37,7 @@ class AlreadyHeld(Exception):
 
 @contextmanager
 def hold(data: Path) -> Iterator[None]:
-    """Be the supervisor of this data folder for as long as the block runs; raise AlreadyHeld if there is one."""
+    """Be the supervisor of this data folder while the block runs; raise AlreadyHeld if there is one."""
     with open(_lock_file(data), "a+") as lock:
         _take(lock.fileno())
         try:
@@ -48,7 +49,7 @@ def hold(data: Path) -> Iterator[None]:
 def is_held(data: Path) -> bool:
     """Say whether a supervisor works in this data folder."""
     try:
-        lock = open(_lock_file(data))
+        lock = open(_lock_file(data))  # noqa: SIM115 (closed below, after another handler)
     except FileNotFoundError:
         return False
     with lock:

@@ -1,1 +1,4 @@
-"""Halfpenny's own commands; each module has `main(arguments) -> exit code`. Django's commands live in the apps."""
+"""Halfpenny's own commands; each module has `main(arguments) -> exit code`.
+
+Django's commands live in the apps.
+"""

@@ -16,10 +16,13 @@ NOT_RUNNING = "Halfpenny is not running: start it with `python3 manage.py up`."
 
 
 def main(command: str, arguments: list[str]) -> int:
-    """Run one of Django's commands and return its exit code. Raise Refused when there is no database to ask."""
+    """Run one of Django's commands and return its exit code.
+
+    Raise Refused when there is no database to ask.
+    """
     if not _can_run():
         # A connection pool would knock for ten seconds at a door of which we know that nobody is behind it.
-        setattr(DatabaseWrapper, "get_new_connection", _refuse_connection)
+        DatabaseWrapper.get_new_connection = _refuse_connection  # type: ignore[method-assign, assignment]
     try:
         execute_from_command_line(["manage.py", command, *arguments])
     except OperationalError as error:

@@ -8,7 +8,9 @@ from marketplace.config.services import ServiceFailed, postgres, valkey
 
 def main(arguments: list[str]) -> int:
     """Start, stop or show the two servers of the data folder."""
-    parser = argparse.ArgumentParser(prog="manage.py services", description="PostgreSQL and Valkey without the rest.")
+    parser = argparse.ArgumentParser(
+        prog="manage.py services", description="PostgreSQL and Valkey without the rest."
+    )
     parser.add_argument("action", choices=["start", "stop", "status"])
     action = parser.parse_args(arguments).action
     data = paths.data_dir()

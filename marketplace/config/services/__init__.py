@@ -22,4 +22,6 @@ def make_private(folder: Path, *, owner: int) -> None:
     except FileExistsError:
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or found.st_mode & 0o077:
-            raise ServiceFailed(f"{folder} is not a private folder of user {owner}: remove it and try again.") from None
+            raise ServiceFailed(
+                f"{folder} is not a private folder of user {owner}: remove it and try again."
+            ) from None

