@@ -1,0 +1,227 @@
+"""What can be found in the catalogue, and by whom."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from django.contrib.postgres.search import SearchQuery, SearchRank, TrigramWordSimilarity
+from django.db.models import Case, CharField, Count, F, Prefetch, Q, QuerySet, Value, When
+from django.db.models.functions import Concat, Greatest
+
+from marketplace.accounts import access
+from marketplace.accounts.access import Actor
+from marketplace.catalog.listings import SEARCH_CONFIG
+from marketplace.catalog.models import Listing, Plan, Subscription, Version
+
+# How alike a word of an app's name or summary must be to what was typed: "rewiter" finds "Rewriter".
+TYPO_SIMILARITY = 0.35
+MAX_WORDS, MAX_WORD_LENGTH = 12, 40
+
+PRICE_MODELS = {
+    "free": "Free",
+    "per_use": "Pay per use",
+    "subscription": "Monthly fee",
+    "two_part": "Fee plus usage",
+}
+SORTS = {"relevance": "Best match", "popular": "Most subscribed", "newest": "Newest", "name": "Name"}
+FACETS = ("category", "price", "team")
+
+
+# Annotated on the way: the type checker does not follow annotations through functions.
+Rows = QuerySet[Any]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What somebody asked the catalogue for; several values of one facet mean any of them."""
+
+    text: str = ""
+    category: tuple[str, ...] = ()
+    price: tuple[str, ...] = ()
+    team: tuple[str, ...] = ()
+    sort: str = ""
+
+    def without(self, facet: str) -> "Filters":
+        """Return the same wish without one facet, or without its words (``text``)."""
+        nothing: dict[str, Any] = {facet: "" if facet == "text" else ()}
+        return replace(self, **nothing)
+
+    def is_empty(self) -> bool:
+        return not (self.text or self.category or self.price or self.team)
+
+
+@dataclass(frozen=True)
+class FacetValue:
+    """One choice of a facet, and how many listings it would show."""
+
+    value: str
+    label: str
+    count: int
+    is_chosen: bool
+
+
+@dataclass(frozen=True)
+class Found:
+    """The listings found, best first; close ones when nothing matched word by word."""
+
+    listings: QuerySet[Listing]
+    is_close_match: bool = False
+    facets: Mapping[str, Sequence[FacetValue]] = field(default_factory=dict)
+
+
+def visible_listings(actor: Actor) -> QuerySet[Listing]:
+    """Listings that are public or of the actor's organizations; all of them for the platform's own roles."""
+    shown = Listing.objects.filter(version__state__in=[Version.State.LISTED, Version.State.DEPRECATED])
+    if actor.is_platform(*access.PLATFORM_ROLES):
+        return shown
+    return shown.filter(Q(app__is_public=True) | Q(app__owner_team__organization__in=actor.organization_ids))
+
+
+def search(
+    text: str = "",
+    *,
+    actor: Actor,
+    category: Sequence[str] = (),
+    price: Sequence[str] = (),
+    team: Sequence[str] = (),
+    sort: str = "",
+    with_facets: bool = False,
+) -> Found:
+    """Find listings by words and facets, with what a card or an API row shows.
+
+    ``price`` holds keys of PRICE_MODELS, ``team`` texts such as "demo/team-ux", ``sort`` a key of SORTS.
+    Words match by stem and by beginning; when none do, names and summaries that look alike are found.
+    """
+    filters = Filters(text.strip(), tuple(category), tuple(price), tuple(team), sort)
+    base = visible_listings(actor).filter(version__state=Version.State.LISTED).alias(owner=_owner())
+    matching, is_close_match = _matching(base, filters.text)
+    found = _narrow(matching, filters)
+    return Found(
+        listings=_ordered(found, filters)
+        .select_related("version", "app__owner_team__organization")
+        .prefetch_related(Prefetch("app__plans", _offered().order_by("id"), to_attr="offered_plans")),
+        is_close_match=is_close_match,
+        facets=_facets(matching, filters) if with_facets else {},
+    )
+
+
+def droppable(filters: Filters, *, actor: Actor) -> list[tuple[str, int]]:
+    """For a search that found nothing: how many listings there are without one filter, most first."""
+    counts = []
+    for facet in ("text", *FACETS):
+        if getattr(filters, facet):
+            rest = filters.without(facet)
+            listings = search(
+                rest.text, actor=actor, category=rest.category, price=rest.price, team=rest.team
+            ).listings
+            counts.append((facet, listings.count()))
+    return sorted([(facet, count) for facet, count in counts if count], key=lambda pair: -pair[1])
+
+
+def offered_plans(listing: Listing) -> QuerySet[Plan]:
+    """Plans that can be subscribed to now, in the order they were made."""
+    return _offered().filter(app=listing.app_id).order_by("id")
+
+
+def visible_subscriptions(actor: Actor) -> QuerySet[Subscription]:
+    """Subscriptions of the teams the actor belongs to or serves."""
+    return Subscription.objects.filter(team__in=access.teams(actor)).select_related(
+        "app__owner_team", "plan", "team__organization", "cost_center"
+    )
+
+
+def price_model_of_plan() -> Case:
+    """Classify plans in the database: by what they charge, not by what they are called."""
+    fee = _charges("fee") & ~Q(charges__contains=[{"code": "fee", "amount": "0"}])
+    metered = _charges("calls") | _charges("cost")
+    return Case(
+        When(fee & metered, then=Value("two_part")),
+        When(fee, then=Value("subscription")),
+        When(metered, then=Value("per_use")),
+        default=Value("free"),
+        output_field=CharField(),
+    )
+
+
+def _charges(code: str) -> Q:
+    return Q(charges__contains=[{"code": code}])
+
+
+def _owner() -> Concat:
+    parts = "app__owner_team__organization__slug", Value("/"), "app__owner_team__slug"
+    return Concat(*parts, output_field=CharField())
+
+
+def _matching(listings: Rows, text: str) -> tuple[Rows, bool]:
+    """Narrow by words. Full text first, because it has an index; likeness only when that finds nothing."""
+    words = [word[:MAX_WORD_LENGTH] for word in re.findall(r"\w+", text)[:MAX_WORDS]]
+    if not words:
+        return listings, False
+    query = SearchQuery(" & ".join(f"{word}:*" for word in words), search_type="raw", config=SEARCH_CONFIG)
+    exact = listings.filter(search=query).annotate(relevance=SearchRank(F("search"), query))
+    if exact.exists():
+        return exact, False
+    typed = " ".join(words)
+    likeness = Greatest(
+        TrigramWordSimilarity(typed, "app__name"), TrigramWordSimilarity(typed, "app__summary")
+    )
+    return listings.annotate(relevance=likeness).filter(relevance__gte=TYPO_SIMILARITY), True
+
+
+def _narrow(listings: Rows, filters: Filters) -> Rows:
+    if filters.category:
+        listings = listings.filter(app__category__in=filters.category)
+    if filters.price:
+        plans = _plans_priced().filter(price_model__in=filters.price)
+        listings = listings.filter(app__in=plans.values("app"))
+    if filters.team:
+        listings = listings.filter(owner__in=filters.team)
+    return listings
+
+
+def _offered() -> QuerySet[Plan]:
+    return Plan.objects.filter(is_offered=True)
+
+
+def _plans_priced() -> Rows:
+    return _offered().annotate(price_model=price_model_of_plan())
+
+
+def _ordered(listings: Rows, filters: Filters) -> Rows:
+    sort = filters.sort or ("relevance" if filters.text else "popular")
+    if sort == "relevance" and "relevance" in listings.query.annotations:
+        return listings.order_by("-relevance", "app__name")
+    if sort == "newest":
+        return listings.order_by("-listed_at", "app__name")
+    if sort == "name":
+        return listings.order_by("app__name", "pk")
+    return listings.annotate(
+        subscribers=Count(
+            "app__subscriptions",
+            filter=Q(app__subscriptions__state="active", app__subscriptions__environment="production"),
+        )
+    ).order_by("-subscribers", "app__name")
+
+
+def _facets(matching: Rows, filters: Filters) -> dict[str, list[FacetValue]]:
+    """Count each facet under the other facets, so a second choice in the same facet shows what it adds."""
+    by_category = _narrow(matching, filters.without("category")).values_list("app__category")
+    elsewhere = _narrow(matching, filters.without("team")).annotate(owner=_owner())
+    by_team = elsewhere.values_list("owner", "app__owner_team__name")
+    listed = _narrow(matching, filters.without("price")).values("app")
+    by_price = _plans_priced().filter(app__in=listed).values_list("price_model")
+    return {
+        "category": [
+            FacetValue(name, name.replace("-", " ").capitalize(), count, name in filters.category)
+            for name, count in by_category.annotate(n=Count("pk")).order_by("app__category")
+        ],
+        "price": [
+            FacetValue(model, PRICE_MODELS[model], count, model in filters.price)
+            for model, count in by_price.annotate(n=Count("app", distinct=True)).order_by("price_model")
+        ],
+        "team": [
+            FacetValue(owner, name, count, owner in filters.team)
+            for owner, name, count in by_team.annotate(n=Count("pk")).order_by("app__owner_team__name")
+        ],
+    }
