@@ -7,6 +7,7 @@ from marketplace.config import api_urls
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include(api_urls)),
+    path("", include("billing.urls")),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
 ]

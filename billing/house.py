@@ -1,0 +1,16 @@
+"""The terms of this installation, read from the settings for views, API, tasks and commands."""
+
+from decimal import Decimal
+
+from django.conf import settings
+
+from billing.terms import ShareTerms, Terms
+
+
+def house_terms() -> Terms:
+    """Build the terms out of the settings; domain functions get them as an argument."""
+    return Terms(
+        legal_entity=settings.LEGAL_ENTITY,
+        default_share=ShareTerms(Decimal(settings.DEFAULT_REVENUE_SHARE)),
+        currency=settings.CURRENCY,
+    )

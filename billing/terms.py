@@ -1,0 +1,25 @@
+"""What this marketplace agreed for everybody who has no agreement of their own."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+from billing.revenue_share import DEFAULT_BASIS, Basis
+
+
+@dataclass(frozen=True)
+class ShareTerms:
+    """The platform's share of a price, 0 to 1, and what it is a share of."""
+
+    share: Decimal
+    basis: Basis = DEFAULT_BASIS
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Who issues invoices, the share where no agreement says otherwise, and how long payers have."""
+
+    legal_entity: str
+    default_share: ShareTerms
+    currency: str
+    due_after: timedelta = timedelta(days=30)
