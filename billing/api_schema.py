@@ -1,4 +1,4 @@
-"""OpenAPI descriptions of the pricing calculators, whose bodies are read by the domain and not by serializers."""
+"""OpenAPI descriptions of the pricing calculators: the domain reads their bodies, not serializers."""
 
 from typing import Any
 

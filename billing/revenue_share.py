@@ -51,13 +51,13 @@ class Split:
 
 
 def split(price: Decimal, *, platform_cost: Decimal, share: Decimal, basis: Basis, currency: str) -> Split:
-    """Split a price: on `gross` the creator gets price x (1 - share), on `net_of_cost` that of what cost leaves.
+    """Split a price: the creator gets (1 - share) of it on `gross`, of what cost leaves on `net_of_cost`.
 
-    `share` is the platform's, from 0 to 1. A creator never owes: when the cost is above the price, the creator
-    gets nothing on `net_of_cost` and the platform bears the loss.
+    `share` is the platform's, from 0 to 1. A creator never owes: when the cost is above the price, the
+    creator gets nothing on `net_of_cost` and the platform bears the loss.
 
-    With cost 10, price 13 and share 0.20: gross gives the creator 10.40 and the platform 2.60, a margin of -7.40;
-    net of cost gives 2.40 and 10.60, a margin of 0.60.
+    With cost 10, price 13 and share 0.20: gross gives the creator 10.40 and the platform 2.60, a margin of
+    -7.40; net of cost gives 2.40 and 10.60, a margin of 0.60.
     """
     with exact():
         shared = price if basis == "gross" else max(price - platform_cost, Decimal(0))

@@ -1,6 +1,6 @@
 """From priced lines to what is due: discounts, then tax, then prepaid credit; and tax on credit notes.
 
-All amounts are integer minor units. Tax is computed once per rate, on the sum of the rounded lines of that rate.
+All amounts are integer minor units. Tax is computed once per rate, on the sum of its rounded lines.
 """
 
 from collections.abc import Sequence
@@ -78,8 +78,8 @@ def tax_on(base_minor: int, *, rate_percent: Decimal, currency: str) -> int:
 def tax_lines(lines: Sequence[TaxableLine], *, currency: str) -> Taxes:
     """Tax each rate on the sum of its lines, and give that tax back to the lines by largest remainder.
 
-    0.17 and 4.46 at 20 percent: 0.926 on 4.63 is 0.93, of which the lines carry 0.03 and 0.90. Line by line it
-    would have been 0.03 + 0.89.
+    0.17 and 4.46 at 20 percent: 0.926 on 4.63 is 0.93, of which the lines carry 0.04 and 0.89. Line by line
+    it would have been 0.92.
     """
     rates: list[RateTax] = []
     line_taxes = [0] * len(lines)

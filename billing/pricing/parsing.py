@@ -7,7 +7,6 @@ from typing import cast
 
 from billing.pricing.charges import Charge
 from billing.pricing.cost_plus import CostPlus
-from marketplace.core.fields import ZERO, Fields
 from billing.pricing.flat import Flat
 from billing.pricing.graduated import Graduated
 from billing.pricing.package import Package, Rounding
@@ -19,6 +18,7 @@ from billing.pricing.tiers import Tier
 from billing.pricing.usage import Usage
 from billing.pricing.volume import Volume
 from marketplace.core.errors import FieldError, InvalidInput
+from marketplace.core.fields import ZERO, Fields
 from marketplace.core.periods import Period, parse_instant
 
 MOST_CHARGES = 200

@@ -11,7 +11,7 @@ from marketplace.core.money import FloatLiteral
 
 
 class FloatFreeJSONParser(BaseParser):
-    """Read JSON without ever making a float: 12.50 becomes a FloatLiteral, which `parse_amount` refuses by field.
+    """Read JSON without making a float: 12.50 becomes a FloatLiteral, which `parse_amount` refuses by field.
 
     Also refuses what JSON libraries read differently: NaN and infinities, a name twice in one object, names
     that are not Unicode text.
