@@ -1,4 +1,4 @@
-"""The living style page: every component in every variant, with made-up but plausible numbers. Shown in DEBUG only."""
+"""The living style page: every component in every variant, on made-up numbers. Shown in DEBUG only."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -25,11 +25,14 @@ _DAILY_CENTS = (
 class SampleForm(forms.Form):
     """One field of every kind that a form of ours uses."""
 
-    name = forms.CharField(label="App name", max_length=60, help_text="Shown in the catalogue. Up to 60 characters.")
+    name = forms.CharField(
+        label="App name", max_length=60, help_text="Shown in the catalogue. Up to 60 characters."
+    )
     summary = forms.CharField(label="Summary", widget=forms.Textarea(attrs={"rows": 3}), required=False)
     owner_email = forms.EmailField(label="Owner contact")
     template = forms.ChoiceField(
-        label="Template", choices=[("prompt", "Hosted prompt app"), ("http", "HTTP app"), ("batch", "Batch job")]
+        label="Template",
+        choices=[("prompt", "Hosted prompt app"), ("http", "HTTP app"), ("batch", "Batch job")],
     )
     monthly_calls = forms.IntegerField(label="Expected calls per month", min_value=1)
     price_per_call = forms.DecimalField(label="Price per call", help_text="In US dollars, up to 18 decimals.")
@@ -43,7 +46,9 @@ class SampleForm(forms.Form):
 
 def styleguide(request: HttpRequest) -> HttpResponse:
     """Show the style page."""
-    invalid = SampleForm({"name": "", "owner_email": "ada at example", "template": "prompt", "monthly_calls": "0"})
+    invalid = SampleForm(
+        {"name": "", "owner_email": "ada at example", "template": "prompt", "monthly_calls": "0"}
+    )
     valid = SampleForm(
         initial={
             "name": "Invoice reader",
@@ -85,7 +90,14 @@ def _nav() -> dict[str, object]:
     roles = ("Creator", "Consumer", "Approver", "Finance", "Operator")
     return {
         "nav": [
-            {"label": label, "url": "#top", "icon": icon, "group": group, "count": count, "is_current": label == "Usage"}
+            {
+                "label": label,
+                "url": "#top",
+                "icon": icon,
+                "group": group,
+                "count": count,
+                "is_current": label == "Usage",
+            }
             for label, icon, group, count in sections
         ],
         "demo_roles": [{"role": role.lower(), "label": role, "url": "#top"} for role in roles],
@@ -94,7 +106,9 @@ def _nav() -> dict[str, object]:
 
 def _charts() -> dict[str, Chart]:
     days = [_day(offset) for offset in range(len(_DAILY_CENTS))]
-    halves = [(cents * 3 // 5, cents * 3 // 10, cents - cents * 3 // 5 - cents * 3 // 10) for cents in _DAILY_CENTS]
+    halves = [
+        (cents * 3 // 5, cents * 3 // 10, cents - cents * 3 // 5 - cents * 3 // 10) for cents in _DAILY_CENTS
+    ]
     return {
         "spend": line_chart(
             days,
@@ -104,10 +118,18 @@ def _charts() -> dict[str, Chart]:
             references=[Reference("Daily budget $80", 8000)],
             has_total=True,
         ),
-        "calls": bar_chart(days, [Series("Calls", [cents * 7 for cents in _DAILY_CENTS])], format_value=number, format_tick=compact),
+        "calls": bar_chart(
+            days,
+            [Series("Calls", [cents * 7 for cents in _DAILY_CENTS])],
+            format_value=number,
+            format_tick=compact,
+        ),
         "stacked": bar_chart(
             days[-14:],
-            [Series(label, [half[layer] for half in halves[-14:]]) for layer, label in enumerate(("Input", "Output", "Cached"))],
+            [
+                Series(label, [half[layer] for half in halves[-14:]])
+                for layer, label in enumerate(("Input", "Output", "Cached"))
+            ],
             format_value=_dollars,
             format_tick=_whole_dollars,
         ),
@@ -121,7 +143,12 @@ def _charts() -> dict[str, Chart]:
         ),
         "margin": bar_chart(
             ["Jun", "Jul", "Aug", "Sep", "Oct"],
-            [Series("Margin", [Decimal("-120.50"), Decimal("-34"), Decimal("80.25"), Decimal("210"), Decimal("264.10")])],
+            [
+                Series(
+                    "Margin",
+                    [Decimal("-120.50"), Decimal("-34"), Decimal("80.25"), Decimal("210"), Decimal("264.10")],
+                )
+            ],
             format_value=lambda value: format_amount(Decimal(value), "USD"),
             label_heading="Month",
         ),
@@ -145,10 +172,38 @@ def _whole_dollars(value: Value) -> str:
 def _samples() -> dict[str, object]:
     return {
         "apps": [
-            ("Invoice reader", "file-text", "Team Ledger", "Reads an invoice and answers with supplier, lines and total.", "$0.013 a call", "listed"),
-            ("Meeting notes", "mic", "Team Harbor", "Turns a transcript into decisions, owners and dates. Up to two hours of talk in one call.", "$12 a month", "in_review"),
-            ("Contract diff", "file-diff", "Team Quill", "Compares two versions of a contract, clause by clause.", "Free to 500 calls", "changes_requested"),
-            ("Ticket router", "route", "Team Beacon", "Sends a support ticket to the right queue with a reason.", "$0.0004 a call", "suspended"),
+            (
+                "Invoice reader",
+                "file-text",
+                "Team Ledger",
+                "Reads an invoice and answers with supplier, lines and total.",
+                "$0.013 a call",
+                "listed",
+            ),
+            (
+                "Meeting notes",
+                "mic",
+                "Team Harbor",
+                "Turns a transcript into decisions, owners and dates. Up to two hours of talk in one call.",
+                "$12 a month",
+                "in_review",
+            ),
+            (
+                "Contract diff",
+                "file-diff",
+                "Team Quill",
+                "Compares two versions of a contract, clause by clause.",
+                "Free to 500 calls",
+                "changes_requested",
+            ),
+            (
+                "Ticket router",
+                "route",
+                "Team Beacon",
+                "Sends a support ticket to the right queue with a reason.",
+                "$0.0004 a call",
+                "suspended",
+            ),
         ],
         "rows": list(_rows()),
         "tabs": [
@@ -165,13 +220,26 @@ def _samples() -> dict[str, object]:
             {"label": "Checks", "url": "", "state": "todo"},
         ],
         "diff_rows": [
-            {"label": "Summary", "old": "Reads an invoice.", "new": "Reads an invoice and answers with supplier, lines and total."},
+            {
+                "label": "Summary",
+                "old": "Reads an invoice.",
+                "new": "Reads an invoice and answers with supplier, lines and total.",
+            },
             {"label": "Price per call", "old": "$0.010", "new": "$0.013"},
             {"label": "Data class", "old": "internal", "new": "internal"},
             {"label": "Allowed hosts", "old": "", "new": "api.vat.example"},
         ],
-        "facts": [("Plan", "Team, version 3"), ("Cost center", "4711 Customer care"), ("Started", "2 Oct 2026"), ("Renews", "2 Nov 2026")],
-        "tour_steps": ["Pick a template and say what the app does", "See what one call costs, measured", "Submit it; an approver decides"],
+        "facts": [
+            ("Plan", "Team, version 3"),
+            ("Cost center", "4711 Customer care"),
+            ("Started", "2 Oct 2026"),
+            ("Renews", "2 Nov 2026"),
+        ],
+        "tour_steps": [
+            "Pick a template and say what the app does",
+            "See what one call costs, measured",
+            "Submit it; an approver decides",
+        ],
         "progress": (1240, 60, 2000),
     }
 

@@ -12,6 +12,8 @@ register = template.Library()
 
 
 @register.inclusion_tag("core/_sparkline.html")
-def sparkline(values: Sequence[Decimal | int | None], title: str, tone: str = "") -> dict[str, Sparkline | str]:
+def sparkline(
+    values: Sequence[Decimal | int | None], title: str, tone: str = ""
+) -> dict[str, Sparkline | str]:
     """Draw a small line without axes; `title` says what it shows, because a screen reader hears only that."""
     return {"spark": lay_out(values, title=title), "tone": tone}

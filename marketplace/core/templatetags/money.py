@@ -20,7 +20,7 @@ def money(amount_minor: int | None, currency: str) -> str:
 
 @register.filter
 def amount(value: Decimal | int | None, currency: str) -> str:
-    """Show a rated, unrounded amount with up to six telling decimals: "$0.0000123457", "$12.50"; None is a dash."""
+    """Show a rated amount with up to six telling decimals: "$0.0000123457", "$12.50"; None is a dash."""
     return "–" if value is None else format_amount(shorten(Decimal(value)), currency)
 
 
@@ -34,7 +34,9 @@ def number(value: Decimal | int | None) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     shown = shorten(value)
-    return f"{shown.to_integral_value():,f}" if shown == shown.to_integral_value() else f"{shown.normalize():,f}"
+    return (
+        f"{shown.to_integral_value():,f}" if shown == shown.to_integral_value() else f"{shown.normalize():,f}"
+    )
 
 
 @register.filter
@@ -55,14 +57,14 @@ def compact(value: Decimal | int | None) -> str:
 
 @register.filter
 def percent(value: Decimal | int | None, decimals: int = 0) -> str:
-    """Show a ratio as a percentage: `{{ share|percent:1 }}` of Decimal("0.065") is "6.5 %"; None is a dash."""
+    """Show a ratio as a percentage: Decimal("0.065") with 1 decimal is "6.5 %"; None is a dash."""
     if value is None:
         return "–"
     return f"{(Decimal(value) * 100).quantize(Decimal(1).scaleb(-decimals)):f}\u202f%"
 
 
 def shorten(value: Decimal) -> Decimal:
-    """Cut to six decimals, or below 1 to six significant digits, for showing: 0.00001234567 is 0.0000123457."""
+    """Cut to six decimals, below 1 to six significant digits, for showing: 0.00001234567 is 0.0000123457."""
     if value == 0:
         return Decimal(0)
     places = SHOWN_DIGITS if abs(value) >= 1 else SHOWN_DIGITS - 1 - value.adjusted()

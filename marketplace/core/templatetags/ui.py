@@ -1,17 +1,19 @@
 """Tags and filters of the interface: icons, tones of states, relative time, meters."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 
 from django import template
 from django.core.paginator import Page
-from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from lucide.templatetags.lucide import lucide
+
+from marketplace.core.meters import Meter
+from marketplace.core.meters import meter as lay_out_meter
+from marketplace.core.templatetags.money import amount, money, number
 
 OK, WARN, DANGER, INFO, NEUTRAL = "ok", "warn", "danger", "info", "neutral"
 
@@ -72,7 +74,13 @@ for _states in STATE_TONES.values():
         _TONES_BY_STATE.setdefault(_state, _tone)
 
 _LIVE_STATES = frozenset({"running", "checking", "closing"})
-_TONE_ICONS = {OK: "circle-check", WARN: "triangle-alert", DANGER: "octagon-alert", INFO: "info", NEUTRAL: "circle"}
+_TONE_ICONS = {
+    OK: "circle-check",
+    WARN: "triangle-alert",
+    DANGER: "octagon-alert",
+    INFO: "info",
+    NEUTRAL: "circle",
+}
 _STATE_ICONS = {
     "queued": "circle-dashed",
     "running": "loader-circle",
@@ -83,15 +91,20 @@ _STATE_ICONS = {
 }
 _MESSAGE_TONES = {"success": OK, "warning": WARN, "error": DANGER, "info": INFO, "debug": NEUTRAL}
 
-METER_MARKS = (50, 80, 95, 100)
-_UNITS_OF_TIME = ((365 * 86_400, "year"), (30 * 86_400, "month"), (86_400, "day"), (3_600, "hour"), (60, "minute"))
+_UNITS_OF_TIME = (
+    (365 * 86_400, "year"),
+    (30 * 86_400, "month"),
+    (86_400, "day"),
+    (3_600, "hour"),
+    (60, "minute"),
+)
 
 register = template.Library()
 
 
 @lru_cache(maxsize=512)
 def _drawn(name: str, size: int) -> SafeString:
-    return lucide(name, size=size, aria_hidden="true", focusable="false")
+    return SafeString(lucide(name, size=size, aria_hidden="true", focusable="false"))
 
 
 @register.simple_tag
@@ -103,7 +116,7 @@ def icon(name: str, size: int = 18) -> SafeString:
 
 @register.filter
 def state_tone(state: str, thing: str = "") -> str:
-    """Give the tone of a state: ok, warn, danger, info or neutral; `thing` settles words that two things share."""
+    """Give the tone of a state: ok, warn, danger, info, neutral; `thing` settles shared words."""
     return STATE_TONES.get(thing, {}).get(state) or _TONES_BY_STATE.get(state, NEUTRAL)
 
 
@@ -176,46 +189,20 @@ def duration(milliseconds: int | None) -> str:
     return f"{seconds // 60} min {seconds % 60} s"
 
 
-@dataclass(frozen=True)
-class Meter:
-    """A limit drawn as a bar: everything in percent of the bar's width, as text ready for SVG."""
-
-    used_width: str
-    held_x: str
-    held_width: str
-    percent: str
-    tone: str
-    marks: tuple[tuple[int, str, bool], ...]
-
-
 @register.simple_tag
-def meter_of(used: Decimal | int, held: Decimal | int, limit: Decimal | int | None) -> Meter | None:
-    """Work out the bar of used and held against a limit; None when there is no limit.
-
-    A bar over its limit stays full: its text says by how much.
-    """
-    if limit is None:
-        return None
-    used_share, taken = _share(used, limit), _share(Decimal(used) + Decimal(held), limit)
-    shown_used, shown_taken = min(used_share, Decimal(100)), min(taken, Decimal(100))
-    return Meter(
-        used_width=_percent_text(shown_used),
-        held_x=_percent_text(shown_used),
-        held_width=_percent_text(shown_taken - shown_used),
-        percent=f"{taken.quantize(Decimal(1)):f}",
-        tone=DANGER if taken >= 95 else WARN if taken >= 80 else "accent",
-        marks=tuple((mark, f"{mark}%", taken >= mark) for mark in METER_MARKS),
-    )
-
-
-def _share(part: Decimal | int, whole: Decimal | int) -> Decimal:
-    if whole == 0:
-        return Decimal(100) if part else Decimal(0)
-    return max(Decimal(part) * 100 / Decimal(whole), Decimal(0))
-
-
-def _percent_text(share: Decimal) -> str:
-    return f"{share.quantize(Decimal('0.01')):f}%"
+def meter_of(
+    used: Decimal | int,
+    held: Decimal | int,
+    limit: Decimal | int | None,
+    currency: str = "",
+    is_minor: bool = False,
+) -> Meter:
+    """Lay out a meter bar; with a currency the quantities are money, in minor units if `is_minor`."""
+    if not currency:
+        return lay_out_meter(used, held, limit, format_value=number)
+    if is_minor:
+        return lay_out_meter(used, held, limit, format_value=lambda cents: money(int(cents), currency))
+    return lay_out_meter(used, held, limit, format_value=lambda value: amount(value, currency))
 
 
 @register.simple_tag(takes_context=True)
@@ -237,38 +224,6 @@ def initials(name: str) -> str:
     return "".join(word[0] for word in words[:1] + words[1:][-1:]) or "?"
 
 
-@dataclass(frozen=True)
-class FieldParts:
-    """A bound form field taken apart for its component: the widget with its ARIA attributes, and how to lay it out."""
-
-    widget: SafeString
-    help_id: str
-    error_id: str
-    is_hidden: bool
-    is_check: bool
-    is_group: bool
-
-
-@register.simple_tag
-def field_parts(field: BoundField, help_text: str = "") -> FieldParts:
-    """Render a form field's widget tied to its help and error by aria-describedby; `help_text` overrides the field's."""
-    help_id, error_id = f"{field.auto_id}-help", f"{field.auto_id}-error"
-    widget = field.field.widget
-    described_by = [help_id] * bool(help_text or field.help_text) + [error_id] * bool(field.errors)
-    given = widget.attrs.get("aria-describedby")
-    attrs: dict[str, str] = {"aria-describedby": " ".join(filter(None, [given, *described_by]))}
-    if field.errors:
-        attrs["aria-invalid"] = "true"
-    return FieldParts(
-        widget=field.as_widget(attrs={name: value for name, value in attrs.items() if value}),
-        help_id=help_id,
-        error_id=error_id,
-        is_hidden=field.is_hidden,
-        is_check=isinstance(widget, CheckboxInput),
-        is_group=isinstance(widget, RadioSelect | CheckboxSelectMultiple),
-    )
-
-
 @register.simple_tag(takes_context=True)
 def page_url(context: template.Context, param: str, number: int) -> str:
     """Give the address of another page of the same list, every other filter kept."""
@@ -281,10 +236,10 @@ def page_url(context: template.Context, param: str, number: int) -> str:
 def page_numbers(page: Page) -> list[int]:
     """List page numbers to link to: the ends and the neighbors, 0 for a gap."""
     last, here = page.paginator.num_pages, page.number
-    shown = sorted({1, last, *(number for number in range(here - 1, here + 2) if 1 <= number <= last)})
-    numbers: list[int] = []
-    for number in shown:
-        if numbers and number - numbers[-1] > 1:
-            numbers.append(0)
-        numbers.append(number)
-    return numbers
+    shown = sorted({1, last, *range(max(1, here - 1), min(last, here + 1) + 1)})
+    linked: list[int] = []
+    for candidate in shown:
+        if linked and candidate - linked[-1] > 1:
+            linked.append(0)
+        linked.append(candidate)
+    return linked
