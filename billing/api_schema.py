@@ -7,7 +7,11 @@ _AMOUNT: dict[str, Any] = {
     "oneOf": [{"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}, {"type": "integer", "minimum": 0}],
     "description": "Not negative; at most 20 digits before the point and 18 after. Floats are refused.",
 }
-_OPTIONAL_AMOUNT: dict[str, Any] = {**_AMOUNT, "oneOf": [*_AMOUNT["oneOf"], {"type": "null"}]}
+# OpenAPI 3.0 knows no null type; one nullable branch makes null valid exactly once.
+_OPTIONAL_AMOUNT: dict[str, Any] = {
+    **_AMOUNT,
+    "oneOf": [{**_AMOUNT["oneOf"][0], "nullable": True}, _AMOUNT["oneOf"][1]],
+}
 _TEXT_AMOUNT: dict[str, Any] = {"type": "string", "pattern": _PLAIN}
 _MINOR: dict[str, Any] = {"type": "integer", "description": "In minor units of the currency."}
 _CURRENCY: dict[str, Any] = {"type": "string", "pattern": "^[A-Z]{3}$", "example": "USD"}
