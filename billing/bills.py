@@ -1,0 +1,265 @@
+"""From a month of usage to the lines of a bill, as values: priced, rounded once, split between creator and platform.
+
+What is priced as a whole is a *contract*: a subscription on a plan, or an owner's own use of an app, in one service
+month. Its platform cost stands on one line, the `cost` line, else the `calls` line, else the first: so the split on
+`net_of_cost` looks at everything the subscription paid and everything it cost, and the creator's part is then spread
+over the lines in proportion to their amounts, by largest remainder.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import ROUND_DOWN, Decimal
+from fractions import Fraction
+from typing import Any
+
+from billing.pricing import BilledBefore, Charge, Line, Usage, parse_charges, quote
+from billing.revenue_share import split
+from billing.terms import ShareTerms
+from marketplace.core.errors import Conflict
+from marketplace.core.money import MAX_DECIMALS, allocate, apportion, exact, from_minor, to_text
+from marketplace.core.periods import Period
+
+ZERO = Decimal(0)
+# An owner who uses their own app pays what it costs the platform.
+PASS_THROUGH = parse_charges([{"code": "cost", "model": "cost_plus", "markup": "0"}])
+_KNOWN_QUANTITIES = ("calls", "cost")
+
+
+class PlanNotBillable(Conflict):
+    """A plan asks for a quantity that nobody measures, so that its price would silently be zero."""
+
+    code = "plan_not_billable"
+
+    def __init__(self, charge_code: str) -> None:
+        self.charge_code = charge_code
+        super().__init__(f"A plan has the charge {charge_code!r}, but only calls and cost are measured.")
+
+
+@dataclass(frozen=True)
+class Metered:
+    """What was used: requests, and what they cost the platform, unrounded."""
+
+    requests: int = 0
+    cost: Decimal = ZERO
+
+    def __add__(self, other: "Metered") -> "Metered":
+        with exact():
+            return Metered(self.requests + other.requests, self.cost + other.cost)
+
+    def quantity(self, code: str) -> Decimal:
+        return self.cost if code == "cost" else Decimal(self.requests)
+
+
+@dataclass(frozen=True)
+class Billed:
+    """What earlier bills took for the same contract: usage, and minor units by charge (adjustments included)."""
+
+    usage: Metered = field(default_factory=Metered)
+    amounts_minor: Mapping[str, int] = field(default_factory=dict)
+    creator_minor: int = 0
+
+    @property
+    def total_minor(self) -> int:
+        return sum(self.amounts_minor.values())
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What is priced as a whole. `billed` makes it a correction: only the difference to it is charged.
+
+    `active` is the part of the month in which the subscription existed; `share` is None when no creator is paid.
+    """
+
+    charges: tuple[Charge, ...]
+    currency: str
+    month: Period
+    active: Period
+    usage: Metered
+    share: ShareTerms | None
+    with_fee: bool = True
+    billed: Billed | None = None
+
+
+@dataclass(frozen=True)
+class PricedLine:
+    """One line to be: `amount` is unrounded, `amount_minor` counts; creator and platform together are the amount."""
+
+    code: str
+    quantity: Decimal
+    amount: Decimal
+    amount_minor: int
+    platform_cost: Decimal
+    creator_minor: int
+    explanation: tuple[dict[str, Any], ...]
+
+    @property
+    def platform_minor(self) -> int:
+        return self.amount_minor - self.creator_minor
+
+    @property
+    def charge_code(self) -> str:
+        """Give the charge that a `calls:minimum` line belongs to."""
+        return self.code.split(":")[0]
+
+
+def price(contract: Contract) -> list[PricedLine]:
+    """Price a contract; lines that say nothing (no amount and nothing used) are left out.
+
+    Raises PlanNotBillable for a charge whose quantity nobody measures.
+    """
+    charges = _charges(contract)
+    lines = list(_quoted(contract, charges))
+    carrier = _cost_carrier(lines, contract.usage.cost)
+    metered = {charge.code for charge in charges if charge.shape.is_metered}
+    kept = [line for line in lines if line is carrier or _says_something(line, metered)]
+    parts = _creator_parts(contract, kept, carrier)
+    return [
+        PricedLine(
+            code=line.code,
+            quantity=line.quantity,
+            amount=line.amount,
+            amount_minor=line.amount_minor,
+            platform_cost=contract.usage.cost if line is carrier else ZERO,
+            creator_minor=part,
+            explanation=tuple(one.as_json() for one in line.explanation),
+        )
+        for line, part in zip(kept, parts, strict=True)
+    ]
+
+
+def _charges(contract: Contract) -> list[Charge]:
+    charges = [c for c in contract.charges if c.shape.is_metered or contract.with_fee]
+    for charge in charges:
+        if charge.shape.is_metered and charge.code not in _KNOWN_QUANTITIES:
+            raise PlanNotBillable(charge.code)
+    return charges
+
+
+def _quoted(contract: Contract, charges: Sequence[Charge]) -> tuple[Line, ...]:
+    usage = {
+        charge.code: Usage.of(contract.usage.quantity(charge.code))
+        for charge in charges
+        if charge.shape.is_metered
+    }
+    lines = quote(
+        charges,
+        currency=contract.currency,
+        usage=usage,
+        billed_before=_billed_before(contract, charges),
+        period=contract.month,
+        active=contract.active,
+    ).lines
+    if not lines and contract.usage.cost:
+        # A plan without charges still has a cost that somebody bears: a line of zero carries it.
+        return (Line.of("cost", quantity=contract.usage.cost, slices=(), currency=contract.currency),)
+    return lines
+
+
+def _billed_before(contract: Contract, charges: Sequence[Charge]) -> dict[str, BilledBefore]:
+    if contract.billed is None:
+        return {}
+    billed = contract.billed
+    return {
+        charge.code: BilledBefore(
+            Usage.of(billed.usage.quantity(charge.code)),
+            from_minor(billed.amounts_minor.get(charge.code, 0), contract.currency),
+        )
+        for charge in charges
+    }
+
+
+def _cost_carrier(lines: Sequence[Line], cost: Decimal) -> Line | None:
+    if not cost or not lines:
+        return None
+    by_code = {line.code: line for line in reversed(lines)}
+    return by_code.get("cost") or by_code.get("calls") or lines[0]
+
+
+def _says_something(line: Line, metered: set[str]) -> bool:
+    return bool(line.amount_minor) or (line.code in metered and bool(line.quantity))
+
+
+def _creator_parts(contract: Contract, lines: Sequence[Line], carrier: Line | None) -> list[int]:
+    """Give the creator's part of each line, in minor units.
+
+    The part is worked out for the service month as a whole, and what earlier bills gave is taken off: several
+    bills of a month give the creator what one bill would have given.
+    """
+    if contract.share is None or not lines:
+        return [0] * len(lines)
+    billed = contract.billed or Billed()
+    total_minor = sum(line.amount_minor for line in lines)
+    whole = split(
+        from_minor(max(0, billed.total_minor + total_minor), contract.currency),
+        platform_cost=(billed.usage + contract.usage).cost,
+        share=contract.share.share,
+        basis=contract.share.basis,
+        currency=contract.currency,
+    )
+    creator_minor = whole.minor_parts()[0] - billed.creator_minor
+    if not total_minor:
+        return [creator_minor if line is (carrier or lines[0]) else 0 for line in lines]
+    shares = [Fraction(creator_minor * line.amount_minor, total_minor) for line in lines]
+    return apportion(creator_minor, shares)
+
+
+def share_out(
+    lines: Sequence[PricedLine], *, usage_by_place: Mapping[Any, Metered], home: Any
+) -> dict[Any, list[PricedLine]]:
+    """Share the lines of one contract among the places (cost centers) that used it, by what each line counts.
+
+    Fees go to `home`, calls by requests, cost by cost; minor units by largest remainder, so that the parts sum to
+    the whole. With one place everything goes there.
+    """
+    places = list(usage_by_place) or [home]
+    if len(places) == 1 and (
+        places[0] == home or all(line.charge_code in _KNOWN_QUANTITIES for line in lines)
+    ):
+        return {places[0]: list(lines)}
+    shared: dict[Any, list[PricedLine]] = {place: [] for place in dict.fromkeys([*places, home])}
+    for line in lines:
+        if line.charge_code in _KNOWN_QUANTITIES:
+            for place, part in zip(places, _parts(line, list(usage_by_place.values())), strict=True):
+                shared[place].append(part)
+        else:
+            shared[home].append(line)
+    return {place: parts for place, parts in shared.items() if parts}
+
+
+def _parts(line: PricedLine, usages: Sequence[Metered]) -> list[PricedLine]:
+    if len(usages) == 1:
+        return [line]
+    weights = [usage.quantity(line.charge_code) for usage in usages]
+    amounts_minor = allocate(line.amount_minor, weights)
+    creators_minor = allocate(line.creator_minor, weights)
+    amounts = _proportional(line.amount, weights)
+    return [
+        replace(
+            line,
+            quantity=weight if line.code == line.charge_code else line.quantity,
+            amount=amount,
+            amount_minor=amount_minor,
+            platform_cost=usage.cost if line.platform_cost else ZERO,
+            creator_minor=creator_minor,
+            explanation=(*line.explanation, _part_note(weight, weights, amount)),
+        )
+        for usage, weight, amount, amount_minor, creator_minor in zip(
+            usages, weights, amounts, amounts_minor, creators_minor, strict=True
+        )
+    ]
+
+
+def _proportional(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
+    """Share an unrounded amount by weight; the last part takes what the cut at 18 decimals leaves."""
+    whole = sum(weights, ZERO)
+    unit = Decimal(1).scaleb(-MAX_DECIMALS)
+    with exact():
+        if not whole:
+            return [amount, *[ZERO] * (len(weights) - 1)]
+        parts = [(amount * weight / whole).quantize(unit, rounding=ROUND_DOWN) for weight in weights[:-1]]
+        return [*parts, amount - sum(parts, ZERO)]
+
+
+def _part_note(weight: Decimal, weights: Sequence[Decimal], amount: Decimal) -> dict[str, Any]:
+    label = f"part of this cost center: {to_text(weight)} of {to_text(sum(weights, ZERO))}"
+    return {"label": label, "amount": to_text(amount)}
