@@ -22,12 +22,8 @@ _QUANTITY: dict[str, Any] = {
 
 
 def _closed(properties: dict[str, Any], *, required: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(required),
-        "additionalProperties": False,
-    }
+    closed: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**closed, "required": list(required)} if required else closed
 
 
 def _answer(properties: dict[str, Any]) -> dict[str, Any]:
