@@ -5,7 +5,20 @@ from dataclasses import dataclass
 import pytest
 
 from marketplace.accounts.models import CostCenter, Organization, Team, User
+from metering import attribution
+from metering.ratecards import price_book
+from quotas import counters
+from quotas.book import limit_book
 from tests import factories
+
+
+@pytest.fixture(autouse=True)
+def forget_what_processes_remember() -> None:
+    """Start every test like a new process: ids and snapshots of the last test's rows are gone."""
+    attribution.forget()
+    counters.forget()
+    price_book.forget()
+    limit_book.forget()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,392 @@
+"""Usage that an app reports itself: reading events, checking each alone, telling what is wrong with which field."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from hashlib import blake2b
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+
+from marketplace.core.errors import InvalidInput
+from marketplace.core.ids import uuid7
+from metering.attribution import Dimensions
+from metering.ingest import Usage
+from metering.ratecards import PriceBook
+from metering.rating import Quantities
+
+MAX_EVENTS = 10_000
+MAX_BYTES = 8 * 1024 * 1024
+MAX_AGE = timedelta(days=35)
+MAX_AHEAD = timedelta(minutes=5)
+MAX_TAGS = 20
+MAX_TAG_LENGTH = 200
+ENVIRONMENTS = frozenset({"production", "staging", "sandbox"})
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+
+
+class Event(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """An event as its sender writes it; the contract's field table."""
+
+    app_id: Name
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
+    owner: Name | None = None
+    environment: str | None = None
+    model: Name | None = None
+    tokens: Count | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count = 0
+    cached_input_tokens: Count = 0
+    cache_write_tokens: Count = 0
+    reasoning_tokens: Count = 0
+    requests: Count = 1
+    duration_ms: Count = 0
+    latency_ms: Count | None = None
+    instance_type: Annotated[str, msgspec.Meta(max_length=40)] | None = None
+    timestamp: datetime | None = None
+    subscription: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    cost_center: Annotated[str, msgspec.Meta(max_length=20)] | None = None
+    feature: Annotated[str, msgspec.Meta(max_length=40)] | None = None
+    provider_cost: str | None = None
+    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")] | None = None
+    tags: dict[str, Annotated[str, msgspec.Meta(max_length=MAX_TAG_LENGTH)]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Whose key sent the report: the app, its owner, and who pays when nobody else is named."""
+
+    app_id: int
+    slug: str
+    owner_team_id: int
+    owner_slug: str
+    organization_id: int
+    cost_center_id: int
+    key_id: UUID | None
+    environment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """Whom a subscription's usage belongs to."""
+
+    subscription_id: UUID
+    plan_id: int | None
+    organization_id: int
+    team_id: int
+    cost_center_id: int
+    environment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why one event was not taken: a stable code, the field, and a sentence."""
+
+    code: str
+    field: str
+    message: str
+
+
+class Rejected(InvalidInput):
+    """One event of a report cannot be taken; the others can."""
+
+    def __init__(self, code: str, field: str, message: str) -> None:
+        super().__init__(field, message, code=code)
+        self.rejection = Rejection(code, field, message)
+
+
+@dataclass(slots=True)
+class Reading:
+    """What came of reading a report: per event its usage or its rejection, in order."""
+
+    usages: list[Usage | None]
+    rejections: dict[int, Rejection]
+    ids: list[str]
+
+
+class NotJson(InvalidInput):
+    """The body as a whole cannot be read."""
+
+    code = "invalid_json"
+
+    def __init__(self, message: str) -> None:
+        super().__init__("", message)
+
+
+class TooLarge(InvalidInput):
+    """The body has more events or bytes than one request may have."""
+
+    code = "too_large"
+
+
+FindPayer = Callable[[str], Payer | None]
+FindCostCenter = Callable[[int, str], int | None]
+
+_events = msgspec.json.Decoder(list[Event])
+_raw_events = msgspec.json.Decoder(list[msgspec.Raw])
+_event = msgspec.json.Decoder(Event)
+_id_only = msgspec.json.Decoder(dict[str, Any])
+
+
+def split(body: bytes, *, is_ndjson: bool = False) -> list[bytes] | bytes:
+    """Split a body into its events: one object, an array, or NDJSON. An array is returned as it is."""
+    if is_ndjson:
+        lines = [line for line in body.split(b"\n") if line.strip()]
+        if len(lines) > MAX_EVENTS:
+            raise TooLarge("", f"A request may have {MAX_EVENTS} events.", limit=MAX_EVENTS)
+        return lines
+    stripped = body.lstrip()
+    if not stripped:
+        raise NotJson("The body is empty.")
+    return stripped if stripped[:1] == b"[" else [stripped]
+
+
+def decode(body: bytes, *, is_ndjson: bool = False) -> list[Event | Rejection]:
+    """Decode a body; events that do not fit the contract become rejections, one for each, in order.
+
+    Raises NotJson when the body is not JSON, TooLarge when it has too many events.
+    """
+    parts = split(body, is_ndjson=is_ndjson)
+    if isinstance(parts, bytes):
+        try:
+            events: list[Event | Rejection] = list(_events.decode(parts))
+        except msgspec.ValidationError:
+            parts = [bytes(raw) for raw in _raw_events.decode(parts)]
+        except msgspec.DecodeError as error:
+            raise NotJson(f"The body is not JSON: {error}") from error
+        else:
+            if len(events) > MAX_EVENTS:
+                raise TooLarge("", f"A request may have {MAX_EVENTS} events.", limit=MAX_EVENTS)
+            return events
+    if len(parts) > MAX_EVENTS:
+        raise TooLarge("", f"A request may have {MAX_EVENTS} events.", limit=MAX_EVENTS)
+    return [_decode_one(part) for part in parts]
+
+
+def decode_values(values: Sequence[Any]) -> list[Event | Rejection]:
+    """Build events out of decoded objects (CloudEvents put the fields in their ``data``)."""
+    events: list[Event | Rejection] = []
+    for value in values:
+        try:
+            events.append(msgspec.convert(value, Event))
+        except msgspec.ValidationError as error:
+            events.append(_rejection_of(error))
+    return events
+
+
+def _decode_one(part: bytes) -> Event | Rejection:
+    try:
+        return _event.decode(part)
+    except msgspec.ValidationError as error:
+        return _rejection_of(error)
+    except msgspec.DecodeError as error:
+        raise NotJson(f"The body is not JSON: {error}") from error
+
+
+def _rejection_of(error: msgspec.ValidationError) -> Rejection:
+    """Turn msgspec's words (`Expected `int` >= 0 - at `$.tokens``) into field and message."""
+    text = str(error)
+    message, _, path = text.partition(" - at `$")
+    field = path.rstrip("`").lstrip(".")
+    if message.startswith("Object contains unknown field"):
+        name = message.rsplit("`", 2)[-2]
+        return Rejection("unknown_field", name, f"There is no field {name!r} in a usage event.")
+    if message.startswith("Object missing required field"):
+        name = message.rsplit("`", 2)[-2]
+        return Rejection("missing_field", name, f"The field {name!r} is required.")
+    return Rejection("invalid_field", field, f"{message}.")
+
+
+def content_hash(event: Event) -> bytes:
+    """Hash what the sender wrote, all but the id and the time."""
+    used = event.tokens if event.input_tokens is None else event.input_tokens
+    tags = sorted(event.tags.items()) if event.tags else ""
+    text = (
+        f"{event.app_id}|{event.owner}|{event.environment or 'production'}|{event.model}|{used or 0}|"
+        f"{event.output_tokens}|{event.cached_input_tokens}|{event.cache_write_tokens}|{event.reasoning_tokens}|"
+        f"{event.requests}|{event.duration_ms}|{event.latency_ms}|{event.instance_type}|{event.subscription}|"
+        f"{event.cost_center}|{event.feature}|{event.provider_cost}|{event.currency}|{tags}"
+    )
+    return blake2b(text.encode(), digest_size=16).digest()
+
+
+def check(
+    events: Sequence[Event | Rejection],
+    *,
+    reporter: Reporter,
+    book: PriceBook,
+    at: datetime,
+    find_payer: FindPayer,
+    find_cost_center: FindCostCenter,
+) -> Reading:
+    """Check every event alone and turn it into usage; what is wrong with one never touches the others."""
+    usages: list[Usage | None] = []
+    rejections: dict[int, Rejection] = {}
+    ids: list[str] = []
+    for index, event in enumerate(events):
+        usage = None
+        event_id = ""
+        if isinstance(event, Rejection):
+            rejections[index] = event
+        else:
+            event_id = event.id or str(uuid7())
+            try:
+                usage = _usage(
+                    event,
+                    event_id,
+                    reporter=reporter,
+                    book=book,
+                    at=at,
+                    find_payer=find_payer,
+                    find_cost_center=find_cost_center,
+                )
+            except InvalidInput as error:
+                rejections[index] = Rejection(error.code, error.field, error.errors[0].message)
+        usages.append(usage)
+        ids.append(event_id)
+    return Reading(usages, rejections, ids)
+
+
+def _usage(
+    event: Event,
+    event_id: str,
+    *,
+    reporter: Reporter,
+    book: PriceBook,
+    at: datetime,
+    find_payer: FindPayer,
+    find_cost_center: FindCostCenter,
+) -> Usage:
+    if event.app_id != reporter.slug:
+        raise Rejected("unknown_app", "app_id", f"This key may not report usage of {event.app_id!r}.")
+    if "\x00" in event_id or "\x00" in (event.feature or ""):
+        raise Rejected("invalid_field", "id", "A text may not contain the character NUL.")
+    if event.owner is not None and event.owner != reporter.owner_slug:
+        raise Rejected("wrong_owner", "owner", f"{event.owner!r} does not own this app.")
+    occurred_at = _occurred_at(event.timestamp, at)
+    _check_prices(event, book, occurred_at)
+    who = _who(event, reporter=reporter, find_payer=find_payer, find_cost_center=find_cost_center)
+    return Usage(
+        event_id=event_id,
+        occurred_at=occurred_at,
+        who=who,
+        model=event.model or "",
+        quantities=_quantities(event),
+        latency_ms=event.latency_ms,
+        provider_cost=_provider_cost(event),
+        tags=_tags(event.tags),
+        content_hash=content_hash(event),
+    )
+
+
+def _occurred_at(timestamp: datetime | None, at: datetime) -> datetime:
+    if timestamp is None:
+        return at
+    if timestamp.tzinfo is None:
+        raise Rejected("invalid_field", "timestamp", "A timestamp needs a time zone, e.g. 2026-11-01T10:00:00Z.")
+    if not at - MAX_AGE <= timestamp <= at + MAX_AHEAD:
+        raise Rejected(
+            "timestamp_out_of_range", "timestamp", "A timestamp may lie 35 days back and 5 minutes ahead."
+        )
+    return timestamp.astimezone(UTC)
+
+
+def _check_prices(event: Event, book: PriceBook, occurred_at: datetime) -> None:
+    uses_tokens = any((event.tokens, event.input_tokens, event.output_tokens))
+    if event.model is not None:
+        book.token_prices(event.model, occurred_at)
+    elif uses_tokens:
+        raise Rejected("missing_field", "model", "Tokens have a price only with their model.")
+    if event.instance_type:
+        book.instance_price(event.instance_type, occurred_at)
+
+
+def _quantities(event: Event) -> Quantities:
+    if event.tokens is not None and event.input_tokens is not None:
+        raise Rejected("invalid_field", "tokens", "Give tokens alone, or input_tokens and output_tokens.")
+    if event.tokens is not None and event.output_tokens:
+        raise Rejected("invalid_field", "tokens", "Give tokens alone, or input_tokens and output_tokens.")
+    input_tokens = event.tokens if event.input_tokens is None else event.input_tokens
+    input_tokens = input_tokens or 0
+    if event.cached_input_tokens + event.cache_write_tokens > input_tokens:
+        raise Rejected(
+            "invalid_field", "cached_input_tokens", "Cached and cache-write tokens are parts of the input tokens."
+        )
+    if event.reasoning_tokens > event.output_tokens:
+        raise Rejected("invalid_field", "reasoning_tokens", "Reasoning tokens are part of the output tokens.")
+    return Quantities(
+        requests=event.requests,
+        input_tokens=input_tokens,
+        output_tokens=event.output_tokens,
+        cached_input_tokens=event.cached_input_tokens,
+        cache_write_tokens=event.cache_write_tokens,
+        reasoning_tokens=event.reasoning_tokens,
+        duration_ms=event.duration_ms,
+    )
+
+
+def _who(
+    event: Event, *, reporter: Reporter, find_payer: FindPayer, find_cost_center: FindCostCenter
+) -> Dimensions:
+    environment = event.environment or reporter.environment
+    if environment not in ENVIRONMENTS:
+        raise Rejected("invalid_field", "environment", "The environment is production, staging or sandbox.")
+    if reporter.environment != "production" and environment != reporter.environment:
+        raise Rejected("wrong_environment", "environment", f"This key reports {reporter.environment} usage only.")
+    payer = None
+    if event.subscription is not None:
+        payer = find_payer(event.subscription)
+        if payer is None:
+            raise Rejected("unknown_subscription", "subscription", "This app has no such subscription.")
+    organization_id = payer.organization_id if payer else reporter.organization_id
+    cost_center_id = payer.cost_center_id if payer else reporter.cost_center_id
+    if event.cost_center is not None:
+        found = find_cost_center(organization_id, event.cost_center)
+        if found is None:
+            raise Rejected("unknown_cost_center", "cost_center", "The payer has no such cost center.")
+        cost_center_id = found
+    return Dimensions(
+        app_id=reporter.app_id,
+        owner_team_id=reporter.owner_team_id,
+        organization_id=organization_id,
+        team_id=payer.team_id if payer else reporter.owner_team_id,
+        cost_center_id=cost_center_id,
+        subscription_id=payer.subscription_id if payer else None,
+        plan_id=payer.plan_id if payer else None,
+        key_id=reporter.key_id,
+        environment=payer.environment if payer and payer.environment == "sandbox" else environment,
+        model_id=None,
+        model_asked="",
+        instance_type=event.instance_type or "",
+        feature=event.feature or "",
+    )
+
+
+def _provider_cost(event: Event) -> Decimal | None:
+    if event.provider_cost is None:
+        return None
+    if event.currency is None:
+        raise Rejected("missing_field", "currency", "A provider cost needs its currency.")
+    try:
+        amount = Decimal(event.provider_cost)
+    except InvalidOperation as error:
+        raise Rejected("invalid_field", "provider_cost", "Write an amount such as \"0.0042\".") from error
+    if not amount.is_finite() or amount < 0 or amount.adjusted() > 15:
+        raise Rejected("invalid_field", "provider_cost", "The amount must be finite and not negative.")
+    if amount != round(amount, 18):
+        raise Rejected("invalid_field", "provider_cost", "An amount may have 18 decimals.")
+    return amount
+
+
+def _tags(tags: dict[str, str] | None) -> dict[str, str] | None:
+    if not tags:
+        return None
+    if len(tags) > MAX_TAGS:
+        raise Rejected("too_many_tags", "tags", f"An event may have {MAX_TAGS} tags.")
+    if any(len(name) > 80 or not name or "\x00" in name + value for name, value in tags.items()):
+        raise Rejected("invalid_field", "tags", "A tag's name has 1 to 80 characters, none of them NUL.")
+    return tags

@@ -1,0 +1,390 @@
+"""Admission by group commit: holds, settlements and reports that arrive together share one transaction.
+
+``commit`` is the one implementation of every rule. It locks the touched counters in key order, decides each request in
+order of arrival, writes counters, holds, events and roll-ups, and commits; the answers are given after that. The order
+of locks in every transaction is: events, roll-ups, counters.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from marketplace.core.epochs import read_epochs
+from marketplace.core.json import encode
+from metering import ingest
+from metering.attribution import Dimensions
+from metering.ingest import Batch, Receipt, ReceiptStatus, Usage
+from metering.rating import Quantities
+from quotas import counters
+from quotas.book import LimitBook, LimitFacts, limit_book, owners_of
+from quotas.counters import Counter
+
+ONE = Decimal(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a call may use at most: one request, tokens in and out, and its cost at the dearest possible price."""
+
+    tokens: int
+    cost: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRequest:
+    """A call that asks to be admitted. ``usage`` is what is booked should its process die."""
+
+    id: UUID
+    usage: Usage
+    estimate: Estimate
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a limit stands: ``used`` of ``limit``, until ``resets_at``."""
+
+    limit: LimitFacts
+    used: Decimal
+    resets_at: datetime
+
+    @property
+    def remaining(self) -> Decimal:
+        return max(Decimal(0), self.limit.value - self.used)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The hold is on disk; ``standings`` are its limits with this hold counted."""
+
+    hold_id: UUID
+    standings: tuple[Standing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing is held and nothing will be charged. ``standing`` is the limit that says no (the last to reset)."""
+
+    standing: Standing
+    asked: Decimal
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The end of a hold: what was really used, or None to release it without a charge."""
+
+    hold_id: UUID
+    usage: Usage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """``has_ended`` is False when the hold had ended before; then nothing was changed."""
+
+    has_ended: bool
+    receipt: Receipt | None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The answers of one transaction, each list in the order of its requests."""
+
+    holds: list[Admitted | Refused] = field(default_factory=list)
+    settlements: list[Settled] = field(default_factory=list)
+    reports: list[Receipt] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _EndedHold:
+    counter_ids: list[int]
+    amounts: list[Decimal]
+
+
+@dataclass(slots=True)
+class _Overrun:
+    counter: Counter
+    amount: Decimal
+    cause: str
+    hold_id: UUID | None
+
+
+def reserve(requests: Sequence[HoldRequest], *, at: datetime) -> list[Admitted | Refused]:
+    """Admit or refuse each request over every limit of its chain, all or nothing; admitted holds are committed."""
+    return commit(holds=requests, at=at).holds
+
+
+def settle(settlements: Sequence[Settlement], *, at: datetime) -> list[Settled]:
+    """Turn holds into what was really used, with its usage events; settling twice changes nothing."""
+    return commit(settlements=settlements, at=at).settlements
+
+
+def report(usages: Sequence[Usage], *, at: datetime) -> list[Receipt]:
+    """Record usage that has happened and count it against the same limits; what does not fit is overrun."""
+    return commit(reports=usages, at=at).reports
+
+
+def commit(
+    *,
+    holds: Sequence[HoldRequest] = (),
+    settlements: Sequence[Settlement] = (),
+    reports: Sequence[Usage] = (),
+    at: datetime,
+) -> Outcome:
+    """Do all of this in one transaction and return when it is on disk. Raises UnknownPrice before it writes."""
+    epochs = read_epochs()
+    book = limit_book.at(epochs)
+    settled_usages = [s.usage for s in settlements if s.usage is not None]
+    batch = ingest.prepare([*settled_usages, *reports], epochs=epochs)
+    with transaction.atomic(durable=not connection.in_atomic_block):
+        ended = _end_holds(settlements, at=at)
+        receipts = ingest.insert(batch, at=at)
+        chains = _chains(holds, reports, receipts[len(settled_usages) :], book=book, at=at)
+        ids = counters.ids_of(chains.keys(), at=at)
+        locked = counters.lock(_touched(ended, chains, ids), book=book)
+        overruns = _apply_settlements(settlements, ended, batch, locked)
+        overruns += _apply_reports(chains, ids, locked)
+        decided = _decide(holds, chains, ids, locked, at=at)
+        counters.write(locked.values())
+        _insert_holds(holds, decided, chains, ids, at=at)
+        _insert_overruns(overruns, at=at)
+    if not connection.in_atomic_block:
+        counters.remember(ids)
+    return Outcome(decided, _settled(settlements, ended, receipts), receipts[len(settled_usages) :])
+
+
+@dataclass(slots=True)
+class _Chains:
+    """Which limits every hold request and every accepted report meets."""
+
+    of_holds: list[list[LimitFacts]]
+    of_reports: list[tuple[Usage, Decimal, list[LimitFacts]]]
+    at: datetime
+
+    def keys(self) -> Iterable[tuple[LimitFacts, datetime]]:
+        for chain in self.of_holds:
+            for limit in chain:
+                yield limit, self.at
+        for usage, _, chain in self.of_reports:
+            for limit in chain:
+                yield limit, usage.occurred_at
+
+
+def _chains(
+    holds: Sequence[HoldRequest],
+    reports: Sequence[Usage],
+    receipts: Sequence[Receipt],
+    *,
+    book: LimitBook,
+    at: datetime,
+) -> _Chains:
+    remembered: dict[tuple[Dimensions, str], list[LimitFacts]] = {}
+
+    def chain_of(who: Dimensions, moment: datetime) -> list[LimitFacts]:
+        # Limits start and end on their own dates, so a chain is remembered for one hour of one caller.
+        key = (who, moment.isoformat()[:13])
+        if key not in remembered:
+            remembered[key] = book.chain(owners_of(who), environment=who.environment, at=moment)
+        return remembered[key]
+
+    of_reports = []
+    for usage, receipt in zip(reports, receipts, strict=True):
+        if receipt.status is ReceiptStatus.ACCEPTED:
+            chain = [limit for limit in chain_of(usage.who, usage.occurred_at) if limit.measure != "concurrency"]
+            of_reports.append((usage, receipt.rated.cost, chain))
+    return _Chains([chain_of(request.usage.who, at) for request in holds], of_reports, at)
+
+
+def _touched(ended: dict[UUID, _EndedHold], chains: _Chains, ids: dict[counters.Key, int]) -> set[int]:
+    touched = {counter_id for hold in ended.values() for counter_id in hold.counter_ids}
+    touched.update(ids[limit.id, limit.bounds(moment)[0]] for limit, moment in chains.keys())
+    return touched
+
+
+def amount_of(measure: str, quantities: Quantities, cost: Decimal) -> Decimal:
+    """Return what usage counts as in a limit's measure."""
+    if measure == "requests":
+        return Decimal(quantities.requests)
+    if measure == "tokens":
+        return Decimal(quantities.total_tokens)
+    if measure == "cost":
+        return cost
+    return ONE
+
+
+def _estimated(request: HoldRequest, measure: str) -> Decimal:
+    if measure == "tokens":
+        return Decimal(request.estimate.tokens)
+    if measure == "cost":
+        return request.estimate.cost
+    return ONE
+
+
+def _end_holds(settlements: Sequence[Settlement], *, at: datetime) -> dict[UUID, _EndedHold]:
+    """End the holds that are still held; the row count of this conditional UPDATE decides who ended each."""
+    if not settlements:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE quotas_hold h SET state = v.state, ended_at = %s "
+            "FROM unnest(%s::uuid[], %s::text[]) AS v(id, state) WHERE h.id = v.id AND h.state = 'held' "
+            "RETURNING h.id, h.counter_ids, h.amounts",
+            [
+                at,
+                [s.hold_id for s in settlements],
+                ["released" if s.usage is None else "settled" for s in settlements],
+            ],
+        )
+        return {hold_id: _EndedHold(ids, amounts) for hold_id, ids, amounts in cursor.fetchall()}
+
+
+def _apply_settlements(
+    settlements: Sequence[Settlement], ended: dict[UUID, _EndedHold], batch: Batch, locked: dict[int, Counter]
+) -> list[_Overrun]:
+    """Give back what was held and book what was used. What exceeds its hold is an overrun entry, whole."""
+    overruns = []
+    items = iter(batch.items)
+    handled: set[UUID] = set()
+    for settlement in settlements:
+        item = next(items) if settlement.usage is not None else None
+        hold = ended.get(settlement.hold_id)
+        if hold is None or settlement.hold_id in handled:
+            continue
+        handled.add(settlement.hold_id)
+        for counter_id, held in zip(hold.counter_ids, hold.amounts, strict=True):
+            counter = locked[counter_id]
+            counter.release(held)
+            if item is None or item.status is not ReceiptStatus.ACCEPTED or counter.limit.measure == "concurrency":
+                continue
+            used = amount_of(counter.limit.measure, item.usage.quantities, item.rated.cost)
+            counter.spend(used)
+            if used > held:
+                overruns.append(_Overrun(counter, used - held, "call", settlement.hold_id))
+    return overruns
+
+
+def _apply_reports(chains: _Chains, ids: dict[counters.Key, int], locked: dict[int, Counter]) -> list[_Overrun]:
+    """Book reported usage; per counter, what did not fit under the limit is one overrun entry."""
+    over: dict[int, Decimal] = {}
+    for usage, cost, chain in chains.of_reports:
+        for limit in chain:
+            counter = locked[ids[limit.id, limit.bounds(usage.occurred_at)[0]]]
+            beyond = counter.spend(amount_of(limit.measure, usage.quantities, cost))
+            if beyond:
+                over[counter.id] = over.get(counter.id, Decimal(0)) + beyond
+    return [_Overrun(locked[counter_id], amount, "report", None) for counter_id, amount in over.items()]
+
+
+def _decide(
+    holds: Sequence[HoldRequest],
+    chains: _Chains,
+    ids: dict[counters.Key, int],
+    locked: dict[int, Counter],
+    *,
+    at: datetime,
+) -> list[Admitted | Refused]:
+    """Decide in order of arrival: every limit of the chain admits the estimate, or nothing is held."""
+    decided: list[Admitted | Refused] = []
+    for request, chain in zip(holds, chains.of_holds, strict=True):
+        asked = [(locked[ids[limit.id, limit.bounds(at)[0]]], _estimated(request, limit.measure)) for limit in chain]
+        refusing = [(counter, amount) for counter, amount in asked if not counter.can_take(amount)]
+        if refusing:
+            counter, amount = max(refusing, key=lambda pair: pair[0].window_ends_at)
+            decided.append(Refused(_standing(counter), amount, at))
+            continue
+        for counter, amount in asked:
+            counter.hold(amount)
+        decided.append(Admitted(request.id, tuple(_standing(counter) for counter, _ in asked)))
+    return decided
+
+
+def _standing(counter: Counter) -> Standing:
+    return Standing(counter.limit, counter.used, counter.window_ends_at)
+
+
+def _insert_holds(
+    holds: Sequence[HoldRequest],
+    decided: Sequence[Admitted | Refused],
+    chains: _Chains,
+    ids: dict[counters.Key, int],
+    *,
+    at: datetime,
+) -> None:
+    rows = []
+    for request, answer, chain in zip(holds, decided, chains.of_holds, strict=True):
+        if isinstance(answer, Refused):
+            continue
+        counter_ids = ",".join(str(ids[limit.id, limit.bounds(at)[0]]) for limit in chain)
+        amounts = ",".join(format(_estimated(request, limit.measure), "f") for limit in chain)
+        who = request.usage.who
+        facts = encode(usage_to_json(request.usage)).replace("\\", "\\\\")
+        rows.append(
+            f"{request.id}\theld\t{who.app_id}\t{who.subscription_id or chr(92) + 'N'}\t{{{counter_ids}}}\t"
+            f"{{{amounts}}}\t{facts}\t0\t{at.isoformat()}\t{request.expires_at.isoformat()}\n"
+        )
+    if not rows:
+        return
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(
+            "COPY quotas_hold (id, state, app_id, subscription_id, counter_ids, amounts, usage, "
+            "counted_output_tokens, created_at, expires_at) FROM STDIN"
+        ) as copy,
+    ):
+        copy.write("".join(rows))
+
+
+def _insert_overruns(overruns: Sequence[_Overrun], *, at: datetime) -> None:
+    if not overruns:
+        return
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO quotas_overrunentry (limit_id, window_starts_at, amount, cause, hold_id, created_at) "
+            "VALUES (%s, %s, %s, %s, %s, %s)",
+            [
+                (o.counter.limit.id, o.counter.window_starts_at, o.amount, o.cause, o.hold_id, at)
+                for o in overruns
+            ],
+        )
+
+
+def _settled(
+    settlements: Sequence[Settlement], ended: dict[UUID, _EndedHold], receipts: Sequence[Receipt]
+) -> list[Settled]:
+    remaining = iter(receipts)
+    return [
+        Settled(s.hold_id in ended, next(remaining) if s.usage is not None else None) for s in settlements
+    ]
+
+
+def usage_to_json(usage: Usage) -> dict[str, Any]:
+    """Return what a hold keeps of its call, so that anybody can book it later."""
+    used = usage.quantities
+    return {
+        "who": [str(value) if isinstance(value, UUID) else value for value in usage.who],
+        "occurred_at": usage.occurred_at.isoformat(),
+        "model": usage.model,
+        "input_tokens": used.input_tokens,
+    }
+
+
+def usage_from_json(hold_id: UUID, kept: dict[str, Any], *, output_tokens: int) -> Usage:
+    """Rebuild the usage of a hold whose process died: the counted input and output, marked as an estimate."""
+    who = Dimensions(*kept["who"])
+    who = who._replace(
+        subscription_id=who.subscription_id and UUID(str(who.subscription_id)),
+        key_id=who.key_id and UUID(str(who.key_id)),
+    )
+    return Usage(
+        event_id=str(hold_id),
+        occurred_at=datetime.fromisoformat(kept["occurred_at"]),
+        who=who,
+        model=kept["model"],
+        quantities=Quantities(input_tokens=kept["input_tokens"], output_tokens=output_tokens),
+        is_estimated=True,
+    )

@@ -1,0 +1,155 @@
+"""The counters that one transaction of admission works on: locked in key order, decided in memory, written at once."""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import connection
+
+from quotas.book import LimitBook, LimitFacts
+
+ZERO = Decimal(0)
+Key = tuple[int, datetime]
+MOST_REMEMBERED = 200_000
+
+_ids: dict[Key, int] = {}
+_lock = threading.Lock()
+
+
+@dataclass(slots=True)
+class Counter:
+    """One limit in one window, as the transaction sees it."""
+
+    id: int
+    limit: LimitFacts
+    window_starts_at: datetime
+    window_ends_at: datetime
+    spent: Decimal
+    held: Decimal
+    overrun: Decimal
+    ceiling: Decimal
+    is_changed: bool = False
+
+    @property
+    def used(self) -> Decimal:
+        """What counts against the limit: spent, held, and what came over it."""
+        return self.spent + self.held + self.overrun
+
+    def can_take(self, amount: Decimal) -> bool:
+        """Tell whether the limit admits this much more. Warn and soft limits admit everything."""
+        return not self.limit.is_hard or self.used + amount <= self.limit.value
+
+    def hold(self, amount: Decimal) -> None:
+        """Hold an amount that ``can_take`` admitted."""
+        self._fit_ceiling()
+        self.held += amount
+        self.is_changed = True
+
+    def release(self, amount: Decimal) -> None:
+        """Give back what was held."""
+        self.held -= amount
+        self.is_changed = True
+
+    def spend(self, amount: Decimal) -> Decimal:
+        """Book what was used; returns the part that does not fit under the limit and is booked as overrun."""
+        self._fit_ceiling()
+        room = amount if not self.limit.is_hard else max(ZERO, self.ceiling - self.spent - self.held)
+        fits = min(amount, room)
+        self.spent += fits
+        self.overrun += amount - fits
+        self.is_changed = True
+        return amount - fits
+
+    def _fit_ceiling(self) -> None:
+        """Follow a limit that was changed. One set below what is used already keeps the CHECK true by that much."""
+        self.ceiling = max(self.limit.value, self.spent + self.held)
+
+
+def ids_of(keys: Iterable[tuple[LimitFacts, datetime]], *, at: datetime) -> dict[Key, int]:
+    """Return the counter ids of limits in the windows of their times, making the missing ones in key order."""
+    wanted: dict[Key, tuple[LimitFacts, datetime, datetime]] = {}
+    for limit, moment in keys:
+        starts_at, ends_at = limit.bounds(moment)
+        wanted.setdefault((limit.id, starts_at), (limit, starts_at, ends_at))
+    missing = sorted(key for key in wanted if key not in _ids)
+    if not missing:
+        return _ids
+    rows = [wanted[key] for key in missing]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            'INSERT INTO quotas_limitcounter (limit_id, window_starts_at, window_ends_at, is_hard, ceiling, spent, held, '
+            "overrun) SELECT *, 0, 0, 0 FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bool[], "
+            "%s::numeric[]) ON CONFLICT (limit_id, window_starts_at) DO NOTHING",
+            [
+                [limit.id for limit, _, _ in rows],
+                [starts_at for _, starts_at, _ in rows],
+                [ends_at for _, _, ends_at in rows],
+                [limit.is_hard for limit, _, _ in rows],
+                [limit.value for limit, _, _ in rows],
+            ],
+        )
+        cursor.execute(
+            "SELECT c.limit_id, c.window_starts_at, c.id FROM quotas_limitcounter c "
+            "JOIN unnest(%s::bigint[], %s::timestamptz[]) AS k(limit_id, starts_at) "
+            "ON c.limit_id = k.limit_id AND c.window_starts_at = k.starts_at",
+            [[key[0] for key in missing], [key[1] for key in missing]],
+        )
+        found = {(limit_id, starts_at): counter_id for limit_id, starts_at, counter_id in cursor.fetchall()}
+    return {**{key: _ids[key] for key in wanted if key in _ids}, **found}
+
+
+def remember(found: dict[Key, int]) -> None:
+    """Keep ids for the life of the process; called after the transaction that may have made them committed."""
+    if found is _ids:
+        return
+    with _lock:
+        if len(_ids) > MOST_REMEMBERED:
+            _ids.clear()
+        _ids.update(found)
+
+
+def forget() -> None:
+    """Drop all remembered ids."""
+    with _lock:
+        _ids.clear()
+
+
+def lock(ids: Iterable[int], *, book: LimitBook) -> dict[int, Counter]:
+    """Lock the counters in order of their id and return them.
+
+    The fixed order is what keeps processes that lock overlapping chains from waiting for each other in a circle.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, limit_id, window_starts_at, window_ends_at, spent, held, overrun, ceiling "
+            "FROM quotas_limitcounter WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE",
+            [sorted(set(ids))],
+        )
+        return {
+            row[0]: Counter(row[0], book.by_id[row[1]], row[2], row[3], row[4], row[5], row[6], row[7])
+            for row in cursor.fetchall()
+        }
+
+
+def write(counters: Iterable[Counter]) -> None:
+    """Write what changed, in one statement."""
+    changed = [counter for counter in counters if counter.is_changed]
+    if not changed:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE quotas_limitcounter c SET spent = v.spent, held = v.held, overrun = v.overrun, "
+            "ceiling = v.ceiling, is_hard = v.is_hard "
+            "FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::bool[]) "
+            "AS v(id, spent, held, overrun, ceiling, is_hard) WHERE c.id = v.id",
+            [
+                [counter.id for counter in changed],
+                [counter.spent for counter in changed],
+                [counter.held for counter in changed],
+                [counter.overrun for counter in changed],
+                [counter.ceiling for counter in changed],
+                [counter.limit.is_hard for counter in changed],
+            ],
+        )

@@ -1,0 +1,57 @@
+"""Holds whose process died: found when they expire, booked with what was counted, never silently free."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from quotas import admission
+from quotas.admission import Settlement
+from quotas.models import Hold, LimitCounter
+
+BATCH = 500
+
+
+def count_output(counted: Sequence[tuple[UUID, int]]) -> None:
+    """Note how many output tokens streams have delivered so far, for the case that their process dies."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE quotas_hold h SET counted_output_tokens = v.tokens "
+            "FROM unnest(%s::uuid[], %s::bigint[]) AS v(id, tokens) WHERE h.id = v.id AND h.state = 'held'",
+            [[hold_id for hold_id, _ in counted], [tokens for _, tokens in counted]],
+        )
+
+
+def sweep(*, at: datetime) -> int:
+    """Book every hold that expired (input and counted output) and mark it expired; returns how many.
+
+    Rows another sweeper works on are skipped, so any number may run.
+    """
+    swept = 0
+    while True:
+        with transaction.atomic():
+            expired = list(
+                Hold.objects.select_for_update(skip_locked=True)
+                .filter(state=Hold.State.HELD, expires_at__lte=at)
+                .order_by("id")[:BATCH]
+            )
+            if not expired:
+                return swept
+            settlements = [
+                Settlement(
+                    hold.pk,
+                    admission.usage_from_json(hold.pk, hold.usage, output_tokens=hold.counted_output_tokens),
+                )
+                for hold in expired
+            ]
+            admission.settle(settlements, at=at)
+            Hold.objects.filter(pk__in=[hold.pk for hold in expired]).update(state=Hold.State.EXPIRED)
+        swept += len(expired)
+
+
+def purge(*, at: datetime, keep: timedelta = timedelta(days=3)) -> int:
+    """Remove what only describes the past: ended holds and counters of minutes that are over."""
+    ended, _ = Hold.objects.filter(ended_at__lt=at - keep).delete()
+    LimitCounter.objects.filter(limit__window="minute", window_ends_at__lt=at - keep, held=0).delete()
+    return ended

@@ -1,0 +1,197 @@
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from marketplace.core.ids import uuid7
+from metering.attribution import Dimensions
+from metering.models import UsageEvent
+from metering.rating import Quantities
+from quotas import admission, holds
+from quotas.admission import Admitted, Estimate, HoldRequest, Refused, Settlement
+from quotas.models import Hold, Limit, LimitCounter, OverrunEntry
+from tests.factories import LONG_AGO, NOW
+from tests.metering.conftest import make_usage
+
+
+def limit(who: Dimensions, **fields: Any) -> Limit:
+    """Replace the default limits of the cast by one."""
+    Limit.objects.update(ends_at=LONG_AGO)
+    values = {"subscription_id": who.subscription_id, "measure": "requests", "window": "day", "limit_value": 2}
+    values |= {"starts_at": LONG_AGO}
+    return Limit.objects.create(**values | fields)
+
+
+def request(who: Dimensions, *, tokens: int = 1000, cost: str = "0.01") -> HoldRequest:
+    hold_id = uuid7()
+    usage = make_usage(who, str(hold_id), tokens=100)
+    return HoldRequest(hold_id, usage, Estimate(tokens, Decimal(cost)), NOW + timedelta(minutes=5))
+
+
+def counter(of: Limit) -> tuple[Decimal, Decimal, Decimal]:
+    row = LimitCounter.objects.get(limit=of)
+    return row.spent, row.held, row.overrun
+
+
+class TestReserve:
+    def test_holds_and_refuses_with_the_limit_that_says_no(self, who: Dimensions) -> None:
+        daily = limit(who)
+
+        answers = admission.reserve([request(who) for _ in range(3)], at=NOW)
+
+        assert [type(a) for a in answers] == [Admitted, Admitted, Refused]
+        refused = answers[2]
+        assert isinstance(refused, Refused)
+        assert (refused.standing.limit.id, refused.standing.used) == (daily.pk, 2)
+        assert refused.standing.resets_at == NOW.replace(day=16, hour=0)
+        assert counter(daily) == (0, 2, 0)
+        assert Hold.objects.count() == 2
+
+    def test_holds_nothing_when_one_limit_of_the_chain_refuses(self, who: Dimensions) -> None:
+        daily = limit(who, limit_value=10)
+        Limit.objects.create(
+            organization_id=who.organization_id,
+            measure="cost",
+            window="month",
+            currency="USD",
+            limit_value=Decimal("0.005"),
+            starts_at=LONG_AGO,
+        )
+
+        answer = admission.reserve([request(who, cost="0.01")], at=NOW)[0]
+
+        assert isinstance(answer, Refused)
+        assert answer.standing.limit.measure == "cost"
+        assert counter(daily) == (0, 0, 0)
+        assert not Hold.objects.exists()
+
+    def test_starts_anew_in_the_next_window(self, who: Dimensions) -> None:
+        limit(who, limit_value=1)
+        admission.reserve([request(who)], at=NOW)
+
+        assert isinstance(admission.reserve([request(who)], at=NOW)[0], Refused)
+        assert isinstance(admission.reserve([request(who)], at=NOW + timedelta(days=1))[0], Admitted)
+
+    def test_admits_over_a_soft_limit(self, who: Dimensions) -> None:
+        limit(who, limit_value=0, mode="soft")
+
+        assert isinstance(admission.reserve([request(who)], at=NOW)[0], Admitted)
+
+    def test_follows_a_raised_and_a_lowered_limit(self, who: Dimensions) -> None:
+        daily = limit(who, limit_value=1)
+        admission.reserve([request(who)], at=NOW)
+
+        Limit.objects.filter(pk=daily.pk).update(limit_value=2)
+        assert isinstance(admission.reserve([request(who)], at=NOW)[0], Admitted)
+        Limit.objects.filter(pk=daily.pk).update(limit_value=1)
+        assert isinstance(admission.reserve([request(who)], at=NOW)[0], Refused)
+
+    def test_does_not_count_the_sandbox_against_other_limits(self, who: Dimensions) -> None:
+        limit(who, limit_value=0)
+
+        answer = admission.reserve([request(who._replace(environment="sandbox"))], at=NOW)[0]
+
+        assert isinstance(answer, Admitted)
+
+
+class TestSettle:
+    def test_books_what_was_used_and_gives_the_rest_back(self, who: Dimensions) -> None:
+        tokens = limit(who, measure="tokens", limit_value=5000)
+        asked = request(who, tokens=1000)
+        admission.reserve([asked], at=NOW)
+
+        settled = admission.settle([Settlement(asked.id, asked.usage)], at=NOW)[0]
+
+        assert settled.has_ended
+        assert counter(tokens) == (100, 0, 0)
+        assert Hold.objects.get().state == "settled"
+        assert UsageEvent.objects.get().event_id == str(asked.id)
+
+    def test_changes_nothing_the_second_time(self, who: Dimensions) -> None:
+        requests = limit(who)
+        asked = request(who)
+        admission.reserve([asked], at=NOW)
+        end = Settlement(asked.id, asked.usage)
+
+        first = admission.settle([end, end], at=NOW)
+        second = admission.settle([end], at=NOW)
+
+        assert [s.receipt.status for s in first if s.receipt] == ["accepted", "duplicate"]
+        assert not second[0].has_ended
+        assert counter(requests) == (1, 0, 0)
+
+    def test_releases_a_failed_call_without_a_trace_of_cost(self, who: Dimensions) -> None:
+        requests = limit(who)
+        asked = request(who)
+        admission.reserve([asked], at=NOW)
+
+        admission.settle([Settlement(asked.id, None)], at=NOW)
+
+        assert counter(requests) == (0, 0, 0)
+        assert not UsageEvent.objects.exists()
+
+    def test_books_more_than_was_held_as_overrun_when_the_limit_is_full(self, who: Dimensions) -> None:
+        tokens = limit(who, measure="tokens", limit_value=50)
+        asked = request(who, tokens=50)
+        admission.reserve([asked], at=NOW)
+        used = make_usage(who, str(asked.id), quantities=Quantities(input_tokens=80))
+
+        admission.settle([Settlement(asked.id, used)], at=NOW)
+
+        assert counter(tokens) == (50, 0, 30)
+        assert OverrunEntry.objects.get().amount == 30
+        assert isinstance(admission.reserve([request(who, tokens=1)], at=NOW)[0], Refused)
+
+
+class TestReport:
+    def test_counts_reported_usage_against_the_same_limits(self, who: Dimensions) -> None:
+        tokens = limit(who, measure="tokens", limit_value=500)
+
+        admission.report([make_usage(who, "a", tokens=400), make_usage(who, "b", tokens=400)], at=NOW)
+        admission.report([make_usage(who, "b", tokens=400)], at=NOW)
+
+        assert counter(tokens) == (500, 0, 300)
+        entry = OverrunEntry.objects.get()
+        assert (entry.amount, entry.cause) == (300, "report")
+
+
+class TestSweep:
+    def test_books_a_hold_whose_process_died(self, who: Dimensions) -> None:
+        tokens = limit(who, measure="tokens", limit_value=5000)
+        asked = request(who, tokens=1000)
+        admission.reserve([asked], at=NOW)
+        holds.count_output([(asked.id, 40)])
+
+        assert holds.sweep(at=NOW + timedelta(minutes=4)) == 0
+        assert holds.sweep(at=NOW + timedelta(minutes=6)) == 1
+
+        event = UsageEvent.objects.get()
+        assert (event.input_tokens, event.output_tokens, event.is_estimated) == (100, 40, True)
+        assert Hold.objects.get().state == "expired"
+        assert counter(tokens) == (140, 0, 0)
+
+
+class TestLimitCounter:
+    def test_cannot_be_written_over_its_limit_by_anybody(self, who: Dimensions) -> None:
+        daily = limit(who)
+        admission.reserve([request(who)], at=NOW)
+
+        with pytest.raises(IntegrityError, match="limit_counter_within_limit"), transaction.atomic():
+            LimitCounter.objects.filter(limit=daily).update(held=3)
+
+
+class TestDefaultLimits:
+    def test_come_with_a_subscription_and_follow_its_plan(self, who: Dimensions) -> None:
+        of_subscription = Limit.objects.filter(subscription_id=who.subscription_id).order_by("window")
+
+        assert [(x.measure, x.window, x.limit_value, x.mode) for x in of_subscription] == [
+            ("requests", "day", 1000, "hard"),
+            ("requests", "month", 20_000, "hard"),
+        ]
+
+    def test_come_with_a_listing(self, who: Dimensions) -> None:
+        of_app = Limit.objects.filter(app_id=who.app_id).order_by("window")
+
+        assert [(x.window, x.limit_value) for x in of_app] == [("day", 10_000), ("month", 200_000)]
