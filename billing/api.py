@@ -23,6 +23,7 @@ class QuoteView(APIView):
 
     @extend_schema(
         operation_id="pricing_quote",
+        tags=["pricing"],
         summary="Price usage under charges, with an explanation of every line",
         request={"application/json": schema.QUOTE_REQUEST},
         responses={(200, "application/json"): schema.QUOTE, **_REFUSED},
@@ -47,6 +48,7 @@ class SplitView(APIView):
 
     @extend_schema(
         operation_id="pricing_split",
+        tags=["pricing"],
         summary="Split a price between creator and platform",
         request={"application/json": schema.SPLIT_REQUEST},
         responses={(200, "application/json"): schema.SPLIT, **_REFUSED},
