@@ -34,15 +34,15 @@ def main(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     command = arguments[0] if arguments else "help"
-    if command in ("help", "--help", "-h") and len(arguments) < 2:
-        _print_own_commands()
-        command = "help"
     lock, _ = OWN_COMMANDS.get(command, ("run", ""))
     if python := packages.ensure(lock):
         # The original arguments, so that options of the interpreter such as -W survive.
         os.execv(python, [str(python), *sys.orig_argv[1:]])
     if command in OWN_COMMANDS:
         return _run_own(command, arguments[1:])
+    if command in ("help", "--help", "-h") and len(arguments) < 2:
+        _print_own_commands()
+        command = "help"
     return _run_django(command, arguments[1:])
 
 

@@ -14,20 +14,33 @@ def rotate(folder: Path, *, besides: frozenset[str] = frozenset()) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for log in sorted(folder.glob("*.log")):
-        if log.name not in besides and log.stat().st_size:
-            _shift(log)
-            log.rename(_numbered(log, 1))
+        if log.name not in besides:
+            rotate_one(log)
+
+
+def rotate_one(log: Path) -> None:
+    """Move one log out of the way, if there is something in it."""
+    if log.exists() and log.stat().st_size:
+        _shift(log)
+        log.rename(_numbered(log, 1))
 
 
 def cut(folder: Path) -> None:
-    """Move what a large log holds into its numbered file; whoever writes to it, appending, goes on
-    undisturbed."""
+    """Move what a large log holds into its numbered file; whoever appends to it goes on undisturbed."""
     for log in folder.glob("*.log"):
         if log.stat().st_size > LARGEST_BYTES:
             _shift(log)
             shutil.copyfile(log, _numbered(log, 1))
             with open(log, "r+b") as file:
                 file.truncate()
+
+
+def tail(log: Path, *, lines: int = 15) -> str:
+    """Return the last lines of a log."""
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return "(empty)"
 
 
 def _shift(log: Path) -> None:

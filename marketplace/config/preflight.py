@@ -8,7 +8,6 @@ from pathlib import Path
 
 import psutil
 import psycopg
-import redis
 
 from marketplace.config.refusals import Refused
 
@@ -87,6 +86,8 @@ def require_database(url: str) -> None:
 
 def require_broker(url: str) -> None:
     """Refuse a REDIS_URL that does not answer."""
+    import redis  # noqa: PLC0415 (a third of a second that only those should pay who use such a server)
+
     try:
         with redis.Redis.from_url(url, socket_connect_timeout=10, socket_timeout=10) as client:
             client.ping()

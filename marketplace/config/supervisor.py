@@ -53,6 +53,7 @@ class Program:
     environment: Mapping[str, str]
     log: Path
     drain_s: float = 15
+    niceness: int = 0
     _popen: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def start(self) -> None:
@@ -66,6 +67,8 @@ class Program:
                 stderr=output,
                 start_new_session=True,
             )
+        if self.niceness:
+            psutil.Process(self._popen.pid).nice(self.niceness)
 
     def process(self) -> psutil.Process | None:
         """Return the living process; what a dead one left in its group is killed."""
@@ -136,6 +139,7 @@ class Watched:
     seconds)."""
 
     part: Part
+    stops_first: bool = False
     since: float = 0
     started: float = 0
     deaths: int = 0
@@ -162,9 +166,9 @@ class Supervisor:
         self._is_urgent = self._stop.is_set()
         self._stop.set()
 
-    def start(self, part: Part) -> None:
-        """Start a part and keep it running from now on."""
-        watched = Watched(part)
+    def start(self, part: Part, *, stops_first: bool = False) -> None:
+        """Start a part and keep it running from now on; `stops_first`: it is stopped before all others."""
+        watched = Watched(part, stops_first)
         self.watched.append(watched)
         self._launch(watched)
 
@@ -204,8 +208,9 @@ class Supervisor:
                 self._launch(watched)
 
     def stop(self) -> None:
-        """Stop all parts, the last started first."""
-        for watched in reversed(self.watched):
+        """Stop all parts: those that stop first, then the last started first."""
+        in_order = self.watched[::-1]
+        for watched in sorted(in_order, key=lambda watched: not watched.stops_first):
             watched.part.stop(is_urgent=lambda: self._is_urgent)
 
     def _mourn(self, watched: Watched) -> None:

