@@ -38,6 +38,9 @@ MAX_ERROR_BYTES = 16 * 1024
 DEFAULT_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5.0
 
+INPUT_STATUSES = frozenset({400, 409, 413, 422})
+"""Statuses that speak of the input; any other refusal (401, 404) means that the app is not in order."""
+
 REQUEST_ID_HEADER = "X-Halfpenny-Request-Id"
 USAGE_HEADER = "X-Halfpenny-Usage"
 
@@ -182,7 +185,7 @@ class HttpAppCaller:
 
 
 class PublicResolver(AbstractResolver):
-    """Looks names up and gives only addresses that may be called; the connector connects to what it is given."""
+    """Looks names up and gives only addresses that may be called; the connector then uses exactly those."""
 
     def __init__(self, *, allowed: Collection[str], inner: AbstractResolver | None = None) -> None:
         self._allowed = allowed
@@ -284,10 +287,10 @@ async def _read_answer(response: aiohttp.ClientResponse) -> bytes:
             app_status=status,
             retry_after_s=_retry_after(response.headers.get("Retry-After")),
         )
-    if status >= 500 or status in (401, 403, 405, 407, 408):
-        raise AppUnavailable(f"failed ({status})", was_maybe_run=status >= 500, app_status=status)
-    if status >= 400:
+    if status in INPUT_STATUSES:
         raise AppRefused(app_status=status, body=await _read_up_to(response, MAX_ERROR_BYTES))
+    if status >= 400:
+        raise AppUnavailable(f"failed ({status})", was_maybe_run=status >= 500, app_status=status)
     if not _is_json(response):
         raise AppUnavailable("does not answer with JSON", was_maybe_run=True, app_status=status)
     body = await _read_up_to(response, MAX_ANSWER_BYTES + 1)
