@@ -30,7 +30,7 @@ class Scale:
         steps = [self.high - index * self.step for index in range(count + 1)]
         if all(step == step.to_integral_value() for step in steps):
             return [int(step) for step in steps]
-        return [Decimal(f"{step:f}") for step in steps]
+        return [Decimal(f"{step.normalize():f}") for step in steps]
 
 
 def scale_for(values: Sequence[Value], *, height: int) -> Scale:

@@ -1,5 +1,6 @@
 """Tags and filters of the interface: icons, tones of states, relative time, meters."""
 
+import re
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -8,7 +9,7 @@ from django import template
 from django.core.paginator import Page
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from lucide.templatetags.lucide import lucide
 
 from marketplace.core.meters import Meter
@@ -104,7 +105,8 @@ register = template.Library()
 
 @lru_cache(maxsize=512)
 def _drawn(name: str, size: int) -> SafeString:
-    return SafeString(lucide(name, size=size, aria_hidden="true", focusable="false"))
+    svg = lucide(name, size=size, aria_hidden="true", focusable="false")
+    return mark_safe(re.sub(r">\s+<", "><", svg.strip()))
 
 
 @register.simple_tag
@@ -182,10 +184,10 @@ def duration(milliseconds: int | None) -> str:
         return "–"
     if milliseconds < 1_000:
         return f"{milliseconds} ms"
-    if milliseconds < 60_000:
+    if milliseconds < 59_950:  # from here on tenths would round up to 60.0 s
         tenths = (milliseconds + 50) // 100
         return f"{tenths // 10}.{tenths % 10} s"
-    seconds = milliseconds // 1_000
+    seconds = (milliseconds + 500) // 1_000
     return f"{seconds // 60} min {seconds % 60} s"
 
 

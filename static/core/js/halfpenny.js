@@ -57,6 +57,9 @@
     if (!template || !region || !text) return;
     const toast = template.content.firstElementChild.cloneNode(true);
     toast.classList.add(`tone-${tone}`);
+    for (const icon of toast.querySelectorAll("[data-tone]")) {
+      if (icon.dataset.tone !== tone) icon.remove();
+    }
     toast.querySelector("[data-toast-text]").textContent = text;
     if (tone === "ok" || tone === "info") toast.setAttribute("data-fades", "");
     region.append(toast);
