@@ -1,9 +1,9 @@
-"""From a month of usage to the lines of a bill, as values: priced, rounded once, split between creator and platform.
+"""From a month of usage to the lines of a bill, as values: priced, rounded once, split with the creator.
 
-What is priced as a whole is a *contract*: a subscription on a plan, or an owner's own use of an app, in one service
-month. Its platform cost stands on one line, the `cost` line, else the `calls` line, else the first: so the split on
-`net_of_cost` looks at everything the subscription paid and everything it cost, and the creator's part is then spread
-over the lines in proportion to their amounts, by largest remainder.
+What is priced as a whole is a *contract*: a subscription on a plan, or an owner's own use of an app, in one
+service month. Its platform cost stands on one line, the `cost` line, else the `calls` line, else the first: so
+the split on `net_of_cost` looks at everything the subscription paid and everything it cost. The creator's part
+is then spread over the lines in proportion to their amounts, by largest remainder.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ class Metered:
 
 @dataclass(frozen=True)
 class Billed:
-    """What earlier bills took for the same contract: usage, and minor units by charge (adjustments included)."""
+    """What earlier bills took for the same contract: usage, and minor units by charge with its bounds."""
 
     usage: Metered = field(default_factory=Metered)
     amounts_minor: Mapping[str, int] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Billed:
 class Contract:
     """What is priced as a whole. `billed` makes it a correction: only the difference to it is charged.
 
-    `active` is the part of the month in which the subscription existed; `share` is None when no creator is paid.
+    `active` is the part of the month in which the subscription existed; without `share` nobody is paid.
     """
 
     charges: tuple[Charge, ...]
@@ -82,7 +82,7 @@ class Contract:
 
 @dataclass(frozen=True)
 class PricedLine:
-    """One line to be: `amount` is unrounded, `amount_minor` counts; creator and platform together are the amount."""
+    """One line to be: `amount` is unrounded; `amount_minor` counts, the creator's and the platform's part."""
 
     code: str
     quantity: Decimal
@@ -206,20 +206,19 @@ def _creator_parts(contract: Contract, lines: Sequence[Line], carrier: Line | No
 def share_out(
     lines: Sequence[PricedLine], *, usage_by_place: Mapping[Any, Metered], home: Any
 ) -> dict[Any, list[PricedLine]]:
-    """Share the lines of one contract among the places (cost centers) that used it, by what each line counts.
+    """Share the lines of one contract among the places (cost centers) that used it, by what each counts.
 
-    Fees go to `home`, calls by requests, cost by cost; minor units by largest remainder, so that the parts sum to
-    the whole. With one place everything goes there.
+    Fees go to `home`, calls by requests, cost by cost; minor units by largest remainder, so that the parts sum
+    to the whole.
     """
     places = list(usage_by_place) or [home]
-    if len(places) == 1 and (
-        places[0] == home or all(line.charge_code in _KNOWN_QUANTITIES for line in lines)
-    ):
-        return {places[0]: list(lines)}
+    if places == [home]:
+        return {home: list(lines)}
+    usages = list(usage_by_place.values()) or [Metered()]
     shared: dict[Any, list[PricedLine]] = {place: [] for place in dict.fromkeys([*places, home])}
     for line in lines:
         if line.charge_code in _KNOWN_QUANTITIES:
-            for place, part in zip(places, _parts(line, list(usage_by_place.values())), strict=True):
+            for place, part in zip(places, _parts(line, usages), strict=True):
                 shared[place].append(part)
         else:
             shared[home].append(line)

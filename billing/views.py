@@ -1,5 +1,7 @@
 """Pages of finance, of creators' earnings and of cost centers' bills."""
 
+from decimal import Decimal
+
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -21,7 +23,7 @@ def estimate(request: HttpRequest) -> HttpResponse:
         calls = form.cleaned_data["calls"]
         bills = worked_bills(
             form.charges(),
-            cost_per_call=form.cleaned_data["cost_per_call"] or 0,
+            cost_per_call=form.cleaned_data["cost_per_call"] or Decimal(0),
             terms=form.share_terms(terms.default_share),
             currency=form.cleaned_data["currency"] or terms.currency,
             calls=[calls] if calls else USUAL_CALLS,

@@ -1,1 +1,1 @@
-"""The books: a chart of accounts, journal entries that sum to zero, balances, and the proof that all agrees."""
+"""The books: accounts, journal entries that sum to zero, balances, and the proof that all agrees."""

@@ -36,7 +36,7 @@ class TrialBalance:
 
 @dataclass(frozen=True)
 class Earning:
-    """What a team was credited for an app in a month; `credited_minor` is positive when the creator is owed."""
+    """What a team was credited for an app in a month; positive when the creator is owed."""
 
     team: str
     app: str

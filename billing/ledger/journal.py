@@ -1,4 +1,4 @@
-"""The only writer of the books. Entries are added, never changed; a mistake is corrected by a linked entry."""
+"""The only writer of the books. Entries are added, never changed; a linked entry corrects a mistake."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -51,7 +51,8 @@ class Fact:
 def post(fact: Fact, *, at: datetime) -> JournalEntry | None:
     """Write a fact into the books, or return the entry that it already has; None when nothing has an amount.
 
-    Sums are checked here, where the mistake can be named, and again by the database at commit. Raises Unbalanced.
+    Sums are checked here, where the mistake can be named, and again by the database at commit.
+    Raises Unbalanced.
     """
     legs = [leg for leg in fact.legs if leg.amount_minor]
     _check_balance(fact.key, legs)

@@ -1,0 +1,264 @@
+"""What there is to bill in a month: usage, subscriptions, plans and agreements, read set by set."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F, Q, Sum
+from django.db.models.functions import TruncMonth
+
+from billing.bills import PASS_THROUGH, ZERO, Billed, Metered
+from billing.models import BillingPeriod, InvoiceLine, RevenueShareAgreement
+from billing.pricing import Charge, parse_charges
+from billing.revenue_share import Basis
+from billing.terms import ShareTerms
+from marketplace.accounts.models import CostCenter, Organization
+from marketplace.catalog.models import App, Environment, Plan, Subscription
+from marketplace.core.errors import Conflict
+from marketplace.core.periods import Period, month_of, parse_month
+from metering.models import UsageRollup
+
+
+class CurrencyMismatch(Conflict):
+    """Usage cost something in another currency than its plan is sold in; no rate of exchange is agreed."""
+
+    code = "currency_mismatch"
+
+    def __init__(self, *, app: str, plan_currency: str, cost_currency: str) -> None:
+        self.app, self.plan_currency, self.cost_currency = app, plan_currency, cost_currency
+        super().__init__(f"{app} is sold in {plan_currency}, but its usage cost {cost_currency}.")
+
+
+@dataclass(frozen=True)
+class Payer:
+    """An organization that gets invoices, or a cost center that gets statements, in one currency."""
+
+    organization_id: int
+    cost_center_id: int | None
+    currency: str
+
+
+@dataclass(frozen=True)
+class ContractKey:
+    """Which usage is priced as a whole. An owner's own use has no subscription and is priced per payer."""
+
+    app_id: int
+    month: Period
+    currency: str
+    subscription_id: UUID | None = None
+    plan_id: int | None = None
+    payer: Payer | None = None
+
+
+@dataclass
+class Billable:
+    """What was read for a month, by id; `usage` has a key for every contract, also for an unused one."""
+
+    month: Period
+    usage: dict[ContractKey, dict[Payer, Metered]]
+    subscriptions: dict[UUID, Subscription]
+    plans: dict[int, Plan]
+    apps: dict[int, App]
+    organizations: dict[int, Organization]
+    cost_centers: dict[int, CostCenter]
+    agreements: dict[int, list[RevenueShareAgreement]]
+    default_share: ShareTerms
+    billed: dict[ContractKey, Billed] = field(default_factory=dict)
+    charges_of_plan: dict[int, tuple[Charge, ...]] = field(default_factory=dict)
+
+    def charges(self, plan_id: int | None) -> tuple[Charge, ...]:
+        if plan_id is None:
+            return PASS_THROUGH
+        if plan_id not in self.charges_of_plan:
+            self.charges_of_plan[plan_id] = parse_charges(self.plans[plan_id].charges)
+        return self.charges_of_plan[plan_id]
+
+    def payer(self, organization_id: int, cost_center_id: int, currency: str) -> Payer:
+        pays_invoice = self.organizations[organization_id].billing == Organization.Billing.INVOICE
+        return Payer(organization_id, None if pays_invoice else cost_center_id, currency)
+
+    def share(self, app_id: int, at: datetime) -> ShareTerms:
+        return share_in_force(self.agreements.get(app_id, ()), at=at, default=self.default_share)
+
+
+def read(month: Period, *, default_share: ShareTerms) -> Billable:
+    """Read a month in a fixed number of queries, however many subscriptions there are.
+
+    Raises CurrencyMismatch when usage cost something in another currency than its plan is sold in.
+    """
+    rows = list(usage_rows(Q(period=month.starts_at.date())))
+    subscriptions = _subscriptions(month, {row["subscription"] for row in rows if row["subscription"]})
+    plan_ids = {row["plan"] for row in rows} | {one.plan_id for one in subscriptions.values()}
+    organization_ids = {row["organization"] for row in rows}
+    organization_ids |= {one.cost_center.organization_id for one in subscriptions.values()}
+    cost_centers = {row["cost_center"] for row in rows}
+    cost_centers |= {one.cost_center_id for one in subscriptions.values()}
+    app_ids = {row["app"] for row in rows} | {one.app_id for one in subscriptions.values()}
+    books = Billable(
+        month=month,
+        usage={},
+        subscriptions=subscriptions,
+        plans=Plan.objects.in_bulk(plan_ids - {None}),
+        apps=App.objects.in_bulk(app_ids),
+        organizations=Organization.objects.in_bulk(organization_ids),
+        cost_centers=CostCenter.objects.in_bulk(cost_centers),
+        agreements=agreements_of(app_ids),
+        default_share=default_share,
+    )
+    _add_usage(books, rows)
+    _add_fees(books)
+    books.billed = _billed_before(books)
+    return books
+
+
+def usage_rows(condition: Q) -> Iterable[Mapping[str, Any]]:
+    """Sum billable usage by everything that decides who pays what, and by the month it happened in."""
+    return (
+        UsageRollup.objects.filter(condition)
+        .exclude(attribution__environment=Environment.SANDBOX)
+        .values(
+            "currency",
+            app=F("attribution__app_id"),
+            organization=F("attribution__organization_id"),
+            cost_center=F("attribution__cost_center_id"),
+            subscription=F("attribution__subscription_id"),
+            plan=F("attribution__plan_id"),
+            month=TruncMonth("hour", tzinfo=UTC),
+        )
+        .annotate(requests_sum=Sum("requests"), cost_sum=Sum("cost"))
+        .order_by()
+    )
+
+
+def _subscriptions(month: Period, used: set[UUID]) -> dict[UUID, Subscription]:
+    """Read the subscriptions that existed in a month for a moment, and those that were used."""
+    existed = Q(starts_at__lt=month.ends_at) & (Q(ends_at=None) | Q(ends_at__gt=month.starts_at))
+    never = Q(ends_at=F("starts_at"))
+    billable = existed & ~never & Q(plan__isnull=False)
+    query = Subscription.objects.exclude(environment=Environment.SANDBOX).select_related(
+        "cost_center", "team"
+    )
+    found = {one.pk: one for one in query.filter(billable)}
+    missing = used - found.keys()
+    if missing:
+        found |= {one.pk: one for one in query.filter(pk__in=missing)}
+    return found
+
+
+def _add_usage(books: Billable, rows: Iterable[Mapping[str, Any]]) -> None:
+    for row in rows:
+        metered = Metered(int(row["requests_sum"]), row["cost_sum"])
+        payer = books.payer(row["organization"], row["cost_center"], _currency(books, row))
+        key = key_of(books, row, payer)
+        by_payer = books.usage.setdefault(key, {})
+        by_payer[payer] = by_payer.get(payer, Metered()) + metered
+
+
+def key_of(books: Billable, row: Mapping[str, Any], payer: Payer) -> ContractKey:
+    month = month_of(row["month"])
+    subscription = books.subscriptions.get(row["subscription"]) if row["subscription"] else None
+    plan_id = row["plan"] or (subscription.plan_id if subscription else None)
+    if subscription is None or plan_id is None:
+        return ContractKey(row["app"], month, payer.currency, payer=payer)
+    return ContractKey(row["app"], month, payer.currency, subscription.pk, plan_id)
+
+
+def _currency(books: Billable, row: Mapping[str, Any]) -> str:
+    plan = books.plans.get(row["plan"])
+    if plan is None or plan.currency == row["currency"]:
+        return str(row["currency"])
+    if row["cost_sum"]:
+        name = books.apps[row["app"]].name
+        raise CurrencyMismatch(app=name, plan_currency=plan.currency, cost_currency=row["currency"])
+    return plan.currency
+
+
+def _add_fees(books: Billable) -> None:
+    """Make sure that a subscription nobody used is billed its fee."""
+    for subscription in books.subscriptions.values():
+        if subscription.plan_id is not None and existed(subscription, books.month):
+            plan = books.plans[subscription.plan_id]
+            key = ContractKey(subscription.app_id, books.month, plan.currency, subscription.pk, plan.pk)
+            books.usage.setdefault(key, {})
+
+
+def existed(subscription: Subscription, month: Period) -> bool:
+    """Tell whether a subscription lasted for a moment of a month."""
+    ends_at = subscription.ends_at or month.ends_at
+    return subscription.starts_at < min(ends_at, month.ends_at) and ends_at > month.starts_at
+
+
+def _billed_before(books: Billable) -> dict[ContractKey, Billed]:
+    """Read what earlier bills took of the months that late usage belongs to."""
+    late = [key for key in books.usage if key.month != books.month and key.subscription_id]
+    if not late:
+        return {}
+    names = _billed_earlier(books.month)
+    subscription_ids = {key.subscription_id for key in late}
+    starts_at, ends_at = min(key.month.starts_at for key in late), max(key.month.ends_at for key in late)
+    usage: dict[ContractKey, Metered] = defaultdict(Metered)
+    earlier = Q(
+        hour__gte=starts_at,
+        hour__lt=ends_at,
+        period__in=[parse_month(name).starts_at.date() for name in names],
+        attribution__subscription__in=subscription_ids,
+    )
+    for row in usage_rows(earlier):
+        payer = Payer(row["organization"], None, row["currency"])
+        usage[key_of(books, row, payer)] += Metered(int(row["requests_sum"]), row["cost_sum"])
+    amounts: dict[ContractKey, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    creators: dict[ContractKey, int] = defaultdict(int)
+    lines = InvoiceLine.objects.filter(
+        subscription__in=subscription_ids,
+        service_starts_at__gte=starts_at,
+        service_starts_at__lt=ends_at,
+        invoice__period__in=names,
+    ).select_related("invoice")
+    for line in lines:
+        month = month_of(line.service_starts_at)
+        key = ContractKey(line.app_id, month, line.invoice.currency, line.subscription_id, line.plan_id)
+        amounts[key][line.code.split(":")[0]] += line.amount_minor
+        creators[key] += line.creator_minor
+    return {key: Billed(usage[key], dict(amounts[key]), creators[key]) for key in late}
+
+
+def _billed_earlier(month: Period) -> list[str]:
+    """Name the months that were closed before this one was, or that are closed while this one is not yet."""
+    closed = BillingPeriod.objects.filter(state=BillingPeriod.State.CLOSED)
+    order = {name: (closed_at, name) for name, closed_at in closed.values_list("name", "closed_at")}
+    own = order.pop(month.name, None)
+    return [name for name, place in order.items() if own is None or place < own]
+
+
+def share_in_force(
+    agreements: Iterable[RevenueShareAgreement], *, at: datetime, default: ShareTerms
+) -> ShareTerms:
+    """Give the share that an app's agreements say for service beginning at an instant, else the default."""
+    for one in agreements:
+        if one.starts_at <= at and (one.ends_at is None or at < one.ends_at):
+            basis: Basis = "gross" if one.basis == RevenueShareAgreement.Basis.GROSS else "net_of_cost"
+            return ShareTerms(one.share, basis)
+    return default
+
+
+def agreements_of(app_ids: Iterable[int]) -> dict[int, list[RevenueShareAgreement]]:
+    """Read the agreements of apps, in one query."""
+    found: dict[int, list[RevenueShareAgreement]] = defaultdict(list)
+    for agreement in RevenueShareAgreement.objects.filter(app__in=set(app_ids)).order_by("starts_at"):
+        found[agreement.app_id].append(agreement)
+    return found
+
+
+def cost_by_app(month: Period) -> list[tuple[int, str, Decimal]]:
+    """Sum what a month cost the platform by app and currency, sandbox and own use among it, unrounded."""
+    rows = (
+        UsageRollup.objects.filter(period=month.starts_at.date())
+        .values("currency", app=F("attribution__app_id"))
+        .annotate(cost_sum=Sum("cost"))
+        .order_by("app", "currency")
+    )
+    return [(row["app"], row["currency"], row["cost_sum"] or ZERO) for row in rows]

@@ -1,0 +1,189 @@
+"""The bills of a month, as values: the preview shows them, the close writes them, verification repeats them.
+
+The preview and the close use the same function, so what was shown is what is billed. Nothing here writes.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from billing.billable import Billable, ContractKey, Payer, existed, read
+from billing.bills import Contract, Metered, PricedLine, price, share_out
+from billing.models import Invoice
+from billing.terms import ShareTerms
+from marketplace.accounts.models import CostCenter, Organization
+from marketplace.catalog.models import Subscription
+from marketplace.core.periods import Period
+
+
+@dataclass(frozen=True)
+class BillLine:
+    """A priced line, with what it is for."""
+
+    priced: PricedLine
+    description: str
+    app_id: int
+    subscription_id: UUID | None
+    plan_id: int | None
+    service: Period
+    is_correction: bool
+
+
+@dataclass(frozen=True)
+class Bill:
+    """Everything one payer owes for one month in one currency; becomes an Invoice."""
+
+    organization: Organization
+    cost_center: CostCenter | None
+    currency: str
+    lines: tuple[BillLine, ...]
+
+    @property
+    def kind(self) -> Invoice.Kind:
+        return Invoice.Kind.STATEMENT if self.cost_center else Invoice.Kind.INVOICE
+
+    @property
+    def mode(self) -> str:
+        return self.cost_center.mode if self.cost_center else ""
+
+    @property
+    def payer_name(self) -> str:
+        return str(self.cost_center or self.organization)
+
+    @cached_property
+    def subtotal_minor(self) -> int:
+        return sum(line.priced.amount_minor for line in self.lines)
+
+    @cached_property
+    def creator_minor(self) -> int:
+        return sum(line.priced.creator_minor for line in self.lines)
+
+    @property
+    def platform_minor(self) -> int:
+        return self.subtotal_minor - self.creator_minor
+
+
+def bills_of(month: Period, *, default_share: ShareTerms) -> list[Bill]:
+    """Work out every bill of a month as things stand; sorted by payer, so that a rerun goes the same way.
+
+    Reads a fixed number of times, however many subscriptions there are. Raises CurrencyMismatch and
+    PlanNotBillable when something has no price.
+    """
+    books = read(month, default_share=default_share)
+    lines: dict[Payer, list[BillLine]] = defaultdict(list)
+    for key, by_payer in sorted(books.usage.items(), key=lambda item: _order(books, item[0])):
+        for payer, found in _lines_of(books, key, by_payer).items():
+            lines[payer] += found
+    bills = [
+        Bill(
+            organization=books.organizations[payer.organization_id],
+            cost_center=books.cost_centers[payer.cost_center_id] if payer.cost_center_id else None,
+            currency=payer.currency,
+            lines=tuple(found),
+        )
+        for payer, found in lines.items()
+        if found
+    ]
+    return sorted(bills, key=lambda bill: (bill.organization.slug, _code(bill), bill.currency))
+
+
+def _lines_of(
+    books: Billable, key: ContractKey, by_payer: Mapping[Payer, Metered]
+) -> dict[Payer, list[BillLine]]:
+    subscription = books.subscriptions[key.subscription_id] if key.subscription_id else None
+    service = _service(subscription, key.month)
+    is_correction = key.month != books.month
+    contract = Contract(
+        charges=books.charges(key.plan_id),
+        currency=key.currency,
+        month=key.month,
+        active=service,
+        usage=sum(by_payer.values(), Metered()),
+        share=books.share(key.app_id, service.starts_at) if subscription else None,
+        with_fee=not is_correction and subscription is not None and subscription.plan_id == key.plan_id,
+        billed=books.billed.get(key) if is_correction else None,
+    )
+    priced = price(contract)
+    shared = share_out(priced, usage_by_place=by_payer, home=_home(books, key, subscription, by_payer))
+    return {
+        payer: [_bill_line(books, key, subscription, service, line) for line in lines]
+        for payer, lines in shared.items()
+    }
+
+
+def _service(subscription: Subscription | None, month: Period) -> Period:
+    """Give the part of a month in which the subscription existed; usage beyond it gets the month."""
+    if subscription is None or not existed(subscription, month):
+        return month
+    ends_at = min(subscription.ends_at or month.ends_at, month.ends_at)
+    return Period(max(subscription.starts_at, month.starts_at), ends_at)
+
+
+def _home(
+    books: Billable,
+    key: ContractKey,
+    subscription: Subscription | None,
+    by_payer: Mapping[Payer, Metered],
+) -> Payer:
+    if key.payer:
+        return key.payer
+    if subscription is None:
+        return next(iter(by_payer))
+    center = subscription.cost_center
+    return books.payer(center.organization_id, center.pk, key.currency)
+
+
+_WORDS = {"fee": "monthly fee", "calls": "calls", "cost": "model cost with markup"}
+
+
+def _bill_line(
+    books: Billable,
+    key: ContractKey,
+    subscription: Subscription | None,
+    service: Period,
+    line: PricedLine,
+) -> BillLine:
+    app = books.apps[key.app_id].name
+    if subscription is None or key.plan_id is None:
+        what = f"{app}: own use at cost"
+    else:
+        charge, _, bound = line.code.partition(":")
+        words = _WORDS.get(charge, charge) + (f", {bound}" if bound else "")
+        what = f"{app}, {books.plans[key.plan_id].name}, {subscription.team.name}: {words}"
+    is_correction = key.month != books.month
+    return BillLine(
+        priced=line,
+        description=(f"Correction {key.month.name}. {what}" if is_correction else what)[:200],
+        app_id=key.app_id,
+        subscription_id=key.subscription_id,
+        plan_id=key.plan_id,
+        service=service,
+        is_correction=is_correction,
+    )
+
+
+def _order(books: Billable, key: ContractKey) -> tuple[Any, ...]:
+    is_current = key.month == books.month
+    return (
+        not is_current,
+        books.apps[key.app_id].name,
+        key.month,
+        str(key.subscription_id),
+        key.plan_id or 0,
+        (key.payer.organization_id, key.payer.cost_center_id or 0) if key.payer else (0, 0),
+    )
+
+
+def _code(bill: Bill) -> str:
+    return bill.cost_center.code if bill.cost_center else ""
+
+
+def totals(bills: Iterable[Bill]) -> list[tuple[str, int]]:
+    """Sum bills by currency, in minor units."""
+    sums: dict[str, int] = defaultdict(int)
+    for bill in bills:
+        sums[bill.currency] += bill.subtotal_minor
+    return sorted(sums.items())

@@ -1,0 +1,203 @@
+"""From bills to invoices and statements: drafted, numbered, finalized and posted, a payer at a time."""
+
+from datetime import datetime
+from decimal import ROUND_DOWN, Decimal
+from typing import Any
+
+from django.db import transaction
+
+from billing.drafting import Bill, BillLine
+from billing.ledger import chart, journal
+from billing.ledger.journal import Fact, Leg
+from billing.models import BillingPeriod, Invoice, InvoiceLine
+from billing.terms import Terms
+from marketplace.accounts.models import CostCenter
+from marketplace.core.errors import Conflict
+from marketplace.core.money import MAX_DECIMALS, exact
+from marketplace.core.numbering import next_number
+from marketplace.core.transitions import move
+
+PREFIXES = {Invoice.Kind.INVOICE: "INV", Invoice.Kind.STATEMENT: "ST"}
+_CUT = Decimal(1).scaleb(-MAX_DECIMALS)
+
+
+class PeriodNotClosing(Conflict):
+    """Invoices are made while their month is being closed, neither before nor after."""
+
+    code = "period_not_closing"
+
+    def __init__(self, period: BillingPeriod) -> None:
+        self.period = period
+        super().__init__(f"The month {period.name} is {period.state}, so nothing can be invoiced for it now.")
+
+
+def issue(bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime, by: Any = None) -> Invoice:
+    """Draft, finalize and post one bill in one transaction, or return the invoice that it already has.
+
+    Locks the period row, so that closers that run at once take turns payer by payer, and one that died leaves
+    nothing half done. Raises PeriodNotClosing.
+    """
+    with transaction.atomic():
+        period = BillingPeriod.objects.select_for_update().get(pk=period.pk)
+        invoice = _existing(bill, period)
+        if invoice is not None and invoice.state != Invoice.State.DRAFT:
+            return invoice
+        if period.state != BillingPeriod.State.CLOSING:
+            raise PeriodNotClosing(period)
+        if invoice is not None:
+            invoice.delete()
+        invoice = draft(bill, period=period, terms=terms, at=at)
+        finalize(invoice, terms=terms, at=at, by=by)
+        return invoice
+
+
+def _existing(bill: Bill, period: BillingPeriod) -> Invoice | None:
+    return Invoice.objects.filter(
+        period=period,
+        organization=bill.organization,
+        cost_center=bill.cost_center,
+        currency=bill.currency,
+    ).first()
+
+
+def draft(bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime) -> Invoice:
+    """Write a bill down as a draft with its lines. Totals are sums of rounded lines; no tax applies yet."""
+    invoice = Invoice.objects.create(
+        kind=bill.kind,
+        period=period,
+        organization=bill.organization,
+        cost_center=bill.cost_center,
+        mode=bill.mode,
+        currency=bill.currency,
+        subtotal_minor=bill.subtotal_minor,
+        tax_minor=0,
+        total_minor=bill.subtotal_minor,
+        payer=_payer(bill, terms),
+        created_at=at,
+    )
+    lines = [_line(invoice, place, line) for place, line in enumerate(bill.lines, start=1)]
+    InvoiceLine.objects.bulk_create(lines, batch_size=1_000)
+    return invoice
+
+
+def _payer(bill: Bill, terms: Terms) -> dict[str, str]:
+    organization = bill.organization
+    payer = {
+        "issuer": terms.legal_entity,
+        "name": organization.legal_name or organization.name,
+        "address": organization.address,
+        "vat_id": organization.vat_id,
+    }
+    if bill.cost_center:
+        payer |= {"cost_center": bill.cost_center.code, "cost_center_name": bill.cost_center.name}
+    return payer
+
+
+def _line(invoice: Invoice, position: int, line: BillLine) -> InvoiceLine:
+    priced = line.priced
+    return InvoiceLine(
+        invoice=invoice,
+        position=position,
+        code=priced.code,
+        description=line.description,
+        app_id=line.app_id,
+        subscription_id=line.subscription_id,
+        plan_id=line.plan_id,
+        service_starts_at=line.service.starts_at,
+        service_ends_at=line.service.ends_at,
+        is_correction=line.is_correction,
+        quantity=cut(priced.quantity),
+        amount=cut(priced.amount),
+        amount_minor=priced.amount_minor,
+        platform_cost=priced.platform_cost,
+        creator_minor=priced.creator_minor,
+        platform_minor=priced.platform_minor,
+        explanation=list(priced.explanation),
+    )
+
+
+def cut(amount: Decimal) -> Decimal:
+    """Cut an unrounded amount to the 18 decimals that are stored; what counts was rounded before."""
+    with exact():
+        return amount.quantize(_CUT, rounding=ROUND_DOWN)
+
+
+def finalize(invoice: Invoice, *, terms: Terms, at: datetime, by: Any = None) -> None:
+    """Give a draft its number and post it; from now on nothing on it changes.
+
+    The number is taken in this transaction: a rollback gives it back, so there are no gaps.
+    """
+    with transaction.atomic():
+        is_invoice = invoice.kind == Invoice.Kind.INVOICE
+        move(
+            invoice,
+            Invoice.TRANSITIONS,
+            to=Invoice.State.FINALIZED,
+            action="billing.invoice.finalized",
+            at=at,
+            by=by,
+            changes={
+                "number": _number(invoice, terms, at),
+                "issued_at": at,
+                "due_at": at + terms.due_after if is_invoice else None,
+            },
+        )
+        if is_posted(invoice):
+            journal.post(_fact(invoice), at=at)
+
+
+def is_posted(invoice: Invoice) -> bool:
+    """Tell whether the books take it: showback and parallel statements are for reading only."""
+    return invoice.kind == Invoice.Kind.INVOICE or invoice.mode == CostCenter.Mode.CHARGEBACK
+
+
+def _number(invoice: Invoice, terms: Terms, at: datetime) -> str:
+    prefix = PREFIXES[Invoice.Kind(invoice.kind)]
+    return f"{prefix}-{at.year}-{next_number(series(prefix, at.year, terms.legal_entity)):06d}"
+
+
+def series(prefix: str, year: int, legal_entity: str) -> str:
+    """Name the series that numbers are taken from: one per kind, legal entity and year."""
+    return f"{prefix}:{year}:{legal_entity}"[:120]
+
+
+def _fact(invoice: Invoice) -> Fact:
+    """Debit who pays; credit creators by team and app, the platform by app, and tax."""
+    account = chart.COST_CENTER_CHARGE if invoice.cost_center_id else chart.RECEIVABLE
+    legs = [_leg(invoice, account, invoice.total_minor), _leg(invoice, chart.TAX_PAYABLE, -invoice.tax_minor)]
+    for (app_id, team_id), (creator_minor, platform_minor) in _by_app(invoice).items():
+        legs.append(_app_leg(invoice, chart.CREATOR_PAYABLE, -creator_minor, app_id, team_id))
+        legs.append(_app_leg(invoice, chart.PLATFORM_REVENUE, -platform_minor, app_id, None))
+    return Fact(
+        key=f"invoice:{invoice.pk}",
+        kind=f"billing.{invoice.kind}",
+        memo=f"{invoice.get_kind_display()} {invoice.number} for {invoice.payer['name']}",
+        legs=legs,
+        period=invoice.period,
+        invoice=invoice,
+    )
+
+
+def _by_app(invoice: Invoice) -> dict[tuple[int, int], tuple[int, int]]:
+    parts: dict[tuple[int, int], tuple[int, int]] = {}
+    lines = invoice.lines.values_list("app_id", "app__owner_team_id", "creator_minor", "platform_minor")
+    for app_id, team_id, creator_minor, platform_minor in lines.order_by("position"):
+        creator, platform = parts.get((app_id, team_id), (0, 0))
+        parts[app_id, team_id] = (creator + creator_minor, platform + platform_minor)
+    return parts
+
+
+def _leg(invoice: Invoice, account: chart.Account, amount_minor: int) -> Leg:
+    return Leg(
+        account,
+        amount_minor,
+        invoice.currency,
+        organization_id=invoice.organization_id,
+        cost_center_id=invoice.cost_center_id,
+    )
+
+
+def _app_leg(
+    invoice: Invoice, account: chart.Account, amount_minor: int, app_id: int, team_id: int | None
+) -> Leg:
+    return Leg(account, amount_minor, invoice.currency, app_id=app_id, team_id=team_id)
