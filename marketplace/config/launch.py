@@ -94,12 +94,13 @@ def programs(options: Options, data: Path) -> dict[str, Program]:
 
 
 def _web(options: Options) -> list[str]:
-    fixed = "uvicorn marketplace.config.asgi:application --loop uvloop --http httptools"
-    # A worker that is busy for some seconds is not a dead one.
-    limits = f"--timeout-worker-healthcheck 30 --timeout-graceful-shutdown {DRAIN_S - 2}"
-    output = "--no-access-log --no-server-header --log-level warning"
-    chosen = ["--host", options.host, "--port", str(options.port), "--workers", str(options.workers)]
-    return [*fixed.split(), *limits.split(), *output.split(), *chosen]
+    chosen = {
+        "--host": options.host,
+        "--port": options.port,
+        "--workers": options.workers,
+        "--drain": DRAIN_S - 2,
+    }
+    return ["marketplace.config.web", *(str(part) for pair in chosen.items() for part in pair)]
 
 
 def _worker() -> list[str]:

@@ -91,13 +91,13 @@ def find_model(provider: str, name: str) -> ModelInfo | None:
 
 def rate_card(model: LanguageModel, price: ModelPrice, *, source: str) -> RateCard:
     """Build the rate card of a public price, unsaved: without a cached price, cached tokens cost what others do."""
-    plain = _per_mtok(price.input_mtok)
-    output = _per_mtok(price.output_mtok)
+    plain = _per_mtok(price, "input_mtok")
+    output = _per_mtok(price, "output_mtok")
     return RateCard(
         model=model,
         input_per_mtok=plain,
-        cached_input_per_mtok=_per_mtok(price.cache_read_mtok, default=plain),
-        cache_write_per_mtok=_per_mtok(price.cache_write_mtok, default=plain),
+        cached_input_per_mtok=_per_mtok(price, "cache_read_mtok", default=plain),
+        cache_write_per_mtok=_per_mtok(price, "cache_write_mtok", default=plain),
         output_per_mtok=output,
         reasoning_per_mtok=output,
         starts_at=IN_FORCE_FROM,
@@ -105,11 +105,12 @@ def rate_card(model: LanguageModel, price: ModelPrice, *, source: str) -> RateCa
     )
 
 
-def _per_mtok(price: Decimal | TieredPrices | None, *, default: Decimal = Decimal(0)) -> Decimal:
+def _per_mtok(price: ModelPrice, token_class: str, *, default: Decimal = Decimal(0)) -> Decimal:
     """Take the price of requests of usual length: tiers for very long prompts are not part of a rate card."""
-    if price is None:
+    found: Decimal | TieredPrices | None = getattr(price, token_class, None)
+    if found is None:
         return default
-    return (price.base if isinstance(price, TieredPrices) else price).quantize(PER_MTOK_SCALE)
+    return (found.base if isinstance(found, TieredPrices) else found).quantize(PER_MTOK_SCALE)
 
 
 def _seed_instances() -> int:

@@ -45,7 +45,8 @@ class Part(Protocol):
 class Program:
     """A command of ours; its output goes to a log file.
 
-    `drain_s`: how long it may take to finish its work.
+    `drain_s`: how long it may take to finish its work; `niceness`: 0 to 19, how readily it leaves the processor to
+    others.
     """
 
     name: str
