@@ -1,0 +1,178 @@
+"""What a smoke test says about an app: cost per call with its uncertainty, and a verdict in words. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from math import ceil
+from statistics import median_low
+
+from marketplace.catalog.projections import Interval, Projection
+from marketplace.core.money import exact, format_amount, to_text
+
+ZERO = Decimal(0)
+WARN_OVER_DECLARED = Decimal("0.20")
+FAIL_OVER_DECLARED = Decimal("1.00")
+FAIL_FAILED_CALLS = Decimal("0.10")
+PASSED, WARNED, FAILED, COULD_NOT_CHECK = "passed", "warned", "failed", "could_not_check"
+_SEVERITY = (PASSED, WARNED, FAILED)
+
+# Two-sided 95 % points of Student's t for 1 to 30 degrees of freedom (any statistical table); beyond, the normal's.
+_T_95 = tuple(map(Decimal, (
+    "12.706 4.303 3.182 2.776 2.571 2.447 2.365 2.306 2.262 2.228 2.201 2.179 2.160 2.145 2.131 "
+    "2.120 2.110 2.101 2.093 2.086 2.080 2.074 2.069 2.064 2.060 2.056 2.052 2.048 2.045 2.042"
+).split()))  # fmt: skip
+_Z_95 = Decimal("1.960")
+
+
+@dataclass(frozen=True)
+class SmokeCall:
+    """One call of a smoke test. ``error`` says in words why it failed; a failed call has no say in the cost."""
+
+    cost: Decimal = ZERO
+    input_tokens: int = 0
+    output_tokens: int = 0
+    latency_ms: int = 0
+    error: str = ""
+    output: str = ""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The calls of a smoke test in figures; cost is None when no call succeeded."""
+
+    calls: int
+    failed: int
+    cost: Interval | None
+    max_cost: Decimal | None
+    mean_input_tokens: int | None
+    mean_output_tokens: int | None
+    p50_latency_ms: int | None
+    p95_latency_ms: int | None
+    first_error: str
+    sample_output: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A state of a check and why, one sentence a finding."""
+
+    state: str
+    findings: tuple[str, ...]
+
+
+def measure(calls: Sequence[SmokeCall]) -> Measured:
+    """Sum up the calls of a smoke test."""
+    succeeded = [call for call in calls if not call.error]
+    costs = [call.cost for call in succeeded]
+    latencies = sorted(call.latency_ms for call in succeeded)
+    return Measured(
+        calls=len(calls),
+        failed=len(calls) - len(succeeded),
+        cost=mean_with_interval(costs) if costs else None,
+        max_cost=max(costs, default=None),
+        mean_input_tokens=_mean([call.input_tokens for call in succeeded]),
+        mean_output_tokens=_mean([call.output_tokens for call in succeeded]),
+        p50_latency_ms=median_low(latencies) if latencies else None,
+        p95_latency_ms=latencies[ceil(len(latencies) * 95 / 100) - 1] if latencies else None,
+        first_error=next((call.error for call in calls if call.error), ""),
+        sample_output=next((call.output for call in succeeded if call.output), ""),
+    )
+
+
+def mean_with_interval(costs: Sequence[Decimal]) -> Interval:
+    """Give the mean cost and its 95 % interval by Student's t; one call alone has no interval.
+
+    1, 2, 3: mean 2, standard deviation 1, so 2 ± 4.303 x 1 / √3 = 2 ± 2.4843...; never below zero.
+    """
+    with exact():
+        count = len(costs)
+        mean = sum(costs, ZERO) / count
+        if count == 1:
+            return Interval(mean, mean, mean)
+        variance = sum(((cost - mean) ** 2 for cost in costs), ZERO) / (count - 1)
+        t = _T_95[count - 2] if count - 2 < len(_T_95) else _Z_95
+        half = t * (variance / count).sqrt()
+        return Interval(max(mean - half, ZERO), mean, mean + half)
+
+
+def judge(
+    measured: Measured,
+    *,
+    declared_cost: Decimal | None,
+    slo_latency_ms: int,
+    projection: Projection | None,
+    currency: str,
+    stopped_because: str = "",
+) -> Verdict:
+    """Decide whether a version passes. What could not be checked counts as not passed, whatever was measured."""
+    if stopped_because or measured.calls == 0:
+        reason = stopped_because or "no call was made"
+        return Verdict(COULD_NOT_CHECK, (f"The check could not be finished: {reason} Run it again.",))
+    found = [
+        *_judge_failures(measured),
+        *_judge_cost(measured, declared_cost, currency),
+        *_judge_latency(measured, slo_latency_ms),
+        *(_judge_margin(projection) if projection else ()),
+    ]
+    state = max((state for state, _ in found), key=_SEVERITY.index, default=PASSED)
+    return Verdict(state, tuple(words for _, words in found))
+
+
+def _judge_failures(measured: Measured) -> list[tuple[str, str]]:
+    if not measured.failed:
+        return [(PASSED, f"All {measured.calls} calls succeeded.")]
+    is_too_many = Decimal(measured.failed) > FAIL_FAILED_CALLS * measured.calls
+    words = f"{measured.failed} of {measured.calls} calls failed. The first said: {measured.first_error}"
+    limit = " At most 10 % may fail." if is_too_many else ""
+    return [(FAILED if is_too_many else WARNED, words + limit)]
+
+
+def _judge_cost(measured: Measured, declared: Decimal | None, currency: str) -> list[tuple[str, str]]:
+    if measured.cost is None:
+        return []
+    mean = _shown(measured.cost.mean, currency)
+    if declared is None:
+        return [(PASSED, f"A call costs {mean}; no cost was declared.")]
+    over = measured.cost.mean - declared
+    if over > FAIL_OVER_DECLARED * declared:
+        state, words = FAILED, "more than double what was declared. Use a smaller model or a shorter prompt, or declare it."
+    elif over > WARN_OVER_DECLARED * declared:
+        state, words = WARNED, "more than 20 % over what was declared. Declare what it costs, or make it cheaper."
+    else:
+        state, words = PASSED, "within what was declared."
+    return [(state, f"A call costs {mean} against {_shown(declared, currency)} declared: {words}")]
+
+
+def _judge_latency(measured: Measured, slo_latency_ms: int) -> list[tuple[str, str]]:
+    if measured.p95_latency_ms is None:
+        return []
+    took = f"95 % of the calls answered within {measured.p95_latency_ms:,} ms; {slo_latency_ms:,} ms are promised."
+    if measured.p95_latency_ms > slo_latency_ms:
+        return [(WARNED, f"{took} Promise more time, or use a faster model.")]
+    return [(PASSED, took)]
+
+
+def _judge_margin(projection: Projection) -> list[tuple[str, str]]:
+    def amount(value: Decimal) -> str:
+        return _shown(value, projection.currency)
+
+    month = f"{projection.monthly_calls:,} calls a month cost {amount(projection.cost.mean)}"
+    if projection.margin < 0:
+        loss = f"the price brings {amount(projection.price)}, so the platform loses {amount(-projection.margin)} a month"
+        return [(FAILED, f"{month}, but {loss}. Raise the price per call, the markup or the fee.")]
+    margin = f"{month}; of a price of {amount(projection.price)} the platform keeps {amount(projection.margin)}."
+    if projection.margin_at_high_cost < 0:
+        return [(WARNED, f"{margin} At the upper end of the measured cost it loses money; leave more room.")]
+    return [(PASSED, margin)]
+
+
+def _mean(counts: Sequence[int]) -> int | None:
+    """Round the mean of counts half up."""
+    return (2 * sum(counts) + len(counts)) // (2 * len(counts)) if counts else None
+
+
+def _shown(value: Decimal, currency: str) -> str:
+    """Show an amount with four telling digits: enough to compare, not so many that nobody reads them."""
+    places = max(2, 3 - value.adjusted()) if value else 2
+    rounded = value.quantize(Decimal(1).scaleb(-places))
+    return format_amount(Decimal(to_text(rounded)), currency)
