@@ -233,9 +233,14 @@ class Supervisor:
         self._changed()
 
 
+def find_orphans(data: Path) -> list[psutil.Process]:
+    """List the processes started for this data folder; when no supervisor runs, they are left over from a killed one."""
+    return [process for process in psutil.process_iter() if _is_marked(process, data)]
+
+
 def end_orphans(data: Path) -> int:
     """End the processes that a killed supervisor of this data folder left behind; return their number."""
-    orphans = [process for process in psutil.process_iter() if _is_marked(process, data)]
+    orphans = find_orphans(data)
     for process in orphans:
         with contextlib.suppress(psutil.Error):
             process.terminate()

@@ -12,6 +12,7 @@ import psutil
 from marketplace.config import paths, running
 from marketplace.config.readiness import is_ready
 from marketplace.config.services import postgres, valkey
+from marketplace.config.supervisor import find_orphans
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _print_table(rows: list[Row]) -> None:
         since = datetime.fromisoformat(row.since) if row.since else None
         age = time.time() - since.timestamp() if since else 0
         is_well = "yes" if row.ok else "NO"
-        again = f"  started again {row.restarts} times" if row.restarts else ""
+        again = f"  restarts: {row.restarts}" if row.restarts else ""
         when = f"{since:%Y-%m-%d %H:%M:%S}" if since else ""
         print(f"{row.what:<12}{row.pid or '-':>8}  {when:<22}{_duration(age):>9}  {is_well}{again}")
 
@@ -95,6 +96,11 @@ def _duration(seconds: float) -> str:
 
 
 def _summary(data: Path, found: running.Running | None, *, is_well: bool) -> str:
+    if found is None and (orphans := find_orphans(data)):
+        return (
+            f"The supervisor of {data} was killed and left {len(orphans)} processes behind: "
+            "`python3 manage.py up` or `down` ends them."
+        )
     if found is None:
         return f"Halfpenny is not running in {data}: start it with `python3 manage.py up`."
     if is_well:

@@ -1,41 +1,20 @@
 """What is told about each app of the demo world; ``apps`` writes it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from marketplace.catalog.inputs import Input
+from marketplace.catalog.plan_terms import PlanTerms
 
 
 @dataclass(frozen=True)
 class PlanFacts:
-    """A price of an app. ``fee``: a month; ``call``: each, after ``free_calls``; ``markup``: on cost."""
+    """A plan beside the standard one that the app's version carries."""
 
     code: str
     name: str
-    fee: str
-    daily_calls: int
-    monthly_calls: int
-    call: str = ""
-    free_calls: int = 0
-    markup: str = ""
-
-    def charges(self) -> list[dict[str, Any]]:
-        """Return the charges in the shape of the pricing calculator."""
-        charges: list[dict[str, Any]] = [
-            {"code": "fee", "model": "flat", "amount": self.fee, "prorate": True}
-        ]
-        if self.call:
-            charges.append(
-                {
-                    "code": "calls",
-                    "model": "per_unit",
-                    "unit_amount": self.call,
-                    "free_units": str(self.free_calls),
-                }
-            )
-        if self.markup:
-            charges.append({"code": "cost", "model": "cost_plus", "markup": self.markup})
-        return charges
+    terms: PlanTerms
 
 
 @dataclass(frozen=True)
@@ -67,13 +46,15 @@ class AppFacts:
     inputs: tuple[Input, ...]
     example: dict[str, Any]
     uses: tuple[ModelUse, ...]
-    plans: tuple[PlanFacts, ...]
+    plan: PlanTerms
+    monthly_calls: int
+    declared_cost: str
+    more_plans: tuple[PlanFacts, ...] = ()
     instructions: str = ""
     prompt: str = ""
     endpoint: str = ""
+    models: tuple[str, ...] = ()
     max_output_tokens: int = 512
-    monthly_calls: int = 10_000
-    declared_cost: str = ""
     daily_limit: int = 20_000
     monthly_limit: int = 400_000
     slo_latency_ms: int = 2_000
@@ -81,25 +62,57 @@ class AppFacts:
     growth: float = 0.55
     listed_days_ago: int = 200
     sample_output: str = ""
-    earlier_instructions: str = ""
-    models: tuple[str, ...] = field(default=())
+    improved_days_ago: int = 0
+    improved_instructions: str = ""
+    share: str = "0.20"
+    basis: str = "net_of_cost"
 
     @property
-    def allowed_models(self) -> tuple[str, ...]:
+    def allowed_models(self) -> list[str]:
         """Return the models it may use, cheapest first; an app that runs elsewhere uses what it likes."""
-        return () if self.endpoint else self.models or tuple(use.model for use in self.uses)
+        return [] if self.endpoint else list(self.models or (use.model for use in self.uses))
+
+    def changes(self, *, provider_url: str) -> dict[str, Any]:
+        """Return what makes its version out of the template's."""
+        return {
+            "name": self.name,
+            "summary": self.summary,
+            "description": self.description,
+            "category": self.category,
+            "icon": self.icon,
+            "instructions": self.instructions,
+            "prompt_template": self.prompt,
+            "inputs": self.inputs,
+            "example_input": self.example,
+            "endpoint_url": provider_url + self.endpoint if self.endpoint else "",
+            "allowed_models": self.allowed_models,
+            "max_output_tokens": self.max_output_tokens,
+            "expected_monthly_calls": self.monthly_calls,
+            "declared_cost_per_call": Decimal(self.declared_cost),
+            "slo_latency_ms": self.slo_latency_ms,
+            "daily_calls_limit": self.daily_limit,
+            "monthly_calls_limit": self.monthly_limit,
+            "plan": self.plan,
+        }
 
 
-FREE = PlanFacts("free", "Free", "0", daily_calls=100, monthly_calls=2_000)
+FREE = PlanFacts("free", "Free", PlanTerms(daily_calls_limit=100, monthly_calls_limit=2_000))
 
 
-def team_plan(fee: str, call: str, *, free_calls: int = 1_000) -> PlanFacts:
-    """Make the plan most teams take: a fee, and a price for each call beyond the free ones."""
-    return PlanFacts(
-        "team", "Team", fee, daily_calls=2_000, monthly_calls=30_000, call=call, free_calls=free_calls
+def standard_plan(fee: str, call: str, *, free_calls: int = 1_000) -> PlanTerms:
+    """Make the plan that most teams take: a fee, and a price for each call beyond the free ones."""
+    return PlanTerms(
+        fee=Decimal(fee),
+        free_calls=free_calls,
+        price_per_call=Decimal(call),
+        daily_calls_limit=2_000,
+        monthly_calls_limit=30_000,
     )
 
 
 def business_plan(fee: str, markup: str) -> PlanFacts:
     """Make the plan of heavy users: a fee, and what the calls cost plus a markup."""
-    return PlanFacts("business", "Business", fee, daily_calls=12_000, monthly_calls=200_000, markup=markup)
+    terms = PlanTerms(
+        fee=Decimal(fee), markup=Decimal(markup), daily_calls_limit=12_000, monthly_calls_limit=200_000
+    )
+    return PlanFacts("business", "Business", terms)
