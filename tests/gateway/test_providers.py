@@ -322,7 +322,7 @@ class TestStream:
         assert not stream.is_complete
         assert stream.usage().is_estimated
         assert stream.usage().output_tokens == tokens.count(stream.text_so_far) > 0
-        assert TEXT.startswith(stream.text_so_far[:20])
+        assert stream.text_so_far.startswith("This")
 
     def test_with_an_unreadable_event_passes_on_what_came_before(self, demo_provider):
         passed, stream, error = run(

@@ -46,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
         access_log=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
+        # a caller that hangs on purpose must not hold up the stop
+        timeout_graceful_shutdown=3,
     )
     return 0
 

@@ -1,6 +1,6 @@
 """Read from an OpenAI-shaped answer what has to be known: usage, end reason, texts that must be counted."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +10,7 @@ from marketplace.gateway.providers.base import Usage
 
 CONTENT = "content"
 
+_ABSENT = msgspec.Raw()
 _NOTHING = (b"", b"null")
 
 
@@ -55,18 +56,21 @@ class Message(msgspec.Struct):
     tool_calls: list[_ToolCall] | None = None
 
     @property
-    def is_plain(self) -> bool:
-        """Say whether there is text and nothing else in it: true for nearly every event of a stream."""
-        return (
-            type(self.content) is str
-            and self.tool_calls is None
-            and self.reasoning_content is None
-            and self.reasoning is None
-            and self.refusal is None
+    def plain_text(self) -> str | None:
+        """Give the content when there is nothing else in it: nearly every event of a stream."""
+        has_more = (
+            self.tool_calls is not None
+            or self.reasoning_content is not None
+            or self.reasoning is not None
+            or self.refusal is not None
         )
+        return None if has_more or type(self.content) is not str else self.content
 
-    def parts(self) -> Iterator[tuple[str, str]]:
+    def parts(self) -> Sequence[tuple[str, str]]:
         """Give everything in it that costs output tokens, each under the name of the text it belongs to."""
+        return tuple(self._every_part())
+
+    def _every_part(self) -> Iterator[tuple[str, str]]:
         if self.content:
             yield CONTENT, _joined_text(self.content)
         thought = self.reasoning_content or self.reasoning
@@ -87,9 +91,9 @@ class _Choice(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    choices: msgspec.Raw = msgspec.Raw()
-    data: msgspec.Raw = msgspec.Raw()
-    usage: msgspec.Raw = msgspec.Raw()
+    choices: msgspec.Raw = _ABSENT
+    data: msgspec.Raw = _ABSENT
+    usage: msgspec.Raw = _ABSENT
 
 
 class _FinishedChoice(msgspec.Struct):
@@ -106,12 +110,13 @@ class Chunk(msgspec.Struct):
     """One event of a stream."""
 
     choices: list[ChunkChoice] = []
-    usage: msgspec.Raw = msgspec.Raw()
-    error: msgspec.Raw = msgspec.Raw()
+    usage: msgspec.Raw = _ABSENT
+    error: msgspec.Raw = _ABSENT
 
 
 answer_decoder = msgspec.json.Decoder(_Answer)
 chunk_decoder = msgspec.json.Decoder(Chunk)
+chunks_decoder = msgspec.json.Decoder(list[Chunk])
 _finished_decoder = msgspec.json.Decoder(list[_FinishedChoice])
 _choices_decoder = msgspec.json.Decoder(list[_Choice])
 _usage_decoder = msgspec.json.Decoder(_UsageReport)
@@ -119,7 +124,7 @@ _usage_decoder = msgspec.json.Decoder(_UsageReport)
 
 def is_given(raw: msgspec.Raw) -> bool:
     """Say whether a field was there and not null."""
-    return bytes(raw) not in _NOTHING
+    return raw is not _ABSENT and bytes(raw) not in _NOTHING
 
 
 def read_usage(raw: msgspec.Raw) -> Usage | None:
