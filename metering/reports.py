@@ -68,6 +68,7 @@ class Reporter:
     cost_center_id: int
     key_id: UUID | None
     environment: str
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

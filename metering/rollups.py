@@ -42,7 +42,7 @@ def rebuild(*, period: date | None = None) -> int:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [RECORDING_LOCK])
         cursor.execute(f"DELETE FROM metering_usagerollup {where}", parameters)  # noqa: S608
         cursor.execute(
-            f"INSERT INTO metering_usagerollup (hour, attribution_id, period, {columns}, currency) "  # noqa: S608
+            f"INSERT INTO metering_usagerollup (hour, attribution_id, period, {columns}, currency) "
             + _SUMMED.format(where=where),
             parameters,
         )

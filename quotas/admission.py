@@ -145,7 +145,7 @@ def commit(
         ended = _end_holds(settlements, at=at)
         receipts = ingest.insert(batch, at=at)
         chains = _chains(holds, reports, receipts[len(settled_usages) :], book=book, at=at)
-        ids = counters.ids_of(chains.keys(), at=at)
+        ids = counters.ids_of(chains.meetings(), at=at)
         locked = counters.lock(_touched(ended, chains, ids), book=book)
         overruns = _apply_settlements(settlements, ended, batch, locked)
         overruns += _apply_reports(chains, ids, locked)
@@ -166,7 +166,7 @@ class _Chains:
     of_reports: list[tuple[Usage, Decimal, list[LimitFacts]]]
     at: datetime
 
-    def keys(self) -> Iterable[tuple[LimitFacts, datetime]]:
+    def meetings(self) -> Iterable[tuple[LimitFacts, datetime]]:
         for chain in self.of_holds:
             for limit in chain:
                 yield limit, self.at
@@ -202,7 +202,7 @@ def _chains(
 
 def _touched(ended: dict[UUID, _EndedHold], chains: _Chains, ids: dict[counters.Key, int]) -> set[int]:
     touched = {counter_id for hold in ended.values() for counter_id in hold.counter_ids}
-    touched.update(ids[limit.id, limit.bounds(moment)[0]] for limit, moment in chains.keys())
+    touched.update(ids[limit.id, limit.bounds(moment)[0]] for limit, moment in chains.meetings())
     return touched
 
 

@@ -1,0 +1,139 @@
+"""The gateway's transactions: holds, settlements and reports of one process, committed together.
+
+Requests carry the epoch of the directory under which their key was looked up. The transaction's thread compares it
+with the database first; a request that was decided on older data is answered ``Stale`` and looked up again, so a
+revoked key or a suspended subscription stops working with the next batch, in every process.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from django.db import DatabaseError, InterfaceError, connection
+from django.utils import timezone
+
+from marketplace.core.epochs import DIRECTORY, read_epochs
+from marketplace.core.errors import InvalidInput, Unavailable
+from metering.ingest import Receipt, Usage
+from quotas import admission, holds
+from quotas.admission import Admitted, HoldRequest, Outcome, Refused, Settled, Settlement
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Ask for a hold."""
+
+    request: HoldRequest
+    epoch: int
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """End a hold."""
+
+    settlement: Settlement
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Record usage that an app reports."""
+
+    usages: list[Usage]
+    epoch: int
+
+    @property
+    def weight(self) -> int:
+        return len(self.usages)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Note how far a stream has come."""
+
+    hold_id: Any
+    output_tokens: int
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The directory has changed since the key was looked up; ``epoch`` is its number now."""
+
+    epoch: int
+
+
+Entry = Reserve | Settle | Report | Count
+Answer = Admitted | Refused | Settled | list[Receipt] | Stale | None
+
+
+class DatabaseAway(Unavailable):
+    """The database did not take the transaction; nothing of this batch counts."""
+
+    code = "database_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The database cannot be reached; nothing was recorded.", retry_after_s=2)
+
+
+def commit(entries: list[Entry]) -> list[Answer | Exception]:
+    """Commit a batch; what is wrong with one entry is answered to that entry alone."""
+    try:
+        return _commit(entries)
+    except InvalidInput as error:
+        if len(entries) == 1:
+            return [error]
+        return [answer for entry in entries for answer in commit([entry])]
+    except (DatabaseError, InterfaceError) as error:
+        connection.close()
+        away = DatabaseAway()
+        away.__cause__ = error
+        return [away] * len(entries)
+
+
+def _commit(entries: list[Entry]) -> list[Answer | Exception]:
+    epoch = read_epochs().get(DIRECTORY, 0)
+    at = timezone.now()
+    reserves = [e.request for e in entries if isinstance(e, Reserve) and e.epoch == epoch]
+    settles = [e.settlement for e in entries if isinstance(e, Settle)]
+    reports = [e for e in entries if isinstance(e, Report) and e.epoch == epoch]
+    counts = [(e.hold_id, e.output_tokens) for e in entries if isinstance(e, Count)]
+    outcome = Outcome()
+    if reserves or settles or reports:
+        outcome = admission.commit(
+            holds=reserves,
+            settlements=settles,
+            reports=[usage for report in reports for usage in report.usages],
+            at=at,
+        )
+    if counts:
+        holds.count_output(counts)
+    return _answers(entries, outcome, reports, epoch=epoch)
+
+
+def _answers(
+    entries: list[Entry], outcome: Outcome, reports: list[Report], *, epoch: int
+) -> list[Answer | Exception]:
+    decided, settled = iter(outcome.holds), iter(outcome.settlements)
+    bounds = [0]
+    for report in reports:
+        bounds.append(bounds[-1] + report.weight)
+    receipts = iter([outcome.reports[start:end] for start, end in pairwise(bounds)])
+    answers: list[Answer | Exception] = []
+    for entry in entries:
+        if isinstance(entry, Count):
+            answers.append(None)
+        elif isinstance(entry, Settle):
+            answers.append(next(settled))
+        elif entry.epoch != epoch:
+            answers.append(Stale(epoch))
+        else:
+            answers.append(next(decided) if isinstance(entry, Reserve) else next(receipts))
+    return answers
+
+
+def now() -> datetime:
+    """The gateway's clock."""
+    return timezone.now()

@@ -1,0 +1,273 @@
+"""Who calls: keys, subscriptions and apps, looked up once and kept until the directory's epoch moves on."""
+
+import hmac
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+
+from marketplace.accounts import keys
+from marketplace.accounts.keys import BadKey
+from marketplace.accounts.models import ApiKey, CostCenter
+from marketplace.catalog.models import App, Listing, Subscription, Version
+from marketplace.core.epochs import DIRECTORY, read_epochs
+from marketplace.core.errors import NotAllowed, Unavailable
+from metering.attribution import Dimensions
+from metering.reports import Payer, Reporter
+
+MOST_REMEMBERED = 50_000
+
+
+class AppPaused(Unavailable):
+    """The app is not listed now; nothing was called and nothing is charged."""
+
+    code = "app_paused"
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(f"The app {slug!r} is paused.", retry_after_s=300)
+
+
+class SubscriptionEnded(NotAllowed):
+    """The subscription is canceled or suspended."""
+
+    code = "payment_required"
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"This subscription is {state}.")
+
+
+@dataclass(frozen=True, slots=True)
+class AppFacts:
+    """What runs: one version of an app."""
+
+    app_id: int
+    slug: str
+    name: str
+    kind: str
+    version_id: int
+    instructions: str
+    prompt_template: str
+    input_schema: dict[str, Any]
+    allowed_models: tuple[str, ...]
+    max_output_tokens: int
+    endpoint_url: str
+    signing_secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A subscription that calls an app: the dimensions of its usage and what it may run."""
+
+    who: Dimensions
+    app: AppFacts
+    state: str
+    epoch: int
+
+    def require_active(self) -> None:
+        """Raise SubscriptionEnded unless the subscription may call."""
+        if self.state != Subscription.State.ACTIVE:
+            raise SubscriptionEnded(self.state)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A key as remembered: enough to check a presented one without a query."""
+
+    epoch: int
+    secret_hash: bytes
+    kind: str
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    holder: Caller | Reporter | None
+    trouble: Exception | None
+
+
+class Directory:
+    """Keys of one process. ``epoch`` is the newest number this process knows; older entries are dropped."""
+
+    def __init__(self) -> None:
+        self.epoch = -1
+        self._known: dict[str, _Known] = {}
+        self._payers: dict[tuple[int, str], Payer | None] = {}
+        self._cost_centers: dict[tuple[int, str], int | None] = {}
+
+    def renew(self, epoch: int) -> None:
+        """Forget everything that was learned under an older epoch."""
+        if epoch != self.epoch:
+            self._known.clear()
+            self._payers.clear()
+            self._cost_centers.clear()
+            self.epoch = epoch
+
+    def remembered(self, presented: str, *, kind: str, at: datetime) -> Caller | Reporter | None:
+        """Return the holder of a key without a query, or None when it has to be looked up. Raises BadKey."""
+        parsed = keys.parse(presented)
+        known = self._known.get(parsed.prefix)
+        if known is None or known.epoch != self.epoch:
+            return None
+        if parsed.kind != kind or known.kind != kind:
+            raise BadKey
+        if not hmac.compare_digest(known.secret_hash, parsed.secret_hash):
+            raise BadKey
+        if (known.expires_at and known.expires_at <= at) or (known.revoked_at and known.revoked_at <= at):
+            raise BadKey
+        if known.trouble is not None:
+            raise known.trouble
+        return known.holder
+
+    def look_up(self, presented: str, *, kind: str, at: datetime) -> Caller | Reporter:
+        """Read the holder of a key from the database and remember it. Raises BadKey, AppPaused."""
+        parsed = keys.parse(presented)
+        epoch = read_epochs().get(DIRECTORY, 0)
+        self.renew(epoch)
+        key = ApiKey.objects.filter(prefix=parsed.prefix).first()
+        if key is None or not keys.matches(key, parsed, at=at) or key.kind != kind:
+            raise BadKey
+        holder: Caller | Reporter | None = None
+        trouble: Exception | None = None
+        try:
+            holder = _caller(key, epoch=epoch) if kind == ApiKey.Kind.SUB else _reporter(key, epoch=epoch)
+        except AppPaused as error:
+            trouble = error
+        if len(self._known) > MOST_REMEMBERED:
+            self._known.clear()
+        self._known[parsed.prefix] = _Known(
+            epoch, bytes(key.secret_hash), key.kind, key.expires_at, key.revoked_at, holder, trouble
+        )
+        if trouble is not None:
+            raise trouble
+        assert holder is not None
+        return holder
+
+    def load_payers(self, app_id: int, ids: set[str]) -> None:
+        """Look up the subscriptions that a report names."""
+        for text in ids:
+            if (app_id, text) not in self._payers:
+                self._payers[app_id, text] = _payer(app_id, text)
+
+    def payer(self, app_id: int, text: str) -> Payer | None:
+        """Return a subscription that ``load_payers`` looked up; None when the app has no such one."""
+        return self._payers.get((app_id, text))
+
+    def load_cost_centers(self, organization_ids: set[int], codes: set[str]) -> None:
+        """Look up the cost centers that a report names, in each organization that may be meant."""
+        for organization_id in organization_ids:
+            for code in codes:
+                if (organization_id, code) not in self._cost_centers:
+                    found = CostCenter.objects.filter(organization=organization_id, code=code).first()
+                    self._cost_centers[organization_id, code] = found and found.pk
+
+    def cost_center(self, organization_id: int, code: str) -> int | None:
+        """Return the id of a cost center that ``load_cost_centers`` looked up."""
+        return self._cost_centers.get((organization_id, code))
+
+
+def _caller(key: ApiKey, *, epoch: int) -> Caller:
+    subscription = _subscription(Q(key_links__key=key))
+    if subscription is None:
+        raise BadKey
+    return caller_of(subscription, key_id=key.pk, epoch=epoch)
+
+
+def caller_of(
+    subscription: Subscription,
+    *,
+    key_id: UUID | None = None,
+    version: Version | None = None,
+    epoch: int | None = None,
+) -> Caller:
+    """Return a subscription as a caller of the listed version, or of ``version`` when it is tried before that.
+
+    Raises AppPaused when nothing is listed.
+    """
+    if epoch is None:
+        epoch = read_epochs().get(DIRECTORY, 0)
+    app = subscription.app
+    version = version or _listed_version(app)
+    if version is None:
+        raise AppPaused(app.slug)
+    who = Dimensions(
+        app_id=app.pk,
+        owner_team_id=app.owner_team_id,
+        organization_id=subscription.team.organization_id,
+        team_id=subscription.team_id,
+        cost_center_id=subscription.cost_center_id,
+        subscription_id=subscription.pk,
+        plan_id=subscription.plan_id,
+        key_id=key_id,
+        environment=subscription.environment,
+        model_id=None,
+        model_asked="",
+        instance_type="",
+        feature="",
+    )
+    return Caller(who, _app_facts(app, version), subscription.state, epoch)
+
+
+def _subscription(where: Q) -> Subscription | None:
+    return Subscription.objects.select_related("app", "team").filter(where).first()
+
+
+def _listed_version(app: App) -> Version | None:
+    listing = Listing.objects.select_related("version").filter(app=app).first()
+    return listing.version if listing and listing.version.state == Version.State.LISTED else None
+
+
+def _app_facts(app: App, version: Version) -> AppFacts:
+    return AppFacts(
+        app_id=app.pk,
+        slug=app.slug,
+        name=app.name,
+        kind=app.kind,
+        version_id=version.pk,
+        instructions=version.instructions,
+        prompt_template=version.prompt_template,
+        input_schema=version.input_schema,
+        allowed_models=tuple(version.allowed_models),
+        max_output_tokens=version.max_output_tokens,
+        endpoint_url=version.endpoint_url,
+        signing_secret=version.signing_secret,
+    )
+
+
+def _reporter(key: ApiKey, *, epoch: int) -> Reporter:
+    app = (
+        App.objects.select_related("owner_team")
+        .filter(key_links__key=key)
+        .values("pk", "slug", "owner_team_id", "owner_team__slug", "owner_team__organization_id",
+                "owner_team__cost_center_id", "key_links__environment")
+        .first()
+    )  # fmt: skip
+    if app is None:
+        raise BadKey
+    return Reporter(
+        app_id=app["pk"],
+        slug=app["slug"],
+        owner_team_id=app["owner_team_id"],
+        owner_slug=app["owner_team__slug"],
+        organization_id=app["owner_team__organization_id"],
+        cost_center_id=app["owner_team__cost_center_id"],
+        key_id=key.pk,
+        environment=app["key_links__environment"],
+        epoch=epoch,
+    )
+
+
+def _payer(app_id: int, text: str) -> Payer | None:
+    try:
+        subscription_id = UUID(text)
+    except ValueError:
+        return None
+    subscription = _subscription(Q(pk=subscription_id, app=app_id))
+    if subscription is None:
+        return None
+    return Payer(
+        subscription_id=subscription.pk,
+        plan_id=subscription.plan_id,
+        organization_id=subscription.team.organization_id,
+        team_id=subscription.team_id,
+        cost_center_id=subscription.cost_center_id,
+        environment=subscription.environment,
+    )

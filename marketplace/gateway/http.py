@@ -1,0 +1,140 @@
+"""The little of HTTP that the hot paths need, directly on ASGI: a framework costs several times the work itself."""
+
+import zlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from marketplace.core.errors import InvalidInput
+from marketplace.core.json import encode
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class BodyTooLarge(InvalidInput):
+    """The body has more bytes than this path takes."""
+
+    code = "too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__("", f"The body may have {limit} bytes.", limit=limit)
+
+
+class BadEncoding(InvalidInput):
+    """The body is not what its Content-Encoding says."""
+
+    code = "invalid_encoding"
+
+    def __init__(self, message: str) -> None:
+        super().__init__("", message)
+
+
+class ClientGone(Exception):
+    """The caller closed the connection before the body was complete."""
+
+
+class Request:
+    """A request as the server hands it over."""
+
+    __slots__ = ("_headers", "_receive", "method", "path", "query", "scope")
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.scope = scope
+        self._receive = receive
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query: bytes = scope.get("query_string", b"")
+        self._headers: dict[bytes, bytes] | None = None
+
+    def header(self, name: bytes) -> str:
+        """Return a header by its lower-case name, or an empty text."""
+        if self._headers is None:
+            self._headers = dict(self.scope["headers"])
+        return self._headers.get(name, b"").decode("latin-1")
+
+    @property
+    def key(self) -> str:
+        """Return the presented key: Authorization: Bearer …"""
+        scheme, _, key = self.header(b"authorization").partition(" ")
+        return key.strip() if scheme.lower() == "bearer" else ""
+
+    @property
+    def content_type(self) -> str:
+        return self.header(b"content-type").partition(";")[0].strip().lower()
+
+    async def body(self, *, limit: int) -> bytes:
+        """Read the body, unpacked. Raises BodyTooLarge, BadEncoding, ClientGone."""
+        length = self.header(b"content-length")
+        if length.isdigit() and int(length) > limit:
+            raise BodyTooLarge(limit)
+        chunks = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > limit:
+                raise BodyTooLarge(limit)
+            chunks.append(chunk)
+            if not message.get("more_body"):
+                break
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        encoding = self.header(b"content-encoding").lower()
+        if encoding in ("", "identity"):
+            return body
+        if encoding != "gzip":
+            raise BadEncoding(f"The content encoding {encoding!r} is not taken; use gzip or none.")
+        return gunzip(body, limit=limit)
+
+    async def disconnected(self) -> None:
+        """Return when the caller has gone."""
+        while (await self._receive())["type"] != "http.disconnect":
+            continue
+
+
+def gunzip(body: bytes, *, limit: int) -> bytes:
+    """Unpack gzip up to a limit, so that a small body cannot fill the memory."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        plain = unpacker.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise BadEncoding("The body is not gzip.") from error
+    if len(plain) > limit:
+        raise BodyTooLarge(limit)
+    if not unpacker.eof:
+        raise BadEncoding("The gzip body is cut off.")
+    return plain
+
+
+async def respond(
+    send: Send,
+    status: int,
+    body: bytes,
+    *,
+    headers: dict[str, str] | None = None,
+    content_type: bytes = b"application/json",
+) -> None:
+    """Send a whole answer."""
+    raw = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
+    raw += [(name.encode(), value.encode("latin-1", "replace")) for name, value in (headers or {}).items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def respond_json(
+    send: Send, status: int, value: Any, *, headers: dict[str, str] | None = None
+) -> None:
+    """Send a value as JSON; Decimal, UUID and datetime become strings."""
+    body = value if isinstance(value, bytes) else encode(value).encode()
+    await respond(send, status, body, headers=headers)
+
+
+def raw_json(value: Any) -> bytes:
+    """Encode a value that is already JSON-ready."""
+    return msgspec.json.encode(value)

@@ -1,0 +1,177 @@
+"""POST /meter: usage that an app reports itself."""
+
+import asyncio
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+
+from marketplace.core.errors import InvalidInput
+from marketplace.core.money import to_text
+from marketplace.gateway import books
+from marketplace.gateway.books import Report, Stale
+from marketplace.gateway.http import Request, Send, respond_json
+from marketplace.gateway.pipeline import Gateway, Moving
+from metering import reports
+from metering.ingest import Receipt, ReceiptStatus
+from metering.reports import Event, NotJson, Reading, Rejection, Reporter
+
+LOOKUPS = 5
+INLINE_BYTES = 32_768
+JSON_TYPES = frozenset({"application/json", "text/json", ""})
+NDJSON_TYPES = frozenset({"application/x-ndjson", "application/jsonl", "application/ndjson"})
+CLOUDEVENT = "application/cloudevents+json"
+CLOUDEVENT_BATCH = "application/cloudevents-batch+json"
+
+
+class UnsupportedType(InvalidInput):
+    """The body is in a format this path does not take."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+    def __init__(self, content_type: str) -> None:
+        super().__init__(
+            "Content-Type",
+            f"{content_type!r} is not taken; send application/json, application/x-ndjson, {CLOUDEVENT} "
+            f"or {CLOUDEVENT_BATCH}.",
+        )
+
+
+async def meter(gateway: Gateway, request: Request, send: Send) -> None:
+    """POST /meter"""
+    await gateway.find(request.key, kind="app")
+    content_type = request.content_type
+    if content_type not in JSON_TYPES | NDJSON_TYPES | {CLOUDEVENT, CLOUDEVENT_BATCH}:
+        raise UnsupportedType(content_type)
+    body = await request.body(limit=reports.MAX_BYTES)
+    if len(body) <= INLINE_BYTES:
+        events = decode(body, content_type)
+    else:
+        events = await asyncio.to_thread(decode, body, content_type)
+    reading, receipts = await record(gateway, request.key, events)
+    is_full = parse_qs(request.query.decode("latin-1")).get("receipts") == ["all"]
+    status, answer = answer_of(reading, receipts, is_full=is_full)
+    await respond_json(send, status, answer)
+
+
+def decode(body: bytes, content_type: str) -> list[Event | Rejection]:
+    """Decode a report in any of its formats."""
+    if content_type == CLOUDEVENT:
+        return _cloud_events([_json(body)])
+    if content_type == CLOUDEVENT_BATCH:
+        batch = _json(body)
+        if not isinstance(batch, list):
+            raise NotJson("A CloudEvents batch is a JSON array.")
+        if len(batch) > reports.MAX_EVENTS:
+            raise reports.TooLarge("", f"A request may have {reports.MAX_EVENTS} events.", limit=reports.MAX_EVENTS)
+        return _cloud_events(batch)
+    return reports.decode(body, is_ndjson=content_type in NDJSON_TYPES)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise NotJson(f"The body is not JSON: {error}") from error
+
+
+def _cloud_events(envelopes: list[Any]) -> list[Event | Rejection]:
+    """Take the fields from ``data``; id and time come from the envelope (CloudEvents 1.0)."""
+    events: list[Event | Rejection] = []
+    for envelope in envelopes:
+        if not isinstance(envelope, dict) or envelope.get("specversion") != "1.0":
+            events.append(Rejection("invalid_field", "specversion", "A CloudEvent has specversion 1.0."))
+            continue
+        missing = next((name for name in ("id", "source", "type") if not envelope.get(name)), None)
+        if missing:
+            events.append(Rejection("missing_field", missing, f"A CloudEvent has the attribute {missing!r}."))
+            continue
+        data = envelope.get("data")
+        if not isinstance(data, dict):
+            events.append(Rejection("missing_field", "data", "The fields of the event stand in data."))
+            continue
+        fields = {**data, "id": envelope["id"]}
+        if envelope.get("time") is not None:
+            fields["timestamp"] = envelope["time"]
+        events += reports.decode_values([fields])
+    return events
+
+
+async def record(
+    gateway: Gateway, key: str, events: list[Event | Rejection]
+) -> tuple[Reading, dict[int, Receipt]]:
+    """Check, record and count a report; returns what was read and a receipt for each event that was taken."""
+    for _ in range(LOOKUPS):
+        reporter = await gateway.find(key, kind="app")
+        assert isinstance(reporter, Reporter)
+        book = (await gateway.offers(reporter.epoch)).prices
+        await _load_names(gateway, reporter, events)
+        directory = gateway.directory
+        reading = reports.check(
+            events,
+            reporter=reporter,
+            book=book,
+            at=books.now(),
+            find_payer=lambda text: directory.payer(reporter.app_id, text),  # noqa: B023
+            find_cost_center=directory.cost_center,
+        )
+        indexes = [index for index, usage in enumerate(reading.usages) if usage is not None]
+        if not indexes:
+            return reading, {}
+        usages = [usage for usage in reading.usages if usage is not None]
+        answer = await gateway.group.submit(Report(usages, reporter.epoch))
+        if isinstance(answer, Stale):
+            directory.renew(answer.epoch)
+            continue
+        assert isinstance(answer, list)
+        return reading, dict(zip(indexes, answer, strict=True))
+    raise Moving
+
+
+async def _load_names(gateway: Gateway, reporter: Reporter, events: list[Event | Rejection]) -> None:
+    """Look up the subscriptions and cost centers that the events name."""
+    subscriptions = {e.subscription for e in events if isinstance(e, Event) and e.subscription}
+    if subscriptions:
+        await gateway.read(lambda: gateway.directory.load_payers(reporter.app_id, subscriptions))
+    codes = {e.cost_center for e in events if isinstance(e, Event) and e.cost_center}
+    if codes:
+        payers = [gateway.directory.payer(reporter.app_id, text) for text in subscriptions]
+        organizations = {reporter.organization_id, *(p.organization_id for p in payers if p)}
+        await gateway.read(lambda: gateway.directory.load_cost_centers(organizations, codes))
+
+
+def answer_of(reading: Reading, receipts: dict[int, Receipt], *, is_full: bool) -> tuple[int, dict[str, Any]]:
+    """Build status and body: counts, and a line for each event that was not accepted (or for all)."""
+    counts = dict.fromkeys(ReceiptStatus, 0)
+    results: list[dict[str, Any]] = []
+    for index, event_id in enumerate(reading.ids):
+        rejection = reading.rejections.get(index)
+        if rejection is not None:
+            error = {"code": rejection.code, "field": rejection.field, "message": rejection.message}
+            results.append({"index": index, "id": event_id, "status": "rejected", "error": error})
+            continue
+        receipt = receipts[index]
+        counts[receipt.status] += 1
+        if is_full or receipt.status is not ReceiptStatus.ACCEPTED:
+            results.append(_line(index, receipt))
+    if not is_full and len(reading.ids) == 1 and not results:
+        results.append(_line(0, receipts[0]))
+    answer = {
+        "accepted": counts[ReceiptStatus.ACCEPTED],
+        "duplicates": counts[ReceiptStatus.DUPLICATE],
+        "conflicts": counts[ReceiptStatus.CONFLICT],
+        "rejected": len(reading.rejections),
+        "results": results,
+    }
+    return (207 if answer["rejected"] or answer["conflicts"] else 200), answer
+
+
+def _line(index: int, receipt: Receipt) -> dict[str, Any]:
+    line: dict[str, Any] = {"index": index, "id": receipt.event_id, "status": str(receipt.status)}
+    if receipt.status is ReceiptStatus.ACCEPTED:
+        line |= {"cost": to_text(receipt.rated.cost), "currency": receipt.currency}
+    elif receipt.status is ReceiptStatus.CONFLICT:
+        message = "This id was used with other content; the first event stays."
+        line["error"] = {"code": "conflict", "field": "id", "message": message}
+    return line

@@ -1,0 +1,63 @@
+"""The snapshot the router chooses from: which provider offers which model, at which price, reached how."""
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+
+from marketplace.core import epochs
+from marketplace.core.snapshots import Snapshot
+from marketplace.gateway.models import ProviderModel
+from marketplace.gateway.providers.base import ProviderEndpoint
+from marketplace.gateway.router import Offer
+from metering.ratecards import PriceBook, UnknownPrice, load_price_book
+
+
+@dataclass(frozen=True, slots=True)
+class OfferBook:
+    """Everything a route needs, at one epoch."""
+
+    prices: PriceBook
+    endpoints: dict[str, ProviderEndpoint]
+    listed: tuple[tuple[str, str, str], ...]
+
+    @property
+    def known(self) -> frozenset[str]:
+        return frozenset(self.prices.models)
+
+    def offers(self, *, at: datetime) -> list[Offer]:
+        """Return what can be called now. A model without a price in force is no offer: it could not be rated."""
+        offers = []
+        for model, provider, upstream in self.listed:
+            facts = self.prices.models[model]
+            try:
+                prices = self.prices.token_prices(model, at)
+            except UnknownPrice:
+                continue
+            if facts.is_active:
+                offers.append(
+                    Offer(model, facts.model_class, facts.context_tokens, provider, upstream, prices)
+                )
+        return offers
+
+
+def load_offer_book() -> OfferBook:
+    """Read providers and their models; keys come from the environment variables that providers name."""
+    rows = list(
+        ProviderModel.objects.filter(is_active=True, provider__is_active=True)
+        .select_related("provider", "model")
+        .order_by("pk")
+    )
+    endpoints = {
+        row.provider.name: ProviderEndpoint(
+            name=row.provider.name,
+            base_url=row.provider.base_url,
+            api_key=os.environ.get(row.provider.api_key_variable, "") if row.provider.api_key_variable else "",
+            timeout_s=row.provider.timeout_s,
+        )
+        for row in rows
+    }
+    listed = tuple((row.model.name, row.provider.name, row.upstream_name) for row in rows)
+    return OfferBook(load_price_book(), endpoints, listed)
+
+
+offer_book: Snapshot[OfferBook] = Snapshot(epochs.DIRECTORY, load_offer_book)

@@ -1,0 +1,328 @@
+"""The path of a call: admit, route, call, meter, rate, settle.
+
+One ``Gateway`` lives in each event loop that makes calls. It owns the process's group commit, its directory of keys
+and its connections to providers. A hold is on disk before a byte goes to a provider, and every hold is ended here:
+settled with what was used, or released when no answer was delivered. If this process dies, the sweeper ends it.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+from time import perf_counter
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+
+from marketplace.core.errors import Unavailable
+from marketplace.core.ids import uuid7
+from marketplace.core.money import to_text
+from marketplace.gateway import books
+from marketplace.gateway.books import Answer, Count, DatabaseAway, Entry, Reserve, Settle, Stale
+from marketplace.gateway.directory import Caller, Directory
+from marketplace.gateway.group_commit import GroupCommit
+from marketplace.gateway.http_apps import HttpAppCaller
+from marketplace.gateway.limits import LimitReached
+from marketplace.gateway.offers import OfferBook, offer_book
+from marketplace.gateway.providers import ConnectionPool, Provider, ProviderEndpoint, make_provider
+from marketplace.gateway.providers.base import Completion, ProviderError, Stream
+from marketplace.gateway.providers.base import Usage as ProviderUsage
+from marketplace.gateway.requests import ModelRequest
+from marketplace.gateway.router import Offer, Route, choose, dearest
+from metering.ingest import Receipt, Usage
+from metering.rating import Quantities, from_atto
+from metering.reports import Reporter
+from quotas.admission import Admitted, Estimate, HoldRequest, Refused, Settled, Settlement, Standing
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+FindCaller = Callable[[], Awaitable[Caller]]
+COUNT_EVERY_S = 1.0
+MOST_LOOKUPS = 5
+
+
+class Moving(Unavailable):
+    """The directory changed again and again while a call was being admitted."""
+
+    def __init__(self) -> None:
+        super().__init__("The catalogue is changing; try again.", retry_after_s=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """An admitted call: who calls what, by which route, under which hold."""
+
+    id: UUID
+    caller: Caller
+    route: Route | None
+    usage: Usage
+    standings: tuple[Standing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A finished call as its answer tells of it."""
+
+    admission: Admission
+    model: str
+    reason: str
+    cost: Decimal
+    usage: Quantities
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {
+            "x-request-id": str(self.admission.id),
+            "x-halfpenny-model": self.model,
+            "x-halfpenny-route": self.reason,
+            "x-halfpenny-cache": "bypass",
+            "x-halfpenny-cost": to_text(self.cost),
+        }
+
+
+class Gateway:
+    """Everything a process needs to make calls, in one event loop. ``close`` finishes what is under way."""
+
+    def __init__(self) -> None:
+        self.directory = Directory()
+        self.group: GroupCommit[Entry, Answer] = GroupCommit(books.commit, name="books")
+        self.pool = ConnectionPool()
+        self.apps = HttpAppCaller(allowed=settings.EGRESS_ALLOW)
+        self._reader = ThreadPoolExecutor(2, thread_name_prefix="directory")
+        self._offers: tuple[int, OfferBook] | None = None
+        self._providers: dict[ProviderEndpoint, Provider] = {}
+        self._settling: set[asyncio.Task[Settled]] = set()
+
+    async def close(self) -> None:
+        """Settle what is still to be settled, then let go of threads and connections."""
+        if self._settling:
+            await asyncio.wait(self._settling, timeout=10)
+        await self.group.close()
+        await self.read(connection.close)
+        self._reader.shutdown(wait=True)
+        await self.apps.close()
+        await self.pool.close()
+
+    async def read(self, question: Callable[[], T]) -> T:
+        """Ask the database in a thread of its own; raises DatabaseAway when it cannot be reached."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, partial(_asked, question))
+
+    async def find(self, presented: str, *, kind: str) -> Caller | Reporter:
+        """Return who presents this key. Raises BadKey, AppPaused."""
+        at = books.now()
+        holder = self.directory.remembered(presented, kind=kind, at=at)
+        if holder is not None:
+            return holder
+        return await self.read(lambda: self.directory.look_up(presented, kind=kind, at=at))
+
+    async def offers(self, epoch: int) -> OfferBook:
+        """Return models, prices and providers at an epoch of the directory."""
+        if self._offers is None or self._offers[0] != epoch:
+            book = await self.read(lambda: offer_book.at({"directory": epoch}))
+            self._offers = (epoch, book)
+        return self._offers[1]
+
+    async def admit(self, find: FindCaller, ask: Callable[[Caller], ModelRequest | None]) -> tuple[Admission, Any]:
+        """Hold what a call may use at most, before anything is sent.
+
+        ``ask`` builds the model request for a caller, or None for an app that runs elsewhere. Raises LimitReached
+        and what the router or ``ask`` raises; then nothing is held.
+        """
+        for _ in range(MOST_LOOKUPS):
+            caller = await find()
+            caller.require_active()
+            request = ask(caller)
+            hold, route = await self._hold_for(caller, request)
+            answer = await self.group.submit(Reserve(hold, caller.epoch))
+            if isinstance(answer, Stale):
+                self.directory.renew(answer.epoch)
+                continue
+            if isinstance(answer, Refused):
+                raise LimitReached(answer)
+            assert isinstance(answer, Admitted)
+            return Admission(hold.id, caller, route, hold.usage, answer.standings), request
+        raise Moving
+
+    async def _hold_for(
+        self, caller: Caller, request: ModelRequest | None
+    ) -> tuple[HoldRequest, Route | None]:
+        at = books.now()
+        hold_id = uuid7()
+        expires_at = at + timedelta(seconds=settings.HOLD_SECONDS)
+        if request is None:
+            usage = Usage(str(hold_id), at, caller.who, "", Quantities())
+            return HoldRequest(hold_id, usage, Estimate(0, Decimal(0)), expires_at), None
+        book = await self.offers(caller.epoch)
+        route = choose(
+            request.need, allowed=caller.app.allowed_models, offers=book.offers(at=at), known=book.known
+        )
+        need = request.need
+        who = caller.who._replace(model_asked=need.asked, feature=request.feature)
+        usage = Usage(
+            str(hold_id), at, who, route.offers[0].model, Quantities(input_tokens=need.input_tokens)
+        )
+        estimate = Estimate(need.input_tokens + need.output_tokens, from_atto(dearest(route, need)))
+        return HoldRequest(hold_id, usage, estimate, expires_at), route
+
+    async def complete(self, find: FindCaller, ask: Callable[[Caller], ModelRequest]) -> tuple[Served, Completion]:
+        """Make a whole call and return its answer once it is metered."""
+        admission, request = await self.admit(find, ask)
+        try:
+            offer, completion = await self._first_answer(admission, request)
+        except BaseException:
+            await self._end(admission, None)
+            raise
+        served = await self._settle(admission, offer, completion.usage, latency_ms=completion.latency_ms)
+        return served, completion
+
+    async def _first_answer(self, admission: Admission, request: ModelRequest) -> tuple[Offer, Completion]:
+        """Try the offers in order; the next one only when the failed one cannot have charged."""
+        assert admission.route is not None
+        book = await self.offers(admission.caller.epoch)
+        last: ProviderError | None = None
+        for offer in admission.route.offers:
+            provider = self._provider(book.endpoints[offer.provider])
+            try:
+                body = request.for_provider(offer.upstream_name)
+                return offer, await provider.complete(body, path=request.path)
+            except ProviderError as error:
+                last = error
+                if error.was_maybe_charged or not error.is_retryable:
+                    raise
+        assert last is not None
+        raise last
+
+    @asynccontextmanager
+    async def stream(
+        self, find: FindCaller, ask: Callable[[Caller], ModelRequest]
+    ) -> AsyncIterator["OpenStream"]:
+        """Open a stream; leaving the block meters what was delivered, whatever ended it."""
+        admission, request = await self.admit(find, ask)
+        assert admission.route is not None
+        offer = admission.route.offers[0]
+        started = perf_counter()
+        opened: Stream | None = None
+        try:
+            book = await self.offers(admission.caller.epoch)
+            provider = self._provider(book.endpoints[offer.provider])
+            async with provider.stream(request.for_provider(offer.upstream_name)) as source:
+                opened = source
+                yield OpenStream(self, admission, offer, source)
+        finally:
+            if opened is None:
+                await self._end(admission, None)
+            else:
+                latency_ms = int((perf_counter() - started) * 1000)
+                await self._settle(admission, offer, opened.usage(), latency_ms=latency_ms)
+
+    async def _settle(
+        self, admission: Admission, offer: Offer | None, used: ProviderUsage, *, latency_ms: int
+    ) -> Served:
+        quantities = Quantities(
+            input_tokens=used.input_tokens,
+            output_tokens=used.output_tokens,
+            cached_input_tokens=used.cached_input_tokens,
+            cache_write_tokens=used.cache_write_tokens,
+            reasoning_tokens=used.reasoning_tokens,
+        )
+        usage = replace(
+            admission.usage,
+            model=offer.model if offer else admission.usage.model,
+            quantities=quantities,
+            latency_ms=latency_ms,
+            provider_cost=used.provider_cost,
+            is_estimated=used.is_estimated,
+        )
+        receipt = await self._end(admission, usage)
+        reason = admission.route.reason if admission.route else "the app's own endpoint"
+        cost = receipt.rated.cost if receipt else Decimal(0)
+        return Served(admission, usage.model, reason, cost, quantities)
+
+    async def settle_app_call(self, admission: Admission, usage: Usage) -> Served:
+        """End the hold of an app that runs elsewhere with what it used."""
+        receipt = await self._end(admission, usage)
+        cost = receipt.rated.cost if receipt else Decimal(0)
+        return Served(admission, usage.model, "the app's own endpoint", cost, usage.quantities)
+
+    async def release(self, admission: Admission) -> None:
+        """End a hold without a charge: nothing was delivered."""
+        await self._end(admission, None)
+
+    async def _end(self, admission: Admission, usage: Usage | None) -> Receipt | None:
+        """End a hold in a task that nobody can cancel; a database that is away is tried again until it expires."""
+        task = asyncio.ensure_future(self._end_surely(Settlement(admission.id, usage)))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+        try:
+            settled = await asyncio.wait_for(asyncio.shield(task), timeout=15)
+        except TimeoutError:
+            logger.error("hold %s is not settled yet; the answer goes out before it", admission.id)
+            return None
+        return settled.receipt
+
+    async def _end_surely(self, settlement: Settlement) -> Settled:
+        pause_s = 0.05
+        while True:
+            try:
+                answer = await self.group.submit(Settle(settlement))
+            except Unavailable:
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, 5)
+            else:
+                assert isinstance(answer, Settled)
+                return answer
+
+    def _provider(self, endpoint: ProviderEndpoint) -> Provider:
+        provider = self._providers.get(endpoint)
+        if provider is None:
+            provider = self._providers[endpoint] = make_provider(endpoint, pool=self.pool)
+        return provider
+
+
+@dataclass(slots=True)
+class OpenStream:
+    """A stream on its way to the caller. What has been delivered is noted about once a second."""
+
+    gateway: Gateway
+    admission: Admission
+    offer: Offer
+    source: Stream
+    counted_at: float = 0.0
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What can be said before the end: everything but the cost."""
+        assert self.admission.route is not None
+        served = Served(
+            self.admission, self.offer.model, self.admission.route.reason, Decimal(0), Quantities()
+        )
+        return {name: value for name, value in served.headers.items() if name != "x-halfpenny-cost"}
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Give the bytes to pass on."""
+        self.counted_at = perf_counter()
+        async for chunk in self.source:
+            yield chunk
+            if perf_counter() - self.counted_at > COUNT_EVERY_S:
+                self.counted_at = perf_counter()
+                count = Count(self.admission.id, self.source.output_tokens_so_far)
+                try:
+                    await self.gateway.group.submit(count)
+                except Unavailable as error:
+                    logger.warning("the progress of stream %s is not noted: %s", self.admission.id, error)
+
+
+def _asked(question: Callable[[], T]) -> T:
+    try:
+        return question()
+    except (DatabaseError, InterfaceError) as error:
+        connection.close()
+        raise DatabaseAway from error

@@ -1,0 +1,106 @@
+"""Model requests as callers send them: checked, bounded, and rewritten for the provider."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from marketplace.core.errors import InvalidInput
+from marketplace.gateway import tokens
+from marketplace.gateway.directory import AppFacts
+from marketplace.gateway.router import Need
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+MAX_CHOICES = 16
+Path = Literal["chat/completions", "embeddings"]
+
+_decoder = msgspec.json.Decoder(dict[str, Any])
+
+
+class InvalidRequest(InvalidInput):
+    """A field of a model request is missing or wrong."""
+
+    code = "invalid_request"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """A checked request: its fields, and what it needs of a model."""
+
+    path: Path
+    fields: Mapping[str, Any]
+    need: Need
+    is_stream: bool
+    feature: str = ""
+
+    def for_provider(self, upstream_name: str) -> dict[str, Any]:
+        """Return the body for one provider, with its name of the model and the output bounded."""
+        body = dict(self.fields)
+        body["model"] = upstream_name
+        if self.path == "chat/completions":
+            body.pop("max_completion_tokens", None)
+            body["max_tokens"] = self.need.output_tokens // (body.get("n") or 1)
+        return body
+
+
+def decode(body: bytes) -> dict[str, Any]:
+    """Decode a JSON object; raises InvalidRequest."""
+    try:
+        return _decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise InvalidRequest("", f"The body is not a JSON object: {error}") from error
+
+
+def chat(fields: dict[str, Any], *, app: AppFacts, feature: str = "") -> ModelRequest:
+    """Check a chat completion for an app; its instructions come first, its output limit bounds ``max_tokens``."""
+    messages = fields.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise InvalidRequest("messages", "A list of at least one message is required.")
+    if not all(isinstance(m, dict) and isinstance(m.get("role"), str) for m in messages):
+        raise InvalidRequest("messages", "Every message is an object with a role.")
+    if app.instructions:
+        fields = {**fields, "messages": [{"role": "system", "content": app.instructions}, *messages]}
+    choices = _whole(fields, "n", default=1, most=MAX_CHOICES)
+    asked = _whole(fields, "max_completion_tokens", default=None) or _whole(fields, "max_tokens", default=None)
+    output = min(asked or app.max_output_tokens, app.max_output_tokens)
+    return ModelRequest(
+        path="chat/completions",
+        fields=fields,
+        need=Need(_model(fields), tokens.count_prompt(fields), output * (choices or 1)),
+        is_stream=_flag(fields, "stream"),
+        feature=feature,
+    )
+
+
+def embeddings(fields: dict[str, Any], *, feature: str = "") -> ModelRequest:
+    """Check an embeddings request."""
+    if not fields.get("input"):
+        raise InvalidRequest("input", "A text or a list of texts is required.")
+    need = Need(_model(fields), tokens.count_prompt(fields), 0, is_embedding=True)
+    return ModelRequest("embeddings", fields, need, is_stream=False, feature=feature)
+
+
+def _model(fields: Mapping[str, Any]) -> str:
+    model = fields.get("model")
+    if not isinstance(model, str) or not model or len(model) > 80:
+        raise InvalidRequest("model", "Name a model, or `auto` to let the app's policy choose.")
+    return model
+
+
+def _flag(fields: Mapping[str, Any], name: str) -> bool:
+    value = fields.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise InvalidRequest(name, "This is true or false.")
+    return bool(value)
+
+
+def _whole(fields: Mapping[str, Any], name: str, *, default: int | None, most: int | None = None) -> int | None:
+    value = fields.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidRequest(name, "A whole number of at least 1 is required.")
+    if most is not None and value > most:
+        raise InvalidRequest(name, f"At most {most} are possible.", limit=most)
+    return value
