@@ -67,6 +67,7 @@ class Billable:
     cost_centers: dict[int, CostCenter]
     agreements: dict[int, list[RevenueShareAgreement]]
     default_share: ShareTerms
+    billing_then: Mapping[int, str]
     billed: dict[ContractKey, Billed] = field(default_factory=dict)
     charges_of_plan: dict[int, tuple[Charge, ...]] = field(default_factory=dict)
 
@@ -78,17 +79,20 @@ class Billable:
         return self.charges_of_plan[plan_id]
 
     def payer(self, organization_id: int, cost_center_id: int, currency: str) -> Payer:
-        pays_invoice = self.organizations[organization_id].billing == Organization.Billing.INVOICE
+        billing = self.billing_then.get(organization_id) or self.organizations[organization_id].billing
+        pays_invoice = billing == Organization.Billing.INVOICE
         return Payer(organization_id, None if pays_invoice else cost_center_id, currency)
 
     def share(self, app_id: int, at: datetime) -> ShareTerms:
         return share_in_force(self.agreements.get(app_id, ()), at=at, default=self.default_share)
 
 
-def read(month: Period, *, default_share: ShareTerms) -> Billable:
+def read(
+    month: Period, *, default_share: ShareTerms, billing_then: Mapping[int, str] | None = None
+) -> Billable:
     """Read a month in a fixed number of queries, however many subscriptions there are.
 
-    Raises CurrencyMismatch when usage cost something in another currency than its plan is sold in.
+    `billing_then` says how organizations were billed, by id, when a month that is closed is read again. Raises CurrencyMismatch when usage cost something in another currency than its plan is sold in.
     """
     rows = list(usage_rows(Q(period=month.starts_at.date())))
     subscriptions = _subscriptions(month, {row["subscription"] for row in rows if row["subscription"]})
@@ -108,6 +112,7 @@ def read(month: Period, *, default_share: ShareTerms) -> Billable:
         cost_centers=CostCenter.objects.in_bulk(cost_centers),
         agreements=agreements_of(app_ids),
         default_share=default_share,
+        billing_then=billing_then or {},
     )
     _add_usage(books, rows)
     _add_fees(books)
