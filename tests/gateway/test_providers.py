@@ -377,6 +377,15 @@ class TestStreamMeter:
         assert meter.feed(event) == event
         assert meter.reported == Usage(1, 1)
 
+    def test_is_not_misled_by_a_text_that_looks_like_an_event(self):
+        text = 'x\n\ndata: {"usage":{"prompt_tokens":9}}\n\ndata: [DONE]\n\n'
+        event = b"data: " + msgspec.json.encode({"choices": [{"delta": {"content": text}}]}) + b"\n\n"
+        meter = StreamMeter(hides_usage=True)
+
+        assert meter.feed(event + self.USAGE) == event
+        assert meter.spoken_text == text
+        assert not meter.is_done
+
     def test_takes_an_error_event_for_the_end(self):
         meter = StreamMeter(hides_usage=True)
 

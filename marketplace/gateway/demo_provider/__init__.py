@@ -1,32 +1,28 @@
-"""A model provider for the demo world and the tests: OpenAI's protocol, answers built from the input, no
-model behind.
+"""A model provider for the demo world and the tests: OpenAI's protocol, answers made of the input, no model.
 
 Run it with ``python -m marketplace.gateway.demo_provider --port 8801``. The same request always gets the same
 text, the same token counts (``marketplace.gateway.tokens``, exactly) and the same latency. It names itself in
-every answer: ``"system_fingerprint": "halfpenny-demo-provider"`` and the header ``x-provider:
+every answer, by ``"system_fingerprint": "halfpenny-demo-provider"`` and the header ``x-provider:
 halfpenny-demo``.
 
-===================================  ======================================================================
-``POST /v1/chat/completions``        whole or streamed; tools, JSON schemas, n, stop, token limits,
-reasoning_effort ``POST /v1/embeddings``              hashed bags of words: texts with common words are near
-each other ``GET /v1/models``                   llm-1b, llm-3b, llm-8b, llm-70b, llm-400b, embed-small ``POST
-/apps/restaurant-finder``     a creator's endpoint: ``{"city", "cuisine"}`` -> suggestions ``POST
-/apps/fx-convert``            a creator's endpoint: ``{"amount", "from", "to"}`` -> converted amount ``GET
-/healthz``, ``GET /stats``     alive; how many requests came, by path, and how many callers left early
-===================================  ======================================================================
+- ``POST /v1/chat/completions``: whole or streamed; tools, JSON schemas, n, stop, token limits, reasoning_effort
+- ``POST /v1/embeddings``: hashed bags of words, so texts with common words are near each other
+- ``GET /v1/models``: llm-1b, llm-3b, llm-8b, llm-70b, llm-400b, embed-small
+- ``POST /apps/restaurant-finder``: a creator's endpoint, ``{"city", "cuisine"}`` -> suggestions
+- ``POST /apps/fx-convert``: a creator's endpoint, ``{"amount", "from", "to"}`` -> converted amount
+- ``GET /healthz``; ``GET /stats``: how many requests came, by path, and how many callers left early
 
-Failures on demand, by the request header ``x-demo-fault: <fault>`` or by ``[[demo:<fault>]]`` anywhere in the
-body:
+Failures on demand, by the request header ``x-demo-fault: <fault>`` or by ``[[demo:<fault>]]`` in the body:
 
-=====================
-========================================================================================== ``429``,
-``429:<s>``   rate limited, with Retry-After (1 second unless given) ``500``, ``503``       server error,
-overloaded ``slow:<ms>``          so much later ``hang``               no answer until the caller leaves
-``half-stream``        the connection is cut in the middle of the answer; ``half-stream:<n>``: after n events
-``no-usage``           an answer without usage ``wrong-usage``        ten times the output tokens that were
-sent ``bad-json``           an answer (or an event in the middle of the stream) that cannot be read
-``cached:<n>``         n of the input tokens are reported as cached ``huge``, ``redirect`` apps only: more
-than 2 MiB; a redirect to a private address ``once:<fault>``       only the first time this very body comes
-=====================
-==========================================================================================
+- ``429``, ``429:<seconds>``: rate limited, with Retry-After (1 unless given)
+- ``500``, ``503``: server error, overloaded
+- ``slow:<ms>``: so much later
+- ``hang``: no answer until the caller leaves
+- ``half-stream``: the connection is cut in the middle of the answer; ``half-stream:<n>``: after n events
+- ``no-usage``: an answer without usage
+- ``wrong-usage``: ten times the output tokens that were sent
+- ``bad-json``: an answer, or an event in the middle of the stream, that cannot be read
+- ``cached:<n>``: n of the input tokens are reported as cached
+- ``huge``, ``redirect``: apps only; more than 2 MiB, a redirect to a private address
+- ``once:<fault>``: only the first time this very body comes
 """
