@@ -11,8 +11,18 @@ from django.db.models.functions import Concat, Greatest
 
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor
+from marketplace.catalog import about
 from marketplace.catalog.listings import SEARCH_CONFIG
-from marketplace.catalog.models import Listing, Plan, Subscription, Version
+from marketplace.catalog.models import (
+    App,
+    Environment,
+    Listing,
+    Plan,
+    Review,
+    Subscription,
+    SubscriptionKey,
+    Version,
+)
 
 # How alike a word of an app's name or summary must be to what was typed: "rewiter" finds "Rewriter".
 TYPO_SIMILARITY = 0.35
@@ -25,6 +35,7 @@ PRICE_MODELS = {
     "two_part": "Fee plus usage",
 }
 SORTS = {"relevance": "Best match", "popular": "Most subscribed", "newest": "Newest", "name": "Name"}
+IN_THE_MAKING = ("draft", "submitted", "checking", "in_review", "changes_requested")
 FACETS = ("category", "price", "team")
 
 
@@ -49,6 +60,10 @@ class Filters:
 
     def is_empty(self) -> bool:
         return not (self.text or self.category or self.price or self.team)
+
+    def choices(self) -> dict[str, Any]:
+        """Return the facets and the order as ``search`` takes them, beside the words."""
+        return {"category": self.category, "price": self.price, "team": self.team, "sort": self.sort}
 
 
 @dataclass(frozen=True)
@@ -112,16 +127,48 @@ def droppable(filters: Filters, *, actor: Actor) -> list[tuple[str, int]]:
     for facet in ("text", *FACETS):
         if getattr(filters, facet):
             rest = filters.without(facet)
-            listings = search(
-                rest.text, actor=actor, category=rest.category, price=rest.price, team=rest.team
-            ).listings
+            listings = search(rest.text, actor=actor, **rest.choices()).listings
             counts.append((facet, listings.count()))
     return sorted([(facet, count) for facet, count in counts if count], key=lambda pair: -pair[1])
 
 
-def offered_plans(listing: Listing) -> QuerySet[Plan]:
+def listing_for(actor: Actor, *, slug: str) -> Listing:
+    """Return one listing by its app's slug; raises NotFound for what the actor may not see."""
+    shown = visible_listings(actor).select_related("version", "app__owner_team__organization")
+    return access.get(shown, app__slug=slug)
+
+
+def may_manage(subscription: Subscription, *, actor: Actor) -> bool:
+    """Tell whether the actor is a consumer of the subscription's team, and so may act on it."""
+    return subscription.team_id in actor.teams_as(access.Role.CONSUMER)
+
+
+def subscriptions_shown(subscriptions: QuerySet[Subscription], which: str) -> QuerySet[Subscription]:
+    """Narrow to ``active`` (production), ``sandbox``, or ``ended`` (suspended ones too)."""
+    active = subscriptions.filter(state=Subscription.State.ACTIVE)
+    if which == "sandbox":
+        return active.filter(environment=Environment.SANDBOX)
+    if which == "ended":
+        return subscriptions.exclude(state=Subscription.State.ACTIVE)
+    return active.exclude(environment=Environment.SANDBOX)
+
+
+def key_links(subscription: Subscription) -> QuerySet[SubscriptionKey]:
+    """The keys of a subscription, newest first, ended ones included."""
+    links = subscription.key_links.select_related(
+        "key", "subscription__app", "subscription__team__organization"
+    )
+    return links.order_by("-key__created_at", "-key")
+
+
+def listed_version(app: App) -> Version | None:
+    """Return the version the catalogue shows of an app, None when it shows none."""
+    return Version.objects.filter(pk__in=Listing.objects.filter(app=app).values("version")).first()
+
+
+def offered_plans(app: App) -> QuerySet[Plan]:
     """Plans that can be subscribed to now, in the order they were made."""
-    return _offered().filter(app=listing.app_id).order_by("id")
+    return _offered().filter(app=app).order_by("id")
 
 
 def visible_subscriptions(actor: Actor) -> QuerySet[Subscription]:
@@ -129,6 +176,31 @@ def visible_subscriptions(actor: Actor) -> QuerySet[Subscription]:
     return Subscription.objects.filter(team__in=access.teams(actor)).select_related(
         "app__owner_team", "plan", "team__organization", "cost_center"
     )
+
+
+def versions_in_the_making(actor: Actor) -> QuerySet[Version]:
+    """Versions of the actor's own teams that are not listed yet and wait for somebody, oldest first."""
+    return (
+        Version.objects.filter(
+            app__owner_team__in=actor.teams_as(access.Role.CREATOR), state__in=IN_THE_MAKING
+        )
+        .select_related("app")
+        .order_by("created_at", "pk")
+    )
+
+
+def open_reviews(actor: Actor) -> QuerySet[Review]:
+    """Reviews the actor may decide, the most urgent first; never one of their own."""
+    reviews = Review.objects.filter(state=Review.State.OPEN).exclude(submitted_by=actor.user)
+    if not actor.is_platform(access.Role.APPROVER):
+        organizations = actor.organizations_as(access.Role.APPROVER)
+        reviews = reviews.filter(version__app__owner_team__organization__in=organizations)
+    return reviews.select_related("version__app", "submitted_by").order_by("due_at", "pk")
+
+
+def category_label(category: str) -> str:
+    """Name a category; one that an older app has and no template offers any more names itself."""
+    return about.CATEGORIES.get(category, category.replace("-", " ").capitalize())
 
 
 def price_model_of_plan() -> Case:
@@ -213,7 +285,7 @@ def _facets(matching: Rows, filters: Filters) -> dict[str, list[FacetValue]]:
     by_price = _plans_priced().filter(app__in=listed).values_list("price_model")
     return {
         "category": [
-            FacetValue(name, name.replace("-", " ").capitalize(), count, name in filters.category)
+            FacetValue(name, category_label(name), count, name in filters.category)
             for name, count in by_category.annotate(n=Count("pk")).order_by("app__category")
         ],
         "price": [

@@ -1,11 +1,113 @@
-"""What every page gets: brand, navigation of the person's roles, the clock."""
+"""What every page gets: brand, navigation of the person's roles, demo roles, the clock, unread notices."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
+
+from marketplace.accounts import queries
+from marketplace.accounts.access import Actor
+from marketplace.accounts.models import Membership
+from marketplace.accounts.people import DEMO_DOMAIN
+
+Role = Membership.Role
+ROLE_ICONS = {
+    Role.CREATOR: "pen-tool",
+    Role.CONSUMER: "shopping-bag",
+    Role.APPROVER: "stamp",
+    Role.FINANCE: "landmark",
+    Role.OPERATOR: "activity",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """One entry of the navigation; shown to everybody signed in, or to people with one of these roles."""
+
+    label: str
+    url_name: str
+    icon: str
+    group: str = ""
+    roles: frozenset[str] = frozenset()
+
+
+SECTIONS = (
+    Section("Home", "home", "house"),
+    Section("Catalogue", "catalog:listings", "layout-grid"),
+    Section("Subscriptions", "catalog:subscriptions", "plug"),
+    Section("Usage", "metering:usage", "chart-line"),
+    Section("My apps", "catalog:creator-apps", "blocks", "Create", frozenset({Role.CREATOR})),
+    Section("Reviews", "catalog:reviews", "clipboard-check", "Decide", frozenset({Role.APPROVER})),
+    Section("Notices", "accounts:notices", "bell", "You"),
+    Section("Teams", "accounts:teams", "users", "You"),
+    Section("Keys", "accounts:keys", "key-round", "You"),
+)
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
-    return {"brand": settings.MARKETPLACE_NAME, "now": timezone.now(), "nav": [], "demo_roles": []}
+    """Build the context of every page; at most one query beyond the person and their roles."""
+    now = timezone.now()
+    context: dict[str, Any] = {
+        "brand": settings.MARKETPLACE_NAME,
+        "now": now,
+        "nav": [],
+        "demo_roles": _demo_roles(request) if settings.DEMO else [],
+    }
+    # An error page is drawn before or outside the middleware: it has no person.
+    if not getattr(request, "user", None) or not request.user.is_authenticated:
+        return context
+    actor: Actor = request.actor  # type: ignore[attr-defined]
+    unread = queries.unread_notices(actor.user)
+    return context | {
+        "nav": _nav(request.path, actor, counts={"accounts:notices": unread}),
+        "unread_notices": unread,
+        "person_name": str(request.user),
+        "person_role": ", ".join(role.capitalize() for role in Role.values if role in actor.roles),
+        "account_url": reverse("account_email"),
+    }
+
+
+def _nav(path: str, actor: Actor, *, counts: dict[str, int]) -> list[dict[str, Any]]:
+    shown: list[dict[str, Any]] = []
+    for section in SECTIONS:
+        if section.roles and not section.roles & actor.roles and not actor.user.is_superuser:
+            continue
+        try:
+            url = reverse(section.url_name)
+        except NoReverseMatch:
+            continue
+        shown.append(
+            {
+                "label": section.label,
+                "url": url,
+                "icon": section.icon,
+                "group": section.group,
+                "count": counts.get(section.url_name, 0),
+            }
+        )
+    current = _current(path, [entry["url"] for entry in shown])
+    return [entry | {"is_current": entry["url"] == current} for entry in shown]
+
+
+def _current(path: str, urls: list[str]) -> str | None:
+    """Pick the section a page belongs to: the longest address that its path begins with; home only itself."""
+    candidates = [url for url in urls if path == url or (url != "/" and path.startswith(url))]
+    return max(candidates, key=len, default=None)
+
+
+def _demo_roles(request: HttpRequest) -> list[dict[str, Any]]:
+    user = getattr(request, "user", None)
+    email = user.email if user and user.is_authenticated else ""
+    return [
+        {
+            "role": role.value,
+            "label": role.value.capitalize(),
+            "url": reverse("accounts:enter", args=[role.value]),
+            "icon": ROLE_ICONS[role],
+            "is_current": email == f"{role.value}@{DEMO_DOMAIN}",
+        }
+        for role in Role
+    ]

@@ -1,0 +1,109 @@
+"""What the page of a listing shows, gathered from the app, its version, its plans and its trial run."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from marketplace.accounts import access
+from marketplace.accounts.access import Actor, Role
+from marketplace.accounts.models import Team
+from marketplace.catalog import queries
+from marketplace.catalog.inputs import Input, inputs_of
+from marketplace.catalog.models import App, Listing, Plan, SmokeRun, Subscription, Version
+from marketplace.catalog.plan_terms import PlanTerms, terms_of
+from marketplace.catalog.price_words import price_parts, price_text
+from marketplace.core.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class PlanView:
+    """A plan with its terms read, and in words."""
+
+    plan: Plan
+    terms: PlanTerms
+
+    @classmethod
+    def of(cls, plan: Plan) -> "PlanView":
+        return cls(plan, terms_of(plan))
+
+    @property
+    def parts(self) -> list[str]:
+        return price_parts(self.terms, currency=self.plan.currency)
+
+    @property
+    def text(self) -> str:
+        return price_text(self.terms, currency=self.plan.currency)
+
+
+@dataclass(frozen=True)
+class TryField:
+    """One input of the try-it form, with the example that is filled in."""
+
+    input: Input
+    example: str
+
+
+@dataclass(frozen=True)
+class ListingView:
+    """Everything on the page of a listing. ``cost_per_call`` is measured, else declared; None when neither."""
+
+    listing: Listing
+    plans: Sequence[PlanView]
+    fields: Sequence[TryField]
+    cost_per_call: Decimal | None
+    smoke_run: SmokeRun | None
+    teams: Sequence[Team]
+    subscriptions: Sequence[Subscription]
+    sandboxes: Sequence[Subscription]
+
+    @property
+    def app(self) -> App:
+        return self.listing.app
+
+    @property
+    def version(self) -> Version:
+        return self.listing.version
+
+
+def plan_views(plans: Iterable[Plan]) -> list[PlanView]:
+    """Read the terms of plans."""
+    return [PlanView.of(plan) for plan in plans]
+
+
+def listing_view(listing: Listing, *, actor: Actor) -> ListingView:
+    """Gather the page (five queries); ``listing`` comes from ``queries.listing_for``."""
+    smoke_run = listing.version.smoke_runs.filter(mean_cost__isnull=False).order_by("-created_at").first()
+    teams = list(access.own_teams(actor, role=Role.CONSUMER).order_by("name"))
+    ours = list(
+        queries.visible_subscriptions(actor)
+        .filter(app=listing.app_id, team__in=teams)
+        .exclude(state=Subscription.State.CANCELED)
+    )
+    return ListingView(
+        listing=listing,
+        plans=plan_views(queries.offered_plans(listing.app)),
+        fields=_try_fields(listing.version),
+        cost_per_call=smoke_run.mean_cost if smoke_run else listing.version.declared_cost_per_call,
+        smoke_run=smoke_run,
+        teams=teams,
+        subscriptions=[one for one in ours if one.environment == "production"],
+        sandboxes=[one for one in ours if one.environment == "sandbox"],
+    )
+
+
+def example_json(version: Version) -> str:
+    """Write a body for a first call: the version's example, else dots for what it requires."""
+    dots = dict.fromkeys(version.input_schema.get("required", []), "…")
+    return json.dumps({"input": version.example_input or dots}, ensure_ascii=False, indent=2)
+
+
+def _try_fields(version: Version) -> list[TryField]:
+    """Read the inputs; a schema that no form can show is tried from a client, not in the page."""
+    example: Mapping[str, Any] = version.example_input or {}
+    try:
+        inputs = inputs_of(version.input_schema)
+    except InvalidInput:
+        return []
+    return [TryField(one, str(example.get(one.name, ""))) for one in inputs]

@@ -1,0 +1,104 @@
+"""The catalogue: found, looked at, subscribed to."""
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.vary import vary_on_headers
+
+from marketplace.accounts import access
+from marketplace.accounts.access import Actor, Role
+from marketplace.accounts.models import Team
+from marketplace.accounts.requests import PersonRequest
+from marketplace.catalog import listing_pages, queries, subscriptions
+from marketplace.catalog.forms.filters import address_without, filters_of
+from marketplace.catalog.forms.subscriptions import SubscribeForm
+from marketplace.catalog.listing_pages import plan_views
+from marketplace.catalog.models import Plan
+from marketplace.catalog.queries import Filters
+
+PAGE_SIZE = 24
+
+
+@login_required
+@require_safe
+@vary_on_headers("HX-Request")
+def listings(request: PersonRequest) -> HttpResponse:
+    """Search the catalogue; htmx gets what was found, everybody else the whole page. Same address, same results."""
+    filters = filters_of(request.GET)
+    found = queries.search(filters.text, actor=request.actor, **filters.choices(), with_facets=True)
+    page = Paginator(found.listings, PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {
+        "filters": filters,
+        "found": found,
+        "page": page,
+        "cards": [(listing, plan_views(listing.app.offered_plans)) for listing in page],  # type: ignore[attr-defined]
+        "drops": _drops(filters, actor=request.actor) if not page.paginator.count else [],
+        "sorts": queries.SORTS.items(),
+    }
+    return render(request, "catalog/_found.html" if request.htmx else "catalog/listings.html", context)
+
+
+@login_required
+@require_safe
+def listing(request: PersonRequest, slug: str) -> HttpResponse:
+    """Show one app: what it does, a box to try it, its plans, how to call it."""
+    found = queries.listing_for(request.actor, slug=slug)
+    view = listing_pages.listing_view(found, actor=request.actor)
+    context = {
+        "view": view,
+        "base_url": settings.PUBLIC_URL.rstrip("/"),
+        "example_json": listing_pages.example_json(found.version),
+        "sandbox_credit": settings.SANDBOX_CREDIT,
+        "currency": settings.CURRENCY,
+    }
+    return render(request, "catalog/listing.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def subscribe(request: PersonRequest, slug: str) -> HttpResponse:
+    """Compare plans, choose team and cost center, confirm."""
+    found = queries.listing_for(request.actor, slug=slug)
+    plans = queries.offered_plans(found.app)
+    teams = access.own_teams(request.actor, role=Role.CONSUMER).order_by("name")
+    form = SubscribeForm(
+        request.POST or None,
+        plans=plans,
+        teams=teams,
+        cost_centers=access.cost_centers(request.actor).order_by("code"),
+        initial=_first_choice(request, plans=list(plans), teams=list(teams)),
+    )
+    if form.is_valid():
+        subscription = subscriptions.start(
+            found.app, **form.cleaned_data, by=request.actor.user, at=timezone.now()
+        )
+        messages.success(request, f"{subscription.team} has {found.app} now. Make a key to call it.")
+        return redirect("catalog:subscription", subscription.pk)
+    context = {"listing": found, "form": form, "plans": plan_views(list(plans)), "teams": teams}
+    return render(request, "catalog/subscribe.html", context)
+
+
+def _first_choice(request: PersonRequest, *, plans: list[Plan], teams: list[Team]) -> dict[str, object]:
+    """Choose for the person what they most likely want: the plan they clicked, their team and its cost center."""
+    wanted = request.GET.get("plan", "")
+    codes = [plan.code for plan in plans]
+    team = teams[0] if teams else None
+    return {
+        "plan": wanted if wanted in codes else next(iter(codes), None),
+        "team": team,
+        "cost_center": team.cost_center if team else None,
+    }
+
+
+def _drops(filters: Filters, *, actor: Actor) -> list[tuple[str, str, int]]:
+    """For each filter whose removal helps: what it is, the address without it, how many listings that shows."""
+    names = {"text": f"the words “{filters.text}”", "category": "category", "price": "price", "team": "team"}
+    return [
+        (names[facet], address_without(filters, facet), count)
+        for facet, count in queries.droppable(filters, actor=actor)
+    ]

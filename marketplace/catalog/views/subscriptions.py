@@ -1,0 +1,155 @@
+"""A team's subscriptions: looked at, given keys, moved to another plan, canceled."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from marketplace.accounts import access, keys
+from marketplace.accounts.forms import KeyForm
+from marketplace.accounts.requests import PersonRequest
+from marketplace.catalog import listing_pages, queries
+from marketplace.catalog import subscriptions as domain
+from marketplace.catalog.forms.subscriptions import CancelForm, ChangePlanForm
+from marketplace.catalog.models import Subscription, SubscriptionKey
+
+OVERLAP = timedelta(hours=24)
+PAGE_SIZE = 50
+TABS = {"active": "Active", "sandbox": "Sandbox", "ended": "Suspended and ended"}
+
+
+@login_required
+@require_safe
+def subscriptions(request: PersonRequest) -> HttpResponse:
+    """List the subscriptions the person may see: active ones, sandboxes, ended ones."""
+    shown = request.GET.get("show", "")
+    shown = shown if shown in TABS else "active"
+    found = queries.visible_subscriptions(request.actor).order_by("-starts_at", "-pk")
+    page = Paginator(queries.subscriptions_shown(found, shown), PAGE_SIZE).get_page(request.GET.get("page"))
+    tabs = [
+        {"label": label, "url": f"?show={name}", "is_current": name == shown} for name, label in TABS.items()
+    ]
+    return render(request, "catalog/subscriptions.html", {"page": page, "tabs": tabs, "shown": shown})
+
+
+@login_required
+@never_cache
+@require_safe
+def subscription(request: PersonRequest, subscription_id: UUID) -> HttpResponse:
+    """Show one subscription: limits, usage, keys, and how to make the first call."""
+    found = access.get(queries.visible_subscriptions(request.actor), pk=subscription_id)
+    return _page(request, found)
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def make_key(request: PersonRequest, subscription_id: UUID) -> HttpResponse:
+    """Make a key and show it in this answer, the only place it ever appears."""
+    found = _own(request, subscription_id)
+    if request.method != "POST":  # somebody came back to the address of the answer
+        return redirect("catalog:subscription", subscription_id)
+    form = KeyForm(request.POST)
+    if not form.is_valid():
+        return _page(request, found, form=form)
+    now = timezone.now()
+    _, secret = domain.issue_subscription_key(
+        found, by=request.actor.user, at=now, name=form.cleaned_data["name"], expires_at=form.expires_at(now)
+    )
+    return _page(request, found, secret=secret)
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def rotate_key(request: PersonRequest, subscription_id: UUID, key_id: UUID) -> HttpResponse:
+    """Make the successor of a key and show it in this answer; the old one works for a day more."""
+    link = _link(request, subscription_id, key_id)
+    if request.method != "POST":
+        return redirect("catalog:subscription", subscription_id)
+    _, secret = domain.rotate_subscription_key(
+        link, overlap=OVERLAP, by=request.actor.user, at=timezone.now()
+    )
+    return _page(request, link.subscription, secret=secret)
+
+
+@login_required
+@require_POST
+def revoke_key(request: PersonRequest, subscription_id: UUID, key_id: UUID) -> HttpResponse:
+    """End a key at once."""
+    link = _link(request, subscription_id, key_id)
+    keys.revoke(link.key, at=timezone.now(), by=request.actor.user)
+    messages.success(request, f"The key {link.key.name or link.key} no longer works.")
+    return redirect("catalog:subscription", subscription_id)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def change_plan(request: PersonRequest, subscription_id: UUID) -> HttpResponse:
+    """Compare the plans offered now with the present one, and change."""
+    found = _own(request, subscription_id)
+    plans = queries.offered_plans(found.app)
+    current = found.plan.code if found.plan else None
+    form = ChangePlanForm(request.POST or None, plans=plans, initial={"plan": current})
+    if form.is_valid():
+        plan = form.cleaned_data["plan"]
+        domain.change_plan(found, plan=plan, by=request.actor.user, at=timezone.now())
+        messages.success(request, f"The plan is {plan.name} from now on.")
+        return redirect("catalog:subscription", found.pk)
+    context = {"subscription": found, "form": form, "plans": listing_pages.plan_views(plans)}
+    return render(request, "catalog/change_plan.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def cancel(request: PersonRequest, subscription_id: UUID) -> HttpResponse:
+    """Ask once more, then end the subscription and its keys."""
+    found = _own(request, subscription_id)
+    form = CancelForm(request.POST or None, subscription=found)
+    if form.is_valid():
+        domain.cancel(found, by=request.actor.user, at=timezone.now(), reason=form.cleaned_data["reason"])
+        messages.success(request, f"The subscription to {found.app} has ended. Its keys no longer work.")
+        return redirect("catalog:subscriptions")
+    return render(request, "catalog/cancel.html", {"subscription": found, "form": form})
+
+
+def _own(request: PersonRequest, subscription_id: UUID) -> Subscription:
+    """Return a subscription the person may act on; 404 for one they may not see, 403 for one they may only see."""
+    found = access.get(queries.visible_subscriptions(request.actor), pk=subscription_id)
+    access.require(
+        queries.may_manage(found, actor=request.actor),
+        message=f"Only consumers of {found.team} manage its subscriptions.",
+    )
+    return found
+
+
+def _link(request: PersonRequest, subscription_id: UUID, key_id: UUID) -> SubscriptionKey:
+    links = queries.key_links(_own(request, subscription_id))
+    return access.get(links, key=key_id)
+
+
+def _page(
+    request: PersonRequest, found: Subscription, *, form: KeyForm | None = None, secret: str = ""
+) -> HttpResponse:
+    now = timezone.now()
+    version = queries.listed_version(found.app)
+    context = {
+        "subscription": found,
+        "can_manage": queries.may_manage(found, actor=request.actor),
+        "keys": [(link.key, link.key.is_valid(now)) for link in queries.key_links(found)],
+        "form": form or KeyForm(initial={"name": ""}),
+        "secret": secret,
+        "price": listing_pages.PlanView.of(found.plan).text if found.plan else "Never billed",
+        "version": version,
+        "base_url": settings.PUBLIC_URL.rstrip("/"),
+        "example_json": listing_pages.example_json(version) if version else "",
+    }
+    return render(request, "catalog/subscription.html", context)
