@@ -134,6 +134,11 @@ def _answers(
     return answers
 
 
+def end() -> None:
+    """Let go of the thread's connection."""
+    connection.close()
+
+
 def now() -> datetime:
     """The gateway's clock."""
     return timezone.now()

@@ -93,13 +93,13 @@ def failures_bytes(error: HalfpennyError) -> bytes:
 
 
 async def _stream(gateway: Gateway, find: Any, ask: Any, request: Request, send: Send) -> None:
-    has_started = False
+    has_started = is_done = False
     gone = asyncio.ensure_future(request.disconnected())
     try:
         async with gateway.stream(find, ask) as opened:
             await _start(send, opened)
             has_started = True
-            await _pass_on(opened, send, gone)
+            is_done = await _pass_on(opened, send, gone)
     except HalfpennyError as error:
         if not has_started:
             raise
@@ -108,7 +108,8 @@ async def _stream(gateway: Gateway, find: Any, ask: Any, request: Request, send:
         gone.cancel()
         with suppress(asyncio.CancelledError):
             await gone
-    await send({"type": "http.response.body", "body": b""})
+    # Only now is the call metered and on disk: whoever reads the last line may ask for its usage.
+    await send({"type": "http.response.body", "body": DONE if is_done else b""})
 
 
 async def _start(send: Send, opened: OpenStream) -> None:
@@ -118,10 +119,18 @@ async def _start(send: Send, opened: OpenStream) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": headers})
 
 
-async def _pass_on(opened: OpenStream, send: Send, gone: "asyncio.Future[None]") -> None:
-    """Pass chunks on until the end or until the caller has gone; then the provider's stream is closed too."""
+async def _pass_on(opened: OpenStream, send: Send, gone: "asyncio.Future[None]") -> bool:
+    """Pass chunks on until the end or until the caller has gone; then the provider's stream is closed too.
+
+    The closing line is kept back; returns whether it came.
+    """
     chunks: AsyncIterator[bytes] = opened.chunks()
+    is_done = False
     async for chunk in chunks:
         if gone.done():
-            return
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            return False
+        is_done = chunk.endswith(DONE)
+        passed = chunk.removesuffix(DONE)
+        if passed:
+            await send({"type": "http.response.body", "body": passed, "more_body": True})
+    return is_done

@@ -13,7 +13,7 @@ from marketplace.accounts.keys import BadKey
 from marketplace.accounts.models import ApiKey, CostCenter
 from marketplace.catalog.models import App, Listing, Subscription, Version
 from marketplace.core.epochs import DIRECTORY, read_epochs
-from marketplace.core.errors import NotAllowed, Unavailable
+from marketplace.core.errors import NotAllowed, NotFound, Unavailable
 from metering.attribution import Dimensions
 from metering.reports import Payer, Reporter
 
@@ -204,6 +204,15 @@ def caller_of(
         feature="",
     )
     return Caller(who, _app_facts(app, version), subscription.state, epoch)
+
+
+def caller_of_id(subscription_id: UUID, *, key_id: UUID | None = None, version: Version | None = None) -> Caller:
+    """Read a subscription and return it as a caller, see ``caller_of``. Raises NotFound, AppPaused."""
+    epoch = read_epochs().get(DIRECTORY, 0)
+    subscription = _subscription(Q(pk=subscription_id))
+    if subscription is None:
+        raise NotFound("subscription", subscription_id)
+    return caller_of(subscription, key_id=key_id, version=version, epoch=epoch)
 
 
 def _subscription(where: Q) -> Subscription | None:

@@ -36,12 +36,22 @@ class TooBusy(Unavailable):
 
 
 class GroupCommit(Generic[I, O]):
-    """Collects items and commits them in batches of at most ``max_weight``; at most ``max_waiting`` may wait."""
+    """Collects items and commits them in batches of at most ``max_weight``; at most ``max_waiting`` may wait.
+
+    ``commit`` and, when the group is closed, ``end`` run in the group's thread.
+    """
 
     def __init__(
-        self, commit: Commit[I, O], *, max_weight: int = 20_000, max_waiting: int = 200_000, name: str = "commit"
+        self,
+        commit: Commit[I, O],
+        *,
+        end: Callable[[], None] = lambda: None,
+        max_weight: int = 20_000,
+        max_waiting: int = 200_000,
+        name: str = "commit",
     ) -> None:
         self._commit = commit
+        self._end = end
         self._max_weight = max_weight
         self._max_waiting = max_waiting
         self._waiting: deque[tuple[I, asyncio.Future[O]]] = deque()
@@ -91,4 +101,5 @@ class GroupCommit(Generic[I, O]):
         """Finish what is waiting and end the thread."""
         while self._runner is not None and not self._runner.done():
             await asyncio.wait([self._runner])
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._end)
         self._executor.shutdown(wait=True)

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import InterfaceError, OperationalError, connection
 
 from marketplace.core.errors import Unavailable
 from marketplace.core.ids import uuid7
@@ -93,7 +93,7 @@ class Gateway:
 
     def __init__(self) -> None:
         self.directory = Directory()
-        self.group: GroupCommit[Entry, Answer] = GroupCommit(books.commit, name="books")
+        self.group: GroupCommit[Entry, Answer] = GroupCommit(books.commit, end=books.end, name="books")
         self.pool = ConnectionPool()
         self.apps = HttpAppCaller(allowed=settings.EGRESS_ALLOW)
         self._reader = ThreadPoolExecutor(2, thread_name_prefix="directory")
@@ -106,7 +106,6 @@ class Gateway:
         if self._settling:
             await asyncio.wait(self._settling, timeout=10)
         await self.group.close()
-        await self.read(connection.close)
         self._reader.shutdown(wait=True)
         await self.apps.close()
         await self.pool.close()
@@ -323,6 +322,8 @@ class OpenStream:
 def _asked(question: Callable[[], T]) -> T:
     try:
         return question()
-    except (DatabaseError, InterfaceError) as error:
-        connection.close()
+    except (OperationalError, InterfaceError) as error:
         raise DatabaseAway from error
+    finally:
+        # Back to the pool: threads that look things up now and then must not keep connections.
+        connection.close()

@@ -1,0 +1,22 @@
+"""The gateway's background work, registered by name."""
+
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from marketplace.core import jobs
+from marketplace.core.models import Job
+from marketplace.gateway import app_runs, background, smoke
+from marketplace.gateway.directory import caller_of_id
+from marketplace.gateway.run_api import JOB_NAME
+
+jobs.work("gateway.run_smoke")(smoke.run)
+
+
+@jobs.work(JOB_NAME)
+def run_app(*, job: Job, subscription_id: str, key_id: str, data: Any) -> dict[str, Any]:
+    """Run an app for a caller who did not wait. A job that is run again makes a second call only if the first
+    one's answer was never stored."""
+    find = partial(caller_of_id, UUID(subscription_id), key_id=UUID(key_id))
+    run = background.call(lambda gateway: app_runs.run(gateway, lambda: gateway.read(find), data=data))
+    return app_runs.answer_of(run)

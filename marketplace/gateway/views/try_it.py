@@ -1,0 +1,74 @@
+"""Trying an app on its page, with the team's sandbox credit."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from marketplace.accounts import access
+from marketplace.catalog import queries, subscriptions
+from marketplace.catalog.inputs import Input, inputs_asked
+from marketplace.catalog.models import App
+from marketplace.core.errors import HalfpennyError, InvalidInput
+from marketplace.gateway import app_runs, background
+from marketplace.gateway.app_runs import AppRun
+from marketplace.gateway.directory import caller_of_id
+
+
+@login_required
+@require_POST
+def try_it(request: HttpRequest, slug: str) -> HttpResponse:
+    """Run a listed app once with the entered input; the answer and its cost replace the box below the form."""
+    actor = request.actor  # type: ignore[attr-defined]
+    listing = access.get(queries.visible_listings(actor), app__slug=slug)
+    context: dict[str, Any] = {"app": listing.app}
+    try:
+        data = _entered(inputs_asked(listing.version.input_schema), request.POST)
+        context["run"] = _run(actor, listing.app, data)
+    except InvalidInput as error:
+        context["errors"] = error.errors
+    except HalfpennyError as error:
+        context["problem"] = error.message
+    if not request.headers.get("HX-Request"):
+        context["back"] = request.headers.get("Referer", "")
+        return render(request, "gateway/try_result.html", context)
+    return render(request, "gateway/_try_result.html", context)
+
+
+def _entered(inputs: list[Input], form: Mapping[str, str]) -> dict[str, Any]:
+    """Read the form's fields ``input.<name>``; one left empty is left out, a number that is none stays a text."""
+    data: dict[str, Any] = {}
+    for one in inputs:
+        text = form.get(f"input.{one.name}", "").replace("\r\n", "\n")
+        if text:
+            data[one.name] = _number(text) if one.kind == "number" else text
+    return data
+
+
+def _number(text: str) -> int | str | float:
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _run(actor: access.Actor, app: App, data: dict[str, Any]) -> AppRun:
+    team = access.own_teams(actor, role=access.Role.CONSUMER).first() or access.teams(actor).first()
+    access.require(team is not None, message="Only members of a team can try an app.")
+    sandbox = subscriptions.sandbox_for(
+        app, team=team, by=actor.user, at=timezone.now(), credit=settings.SANDBOX_CREDIT
+    )
+    find = partial(caller_of_id, sandbox.pk)
+    return background.call(lambda gateway: app_runs.run(gateway, lambda: gateway.read(find), data=data))
+
+
