@@ -25,7 +25,7 @@ ENVIRONMENT = CHECKOUT / ".venv"
 # dev.lock holds everything that run.lock holds.
 LOCKS = {"run": CHECKOUT / "run.lock", "dev": CHECKOUT / "dev.lock"}
 INSTALLER_LOCK = Path(__file__).with_name("installer.lock")
-PINNED = re.compile(r"^([A-Za-z0-9._-]+)==[^ ;\\]+ *(;)?", re.MULTILINE)
+PINNED = re.compile(r"^([A-Za-z0-9._-]+)==[^\s;\\]+ *(;)?", re.MULTILINE)
 
 
 def ensure(kind: str) -> Path | None:

@@ -6,13 +6,21 @@ import os
 
 def is_ready(address: str) -> bool:
     """Say whether GET /readyz answers 200 at an address like http://127.0.0.1:8000."""
+    return why_not_ready(address) is None
+
+
+def why_not_ready(address: str) -> str | None:
+    """Return what GET /readyz says when it is not 200, or why it cannot be asked; None when all is well."""
     host, _, port = address.removeprefix("http://").rpartition(":")
     connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=5)
     name = os.environ.get("ALLOWED_HOSTS", "localhost").split(",")[0].lstrip("*.") or "localhost"
     try:
         connection.request("GET", "/readyz", headers={"Host": name})
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
-        return False
+        answer = connection.getresponse()
+        if answer.status == http.client.OK:
+            return None
+        return f"/readyz answers {answer.status}: {answer.read(300).decode(errors='replace')}"
+    except (OSError, http.client.HTTPException) as error:
+        return f"/readyz does not answer ({error})"
     finally:
         connection.close()

@@ -12,7 +12,7 @@ import psutil
 
 from marketplace.config import freshness, launch, logs, paths, preflight, running
 from marketplace.config.launch import Options
-from marketplace.config.readiness import is_ready
+from marketplace.config.readiness import is_ready, why_not_ready
 from marketplace.config.refusals import Refused
 from marketplace.config.services import postgres, valkey
 from marketplace.config.supervisor import Server, Stopped, Supervisor, end_orphans
@@ -138,9 +138,10 @@ class Start:
             lambda: self._refuse_hopeless() or is_ready(self.options.address), timeout_s=READY_TIMEOUT_S
         )
         if not answers:
-            logs_dir = paths.logs_dir(self.data)
+            reason = why_not_ready(self.options.address)
             raise Refused(
-                f"It does not get ready within {READY_TIMEOUT_S} s; the logs in {logs_dir} may say why."
+                f"It did not get ready within {READY_TIMEOUT_S} s. {reason}\n"
+                f"The logs in {paths.logs_dir(self.data)} may say more."
             )
         self.is_ready = True
 

@@ -59,7 +59,7 @@ class Chronicle:
         """Remember a notice to each of these people; not yet read unless said otherwise."""
         self._notices += [
             Notice(recipient=p, text=text, path=path, idempotency_key=key, created_at=at, read_at=read_at)
-            for p in people
+            for p in dict.fromkeys(people)
         ]
 
     def write(self) -> None:

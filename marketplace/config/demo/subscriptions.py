@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
 
+from marketplace.accounts.keys import ALPHABET
 from marketplace.accounts.models import ApiKey
 from marketplace.catalog.models import App, AppKey, Plan, Subscription, SubscriptionKey
 from marketplace.config.demo.chronicle import Chronicle, dated_id
 from marketplace.config.demo.people import Cast
 from marketplace.config.demo.timeline import Timeline
-
-PREFIX_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZabcdefghjkmnpqrstvwxyz"
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ def _key(
     return ApiKey(
         id=dated_id(subscription.starts_at, rng),
         kind=kind,
-        prefix="".join(rng.choices(PREFIX_ALPHABET, k=10)),
+        prefix="".join(rng.choices(ALPHABET, k=10)),
         secret_hash=_hash_of_nothing(),
         name=name,
         organization=subscription.team.organization,
@@ -213,7 +212,7 @@ def _app_key(app: App, name: str, environment: str, timeline: Timeline, rng: Ran
     key = ApiKey.objects.create(
         id=dated_id(made_at, rng),
         kind="app",
-        prefix="".join(rng.choices(PREFIX_ALPHABET, k=10)),
+        prefix="".join(rng.choices(ALPHABET, k=10)),
         secret_hash=_hash_of_nothing(),
         name=name,
         organization=app.owner_team.organization,

@@ -1,0 +1,92 @@
+"""Load the whole demo world into an empty database, in one transaction: all of it is there, or nothing."""
+
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+
+from billing.terms import Terms
+from marketplace.accounts.models import Organization
+from marketplace.config.demo import limits, models, notices, people, usage
+from marketplace.config.demo.apps import AppBuilder
+from marketplace.config.demo.chronicle import Chronicle
+from marketplace.config.demo.months import close_months
+from marketplace.config.demo.progress import Told
+from marketplace.config.demo.subscriptions import sell
+from marketplace.config.demo.timeline import Timeline
+from marketplace.config.price_list import seed_catalogue
+from metering import rollups
+from metering.ratecards import load_price_book
+
+# Any number will do, as long as two loads of one database use the same.
+LOAD_LOCK = 7_301_185
+ANALYZED = ("metering_usageevent", "metering_usagerollup", "metering_attribution", "quotas_limitcounter")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was loaded; nothing when the database was not empty."""
+
+    events: int
+    rollups: int
+    closed_months: int
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What the world takes from the settings: terms of billing, where the demo provider is, the shared password."""
+
+    terms: Terms
+    provider_url: str
+    password: str | None
+
+
+def load(timeline: Timeline, *, installation: Installation, events: int, told: Told) -> Loaded | None:
+    """Load the demo world; None, and nothing changed, when there is an organization already.
+
+    A kill at any moment leaves the database as it was. Two loads at once: the second finds what the first made.
+    """
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOAD_LOCK])
+        if Organization.objects.exists():
+            return None
+        return _load(timeline, installation, events=events, told=told)
+
+
+def _load(timeline: Timeline, installation: Installation, *, events: int, told: Told) -> Loaded:
+    chronicle = Chronicle()
+    with told.step("People, teams and prices"):
+        cast = people.found(timeline, password=installation.password)
+        seed_catalogue(at=timeline.at)
+        models.add(timeline, provider_url=installation.provider_url)
+        # Not the shared snapshot: this transaction may yet be rolled back.
+        book = load_price_book()
+    with told.step("Apps, checks and reviews"):
+        apps = AppBuilder(
+            cast,
+            timeline,
+            book=book,
+            provider_url=installation.provider_url,
+            share=installation.terms.default_share.share,
+        ).build()
+    with told.step("Subscriptions and keys"):
+        sold = sell(cast, apps, timeline, chronicle)
+    with told.step(f"{events:,} usage events", total=events):
+        written = usage.write_usage(apps, sold, timeline, book=book, events=events, progress=told.advance)
+    with told.step("Roll-ups"):
+        rolled_up = rollups.rebuild()
+        _analyze()
+    with told.step("Limits, notices, audit trail"):
+        limits.set_limits(cast, apps, timeline, chronicle)
+        notices.tell(cast, apps, timeline, chronicle)
+        chronicle.write()
+    with told.step("Closed months"):
+        closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))
+    return Loaded(written, rolled_up, closed)
+
+
+def _analyze() -> None:
+    """Tell the planner what the tables hold now: autovacuum would only after the first pages were slow."""
+    with connection.cursor() as cursor:
+        for table in ANALYZED:
+            cursor.execute(f"ANALYZE {table}")
