@@ -17,7 +17,7 @@ from quotas.models import Limit
 
 ZERO = Decimal(0)
 # What a limit is at least, so that a world of few events can still be called.
-LEAST = {"cost": Decimal(25), "tokens": Decimal(1_000_000)}
+LEAST = {"cost": Decimal(10), "tokens": Decimal(1_000_000)}
 # A hard budget leaves room for the rest of the month, whatever the day on which the story ends.
 ROOM = Decimal("1.8")
 
@@ -127,10 +127,10 @@ def _used(budget: Budget, owner: Any, starts_at: Any, ends_at: Any) -> Decimal:
 
 
 def _rounded_up(value: Decimal) -> Decimal:
-    """Round up to two leading digits: budgets are round figures."""
+    """Round up to three leading digits: budgets are round figures."""
     if not value:
         return ZERO
-    return Decimal(int(value.quantize(Decimal(1).scaleb(value.adjusted() - 1), rounding=ROUND_CEILING)) or 1)
+    return value.quantize(Decimal(1).scaleb(value.adjusted() - 2), rounding=ROUND_CEILING)
 
 
 def _set_limit_after_runaway(cast: Cast, app: App, timeline: Timeline, chronicle: Chronicle) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 from django.db import connection
 
 from marketplace.catalog.models import App
-from marketplace.config.demo.app_facts import AppFacts, ModelUse
-from marketplace.config.demo.listed_apps import LISTED
+from marketplace.config.demo.app_facts import ModelUse
 from marketplace.config.demo.months import billed_in
-from marketplace.config.demo.rhythm import Ceiling, Cell, Stream, spread
-from marketplace.config.demo.subscriptions import Sold, SubscriptionFacts
-from marketplace.config.demo.timeline import DAYS, Timeline
+from marketplace.config.demo.rhythm import Cell, Stream, spread
+from marketplace.config.demo.streams import Source, all_streams, source_of
+from marketplace.config.demo.subscriptions import Sold
+from marketplace.config.demo.timeline import Timeline
 from metering import attribution
 from metering.attribution import Dimensions
 from metering.ingest import Usage, content_hash, rate_usage
@@ -27,24 +27,6 @@ from metering.rating import ATTO, Quantities
 
 EVENTS = 1_150_000
 POOL_SIZES = ((100_000, 256), (0, 32))
-UNLIMITED = 10**9
-
-# Three weeks ago a digest was mailed to the inbox that was digested next, and so on, for six days.
-RUNAWAY = {"app": "inbox-digest", "team": "team-sales", "calls": 8_000, "from_days": 22, "to_days": 17}
-# What apps on machines of their own report, beside what the platform runs: app, calls a day, rhythm, model use
-OWN_USE = (
-    ("where2eat", 60, "always", ModelUse("llm-8b", 100, 300, 120, 230, instance_type="g4dn.xlarge")),
-    ("ticket-classifier", 90, "night", ModelUse("gpt-4o-mini", 100, 420, 6, 640)),
-    ("sentiment-labeler", 1_400, "night", ModelUse("llm-1b", 100, 170, 3, 60, instance_type="g5.xlarge")),
-    (
-        "meeting-summarizer",
-        25,
-        "office",
-        ModelUse("llm-70b", 100, 6_100, 420, 9_000, instance_type="g6.xlarge"),
-    ),
-)
-# Whose reports of a month's last day arrive when that month is closed already
-LATE = {"app": "fx-convert", "team": "team-sales", "days": 5}
 
 TICKS_A_SECOND = 10
 LAST_TICKS = 150  # longest latency, in ticks: an event of this hour is received in this hour
@@ -54,15 +36,6 @@ COLUMNS = (
     "currency, rate_card_id, instance_rate_id, provider_cost, is_estimated, tags"
 )
 _TICKS = [f"{tick // 600:02d}:{tick // 10 % 60:02d}.{tick % 10}Z" for tick in range(3600 * TICKS_A_SECOND)]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the events of a stream come from."""
-
-    who: Dimensions
-    use: ModelUse
-    late_days: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,16 +83,16 @@ class UsageWriter:
 
     def _resolve(self, streams: list[Stream]) -> None:
         """Make the attribution rows first: nothing else can be asked while the copy runs."""
-        wanted = {_source(stream).who: self._with_model(stream) for stream in streams}
+        wanted = {source_of(stream).who: self._with_model(stream) for stream in streams}
         ids = attribution.resolve(wanted.values())
         self._ids = {who: ids[full] for who, full in wanted.items()}
 
     def _with_model(self, stream: Stream) -> Dimensions:
-        source = _source(stream)
+        source = source_of(stream)
         return source.who._replace(model_id=self.book.model(source.use.model).id)
 
     def _lines(self, cell: Cell) -> list[str]:
-        source = _source(cell.stream)
+        source = source_of(cell.stream)
         tails = self._tails_of(source, cell.hour)
         occurred, received, month = self._prefixes_of(cell.hour, source.late_days)
         latest = cell.seconds * TICKS_A_SECOND - LAST_TICKS
@@ -194,7 +167,7 @@ def write_usage(
     apps: dict[str, App], sold: Sold, timeline: Timeline, *, book: PriceBook, events: int, progress: Progress
 ) -> int:
     """Write about so many events; returns how many it were."""
-    streams = list(_streams(apps, sold, timeline))
+    streams = all_streams(apps, sold, timeline)
     pool_size = next(size for least, size in POOL_SIZES if events >= least)
     cells = spread(
         streams,
@@ -224,104 +197,4 @@ def draw_call(use: ModelUse, rng: Random) -> Drawn:
             duration_ms=latency_ms if use.instance_type else 0,
         ),
         latency_ms,
-    )
-
-
-def _source(stream: Stream) -> Source:
-    assert isinstance(stream.key, Source)
-    return stream.key
-
-
-def _streams(apps: dict[str, App], sold: Sold, timeline: Timeline) -> Iterator[Stream]:
-    """Yield the streams of all subscriptions, of the runaway, and of what apps report of themselves."""
-    facts_of = {facts.slug: facts for facts in LISTED}
-    for facts, subscription, keys in sold.subscriptions:
-        app = facts_of[facts.app]
-        terms = subscription.plan
-        ceiling = Ceiling(
-            terms.daily_calls_limit if terms else UNLIMITED, terms.monthly_calls_limit if terms else UNLIMITED
-        )
-        late_days = LATE["days"] if (facts.app, facts.team) == (LATE["app"], LATE["team"]) else 0
-        for position, key in enumerate(keys):
-            who = _dimensions(apps[facts.app], subscription=subscription, key_id=key.pk)
-            # The first key carries most of the traffic.
-            part = 1.0 if len(keys) == 1 else (0.7, 0.3)[position]
-            for use in app.uses:
-                source = Source(who._replace(instance_type=use.instance_type), use, int(late_days))
-                yield _of_subscription(
-                    source, facts, app, timeline, calls=facts.calls * part, ceiling=ceiling
-                )
-                if position == 0 and (facts.app, facts.team) == (RUNAWAY["app"], RUNAWAY["team"]):
-                    yield _runaway(source, timeline, ceiling)
-    for slug, calls, rhythm, use in OWN_USE:
-        yield _own_use(apps[slug], sold, timeline, calls=calls, rhythm=rhythm, use=use)
-
-
-def _of_subscription(
-    source: Source,
-    facts: SubscriptionFacts,
-    app: AppFacts,
-    timeline: Timeline,
-    *,
-    calls: float,
-    ceiling: Ceiling,
-) -> Stream:
-    # From the day after it began: on its first day nobody has built the key in.
-    first = timeline.day - timedelta(days=min(DAYS, facts.since_days - 1))
-    return Stream(
-        key=source,
-        calls=calls * source.use.percent / 100,
-        rhythm=app.rhythm,
-        growth=app.growth,
-        first_day=first,
-        last_day=timeline.day - timedelta(days=facts.until_days + 1 if facts.until_days else 0),
-        ceiling=ceiling,
-    )
-
-
-def _runaway(source: Source, timeline: Timeline, ceiling: Ceiling) -> Stream:
-    return Stream(
-        key=source,
-        calls=int(RUNAWAY["calls"]) * source.use.percent / 100,
-        rhythm="loop",
-        growth=1.0,
-        first_day=timeline.day - timedelta(days=int(RUNAWAY["from_days"])),
-        last_day=timeline.day - timedelta(days=int(RUNAWAY["to_days"])),
-        ceiling=ceiling,
-    )
-
-
-def _own_use(app: App, sold: Sold, timeline: Timeline, *, calls: int, rhythm: str, use: ModelUse) -> Stream:
-    link, key = sold.app_keys[app.slug]
-    who = _dimensions(app, key_id=key.pk)._replace(
-        environment=link.environment, instance_type=use.instance_type
-    )
-    return Stream(
-        key=Source(who, use),
-        calls=calls,
-        rhythm=rhythm,
-        growth=0.8,
-        first_day=timeline.starts_at.date(),
-        last_day=timeline.day,
-        ceiling=Ceiling(UNLIMITED, UNLIMITED),
-    )
-
-
-def _dimensions(app: App, *, key_id: Any, subscription: Any = None) -> Dimensions:
-    """Say who pays and who used it: the subscription's team, else the owner."""
-    team = subscription.team if subscription else app.owner_team
-    return Dimensions(
-        app_id=app.pk,
-        owner_team_id=app.owner_team_id,
-        organization_id=team.organization_id,
-        team_id=team.pk,
-        cost_center_id=subscription.cost_center_id if subscription else team.cost_center_id,
-        subscription_id=subscription.pk if subscription else None,
-        plan_id=subscription.plan_id if subscription else None,
-        key_id=key_id,
-        environment=subscription.environment if subscription else "production",
-        model_id=None,
-        model_asked="",
-        instance_type="",
-        feature="",
     )

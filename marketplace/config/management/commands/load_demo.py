@@ -41,7 +41,7 @@ class Command(BaseCommand):
             # Outside of demo mode people of the story cannot sign in.
             password=PASSWORD if settings.DEMO else None,
         )
-        with Told(self.stdout._out) as told:
+        with Told(self._say, is_terminal=self.stdout.isatty()) as told:
             loaded = load(timeline, installation=installation, events=max(events, 0), told=told)
         if loaded is None:
             self.stdout.write("The database is not empty: the demo world is left out.")
@@ -50,3 +50,8 @@ class Command(BaseCommand):
             f"Demo world loaded: {loaded.events:,} events, {loaded.rollups:,} roll-ups, "
             f"{loaded.closed_months} closed months, in {time.monotonic() - began:.1f} s"
         )
+
+    def _say(self, line: str) -> None:
+        self.stdout.write(line)
+        # A step takes seconds: whoever reads a pipe wants its line now.
+        self.stdout.flush()

@@ -1,0 +1,179 @@
+"""The apps, from draft to listing: made by the same functions that people use, at the times the story says."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from random import Random
+
+from billing.models import RevenueShareAgreement
+from marketplace.accounts.models import User
+from marketplace.catalog import checks, drafts, reviews, submissions
+from marketplace.catalog.judging import SmokeCall
+from marketplace.catalog.models import App, Plan, Review, SmokeRun, Version
+from marketplace.catalog.templates_library import get_template
+from marketplace.config.demo.app_facts import AppFacts, ModelUse, PlanFacts
+from marketplace.config.demo.apps_in_the_making import CONTRACT_SUMMARY, PALETTE_NAMER, SURVEY_DIGEST
+from marketplace.config.demo.listed_apps import LISTED
+from marketplace.config.demo.people import Cast
+from marketplace.config.demo.timeline import Timeline
+from marketplace.core.models import Job
+from marketplace.core.transitions import move
+from metering.ratecards import PriceBook
+from metering.rating import Quantities, rate
+
+SMOKE_CALLS = 20
+# A free plan says so on the bill.
+NO_CHARGE = [{"code": "fee", "model": "flat", "amount": "0", "prorate": True}]
+APPROVED = "Measured cost and promised latency agree. The prompt asks for nothing that is not in the input."
+TOO_LARGE = (
+    "A name for a palette does not need the largest model: llm-8b does it for a twentieth of the cost. "
+    "Please allow the smaller models and declare what a call costs then."
+)
+
+
+class AppBuilder:
+    """Makes the apps of the demo world, and remembers them by slug."""
+
+    def __init__(
+        self, cast: Cast, timeline: Timeline, *, book: PriceBook, provider_url: str, share: Decimal
+    ) -> None:
+        self.cast = cast
+        self.timeline = timeline
+        self.book = book
+        self.provider_url = provider_url
+        self.share = share
+        self.rng = Random(f"{timeline.seed}:apps")
+        self.apps: dict[str, App] = {}
+
+    def build(self) -> dict[str, App]:
+        """Write all apps; returns those of the catalogue by slug."""
+        for facts in LISTED:
+            self.apps[facts.slug] = self._list(facts)
+        self._hand_in(CONTRACT_SUMMARY, days_ago=2)
+        review = self._hand_in(PALETTE_NAMER, days_ago=6)
+        reviews.request_changes(
+            review, by=self.cast.person("approver"), at=self.timeline.ago(4, 15), reason=TOO_LARGE
+        )
+        self._draft(SURVEY_DIGEST, at=self.timeline.ago(1, 16))
+        return self.apps
+
+    def _list(self, facts: AppFacts) -> App:
+        """Bring an app into the catalogue, and its better version if there is one."""
+        review = self._hand_in(facts, days_ago=facts.listed_days_ago + 2)
+        listed_at = self.timeline.ago(facts.listed_days_ago, 11)
+        reviews.approve(review, by=self.cast.person("approver"), at=listed_at, reason=APPROVED)
+        app = review.version.app
+        for plan in facts.more_plans:
+            add_plan(app, plan, at=listed_at)
+        RevenueShareAgreement.objects.create(
+            app=app, basis=facts.basis, share=Decimal(facts.share), starts_at=listed_at
+        )
+        if facts.improved_days_ago:
+            self._improve(app, facts)
+        return App.objects.select_related("owner_team__organization", "owner_team__cost_center").get(
+            pk=app.pk
+        )
+
+    def _improve(self, app: App, facts: AppFacts) -> None:
+        creator = self.cast.creator(facts.team)
+        began = self.timeline.ago(facts.improved_days_ago + 2, 10)
+        version = drafts.start_next_version(app, by=creator, at=began)
+        drafts.edit(version, by=creator, at=began, changes={"instructions": facts.improved_instructions})
+        review = self._submit(version, facts, at=began + timedelta(hours=2))
+        at = self.timeline.ago(facts.improved_days_ago, 14)
+        reviews.approve(
+            review, by=self.cast.person("approver"), at=at, reason="Better instructions, same cost."
+        )
+
+    def _draft(self, facts: AppFacts, *, at: datetime) -> Version:
+        return drafts.create_from_template(
+            get_template(facts.template),
+            team=self.cast.teams[facts.team],
+            by=self.cast.creator(facts.team),
+            at=at,
+            slug=facts.slug,
+            changes=facts.changes(provider_url=self.provider_url),
+        )
+
+    def _hand_in(self, facts: AppFacts, *, days_ago: int) -> Review:
+        version = self._draft(facts, at=self.timeline.ago(days_ago + 1, 10))
+        return self._submit(version, facts, at=self.timeline.ago(days_ago, 9))
+
+    def _submit(self, version: Version, facts: AppFacts, *, at: datetime) -> Review:
+        """Hand a version in and tell what its smoke test measured."""
+        run = self._check(version, by=self.cast.creator(facts.team), at=at)
+        calls = [self._smoke_call(facts, number, at) for number in range(SMOKE_CALLS)]
+        ended_at = at + timedelta(seconds=40)
+        checks.finish(run, calls, at=ended_at, revenue_share=self.share)
+        Job.objects.create(
+            name=submissions.JOB,
+            arguments={"smoke_run_id": str(run.pk)},
+            idempotency_key=f"smoke:{run.pk}",
+            state=Job.State.DONE,
+            attempts=1,
+            run_at=at,
+            done_steps=SMOKE_CALLS,
+            total_steps=SMOKE_CALLS,
+            created_by=version.submitted_by,
+            created_at=at,
+            ended_at=ended_at,
+        )
+        return Review.objects.select_related("version__app").get(smoke_run=run)
+
+    def _check(self, version: Version, *, by: User, at: datetime) -> SmokeRun:
+        """Do what handing in does, but queue nothing: no worker shall run a test of long ago."""
+        submissions.check_complete(version, allow_http=True)
+        for state, changes in (("submitted", {"submitted_by": by, "submitted_at": at}), ("checking", {})):
+            move(
+                version,
+                Version.TRANSITIONS,
+                to=state,
+                action=f"catalog.version.{state}",
+                at=at,
+                by=by,
+                changes=changes,
+            )
+        run = SmokeRun.objects.create(
+            version=version, currency=version.app.owner_team.organization.currency, created_at=at
+        )
+        return checks.start(run.pk, at=at + timedelta(seconds=2))
+
+    def _smoke_call(self, facts: AppFacts, number: int, at: datetime) -> SmokeCall:
+        use = _use_of_call(facts.uses, number * 100 // SMOKE_CALLS)
+        spread = self.rng.randint(85, 115)
+        used = Quantities(
+            input_tokens=use.input_tokens * spread // 100,
+            output_tokens=use.output_tokens * spread // 100,
+            duration_ms=use.latency_ms if use.instance_type else 0,
+        )
+        instance = self.book.instance_price(use.instance_type, at) if use.instance_type else None
+        return SmokeCall(
+            cost=rate(used, self.book.token_prices(use.model, at), instance).cost,
+            input_tokens=used.input_tokens,
+            output_tokens=used.output_tokens,
+            latency_ms=use.latency_ms * self.rng.randint(80, 130) // 100,
+            output=facts.sample_output,
+        )
+
+
+def add_plan(app: App, facts: PlanFacts, *, at: datetime) -> Plan:
+    """Offer another plan of a listed app."""
+    return Plan.objects.create(
+        app=app,
+        code=facts.code,
+        name=facts.name,
+        currency=app.owner_team.organization.currency,
+        charges=facts.terms.charges or NO_CHARGE,
+        daily_calls_limit=facts.terms.daily_calls_limit,
+        monthly_calls_limit=facts.terms.monthly_calls_limit,
+        created_at=at,
+    )
+
+
+def _use_of_call(uses: tuple[ModelUse, ...], percentile: int) -> ModelUse:
+    """Return which model serves a call, of a hundred in the order of the models' parts."""
+    reached = 0
+    for use in uses:
+        reached += use.percent
+        if percentile < reached:
+            return use
+    return uses[-1]
