@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import Model, Q, QuerySet
 
 from marketplace.accounts.models import CostCenter, Membership, Organization, Team, User
@@ -67,7 +68,7 @@ def get(queryset: QuerySet[M], /, **lookup: object) -> M:
     """Return exactly one object of an already narrowed queryset; raises NotFound."""
     try:
         return queryset.get(**lookup)
-    except (queryset.model.DoesNotExist, ValueError, TypeError) as error:
+    except (ObjectDoesNotExist, ValueError, TypeError) as error:
         key = ", ".join(str(value) for value in lookup.values())
         raise NotFound(str(queryset.model._meta.verbose_name), key) from error
 

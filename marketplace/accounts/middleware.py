@@ -18,4 +18,4 @@ class ActorMiddleware:
 
 
 def _actor(request: HttpRequest) -> access.Actor | None:
-    return access.actor_for(request.user) if request.user.is_authenticated else None  # type: ignore[arg-type]
+    return access.actor_for(request.user) if request.user.is_authenticated else None

@@ -10,11 +10,10 @@ from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import Team
 from marketplace.catalog import queries
-from marketplace.catalog.inputs import Input, inputs_of
+from marketplace.catalog.inputs import Input, inputs_asked
 from marketplace.catalog.models import App, Listing, Plan, SmokeRun, Subscription, Version
 from marketplace.catalog.plan_terms import PlanTerms, terms_of
 from marketplace.catalog.price_words import price_parts, price_text
-from marketplace.core.errors import InvalidInput
 
 
 @dataclass(frozen=True)
@@ -102,8 +101,5 @@ def example_json(version: Version) -> str:
 def _try_fields(version: Version) -> list[TryField]:
     """Read the inputs; a schema that no form can show is tried from a client, not in the page."""
     example: Mapping[str, Any] = version.example_input or {}
-    try:
-        inputs = inputs_of(version.input_schema)
-    except InvalidInput:
-        return []
+    inputs = inputs_asked(version.input_schema)
     return [TryField(one, str(example.get(one.name, ""))) for one in inputs]

@@ -34,7 +34,7 @@ PRICE_MODELS = {
     "subscription": "Monthly fee",
     "two_part": "Fee plus usage",
 }
-SORTS = {"relevance": "Best match", "popular": "Most subscribed", "newest": "Newest", "name": "Name"}
+SORTS = {"relevance": "Best first", "popular": "Most subscribed", "newest": "Newest", "name": "Name"}
 IN_THE_MAKING = ("draft", "submitted", "checking", "in_review", "changes_requested")
 FACETS = ("category", "price", "team")
 
@@ -58,8 +58,11 @@ class Filters:
         nothing: dict[str, Any] = {facet: "" if facet == "text" else ()}
         return replace(self, **nothing)
 
+    def has_facets(self) -> bool:
+        return bool(self.category or self.price or self.team)
+
     def is_empty(self) -> bool:
-        return not (self.text or self.category or self.price or self.team)
+        return not (self.text or self.has_facets())
 
     def choices(self) -> dict[str, Any]:
         """Return the facets and the order as ``search`` takes them, beside the words."""
