@@ -8,8 +8,6 @@ from pgtrigger import Delete, Protect, Update
 
 from marketplace.core import epochs
 
-PRICE = {"max_digits": 38, "decimal_places": 18}
-
 
 class DateTimeRange(Func):
     """The half-open range [starts_at, ends_at) in PostgreSQL."""
@@ -46,11 +44,11 @@ class RateCard(models.Model):
 
     model = models.ForeignKey("metering.LanguageModel", models.PROTECT, related_name="rate_cards")
     currency = models.CharField(max_length=3, default="USD")
-    input_per_mtok = models.DecimalField(**PRICE)
-    cached_input_per_mtok = models.DecimalField(**PRICE)
-    cache_write_per_mtok = models.DecimalField(**PRICE)
-    output_per_mtok = models.DecimalField(**PRICE)
-    reasoning_per_mtok = models.DecimalField(**PRICE)
+    input_per_mtok = models.DecimalField(max_digits=38, decimal_places=18)
+    cached_input_per_mtok = models.DecimalField(max_digits=38, decimal_places=18)
+    cache_write_per_mtok = models.DecimalField(max_digits=38, decimal_places=18)
+    output_per_mtok = models.DecimalField(max_digits=38, decimal_places=18)
+    reasoning_per_mtok = models.DecimalField(max_digits=38, decimal_places=18)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
     source = models.CharField(max_length=200)
@@ -86,7 +84,7 @@ class InstanceRate(models.Model):
 
     instance_type = models.CharField(max_length=40)
     currency = models.CharField(max_length=3, default="USD")
-    price_per_hour = models.DecimalField(**PRICE)
+    price_per_hour = models.DecimalField(max_digits=38, decimal_places=18)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
     source = models.CharField(max_length=200)

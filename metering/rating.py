@@ -133,7 +133,7 @@ def rate(used: Quantities, prices: TokenPrices | None, instance: InstancePrice |
         cost = token_cost(used, prices)
     if instance is not None:
         cost += time_cost(used, instance)
-    return Rated(cost, prices and prices.id, instance and instance.id)
+    return Rated(cost, prices.id if prices else None, instance.id if instance else None)
 
 
 def explain(used: Quantities, prices: TokenPrices | None, instance: InstancePrice | None) -> list[RatedPart]:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from marketplace.core import epochs
 from marketplace.core.periods import window_bounds
@@ -24,7 +24,7 @@ class LimitFacts:
     id: int
     owner: Owner
     measure: str
-    window: str
+    window: Literal["minute", "day", "month"]
     value: Decimal
     is_hard: bool
     currency: str

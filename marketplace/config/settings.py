@@ -3,6 +3,7 @@
 What production needs beyond these defaults is said by the system checks in ``checks.py``.
 """
 
+from decimal import Decimal
 from pathlib import Path
 
 from csp.constants import NONE, SELF
@@ -19,8 +20,8 @@ DATA_DIR = paths.data_dir()
 MARKETPLACE_NAME = env.str("MARKETPLACE_NAME", "Halfpenny")
 CURRENCY = env.str("HALFPENNY_CURRENCY", "USD")
 LEGAL_ENTITY = env.str("HALFPENNY_LEGAL_ENTITY", "Halfpenny Demo Company")
-DEFAULT_REVENUE_SHARE = env.decimal("HALFPENNY_REVENUE_SHARE", "0.20")
-SANDBOX_CREDIT = env.decimal("HALFPENNY_SANDBOX_CREDIT", "1.00")
+DEFAULT_REVENUE_SHARE = env.decimal("HALFPENNY_REVENUE_SHARE", Decimal("0.20"))
+SANDBOX_CREDIT = env.decimal("HALFPENNY_SANDBOX_CREDIT", Decimal("1.00"))
 HOLD_SECONDS = env.int("HALFPENNY_HOLD_SECONDS", 300)
 PUBLIC_URL = env.str("HALFPENNY_PUBLIC_URL", "http://127.0.0.1:8000")
 

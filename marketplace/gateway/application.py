@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from marketplace.core.errors import HalfpennyError
 from marketplace.gateway import chat_api, failures, meter_api, run_api
-from marketplace.gateway.http import ClientGone, Receive, Request, Scope, Send, respond_json
+from marketplace.gateway.http import ClientGone, Message, Receive, Request, Scope, Send, respond_json
 from marketplace.gateway.pipeline import Gateway
 
 logger = logging.getLogger(__name__)
@@ -52,13 +52,13 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     request = Request(scope, receive)
     has_started = False
 
-    async def watched(message: dict) -> None:  # type: ignore[type-arg]
+    async def watched(message: Message) -> None:
         nonlocal has_started
         has_started = True
         await send(message)
 
     try:
-        await _dispatch(request, watched)  # type: ignore[arg-type]
+        await _dispatch(request, watched)
     except ClientGone:
         return
     except HalfpennyError as error:

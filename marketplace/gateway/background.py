@@ -31,8 +31,15 @@ def _running_loop() -> asyncio.AbstractEventLoop:
     with _lock:
         if _loop is None or not _loop.is_running():
             _loop = asyncio.new_event_loop()
-            threading.Thread(target=_loop.run_forever, name="gateway", daemon=True).start()
+            threading.Thread(target=_run, args=[_loop], name="gateway", daemon=True).start()
         return _loop
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
 
 
 def close() -> None:

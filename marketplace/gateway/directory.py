@@ -157,7 +157,7 @@ class Directory:
             for code in codes:
                 if (organization_id, code) not in self._cost_centers:
                     found = CostCenter.objects.filter(organization=organization_id, code=code).first()
-                    self._cost_centers[organization_id, code] = found and found.pk
+                    self._cost_centers[organization_id, code] = found.pk if found else None
 
     def cost_center(self, organization_id: int, code: str) -> int | None:
         """Return the id of a cost center that ``load_cost_centers`` looked up."""

@@ -65,6 +65,7 @@ async def once(
 
 
 def _begin(caller: Caller, key: str, digest: bytes) -> tuple[Any, Kept | None]:
+    assert caller.who.subscription_id is not None
     row, is_first = IdempotentCall.objects.get_or_create(
         subscription_id=caller.who.subscription_id,
         key=key,

@@ -46,7 +46,7 @@ def _call_all(smoke_run: SmokeRun) -> tuple[list[SmokeCall], str]:
     version = smoke_run.version
     sandbox = subscriptions.sandbox_for(
         version.app,
-        version.app.owner_team,
+        team=version.app.owner_team,
         by=version.submitted_by or version.app.created_by,
         at=timezone.now(),
         credit=settings.SANDBOX_CREDIT,

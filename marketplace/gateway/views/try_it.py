@@ -15,7 +15,7 @@ from marketplace.accounts import access
 from marketplace.catalog import queries, subscriptions
 from marketplace.catalog.inputs import Input, inputs_asked
 from marketplace.catalog.models import App
-from marketplace.core.errors import HalfpennyError, InvalidInput
+from marketplace.core.errors import HalfpennyError, InvalidInput, NotAllowed
 from marketplace.gateway import app_runs, background
 from marketplace.gateway.app_runs import AppRun
 from marketplace.gateway.directory import caller_of_id
@@ -64,7 +64,8 @@ def _number(text: str) -> int | str | float:
 
 def _run(actor: access.Actor, app: App, data: dict[str, Any]) -> AppRun:
     team = access.own_teams(actor, role=access.Role.CONSUMER).first() or access.teams(actor).first()
-    access.require(team is not None, message="Only members of a team can try an app.")
+    if team is None:
+        raise NotAllowed("Only members of a team can try an app.")
     sandbox = subscriptions.sandbox_for(
         app, team=team, by=actor.user, at=timezone.now(), credit=settings.SANDBOX_CREDIT
     )
