@@ -1,20 +1,15 @@
-"""Files of invoices, their lines and the journal: the rows of the pages, amounts as exact decimals.
+"""Files of invoices, their lines and the journal: the rows of the pages, amounts as exact decimals."""
 
-CSV is written for machines: UTF-8, commas, dots, no thousands separators, times in UTC. Text that a spreadsheet
-would take for a formula is defused with a leading apostrophe; numbers stay numbers.
-"""
-
-import csv
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from decimal import Decimal
-from io import StringIO
 
 from billing.models import Invoice, InvoiceLine, Posting
+from marketplace.core.csv import Cell, to_csv
 from marketplace.core.money import from_minor, to_text
 
-Cell = str | int | Decimal | datetime | None
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+__all__ = [
+    "INVOICE_COLUMNS", "JOURNAL_COLUMNS", "LINE_COLUMNS", "invoice_rows", "journal_rows", "line_rows", "to_csv",
+]  # fmt: skip
 
 INVOICE_COLUMNS = (
     "number", "kind", "state", "period", "organization", "cost_center", "mode", "currency", "subtotal", "tax",
@@ -29,31 +24,6 @@ JOURNAL_COLUMNS = (
     "entry", "external_id", "posted_at", "period", "kind", "memo", "invoice", "account", "organization",
     "cost_center", "team", "app", "currency", "debit", "credit",
 )  # fmt: skip
-
-
-def to_csv(columns: Iterable[str], rows: Iterable[Iterable[Cell]]) -> Iterator[str]:
-    """Write a heading and rows, a line at a time."""
-    yield _csv_line(columns)
-    for row in rows:
-        yield _csv_line(_text(cell) for cell in row)
-
-
-def _csv_line(cells: Iterable[str]) -> str:
-    line = StringIO()
-    csv.writer(line, lineterminator="\r\n").writerow(cells)
-    return line.getvalue()
-
-
-def _text(cell: Cell) -> str:
-    if cell is None:
-        return ""
-    if isinstance(cell, datetime):
-        return f"{cell:%Y-%m-%dT%H:%M:%SZ}"
-    if isinstance(cell, Decimal):
-        return f"{cell:f}"
-    if isinstance(cell, int):
-        return str(cell)
-    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
 
 
 def _plain(amount: Decimal) -> Decimal:
