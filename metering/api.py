@@ -1,0 +1,170 @@
+"""Usage, models and prices in the management API; all of it is only read."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.http import HttpResponse, QueryDict
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import mixins, serializers, viewsets
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSetMixin
+
+from marketplace.accounts import access
+from marketplace.accounts.access import PLATFORM_ROLES
+from marketplace.accounts.requests import actor_of
+from marketplace.core.csv import CONTENT_TYPE, to_csv
+from marketplace.core.errors import InvalidInput
+from marketplace.core.money import to_text
+from marketplace.core.periods import parse_instant
+from marketplace.core.renderers import CSVRenderer
+from metering import queries, usage_files
+from metering.dimensions import DIMENSIONS
+from metering.models import LanguageModel, RateCard
+from metering.scopes import UsageScope
+from metering.usage_reports import GRANULARITIES
+
+USUAL_DAYS = 30
+KNOWN_PARAMETERS = ("from", "to", "granularity", "group_by", "currency", "format", *DIMENSIONS)
+
+
+def _parameter(name: str, description: str, **details: Any) -> OpenApiParameter:
+    return OpenApiParameter(name, OpenApiTypes.STR, description=description, **details)
+
+
+USAGE_PARAMETERS = [
+    _parameter("from", "A day or an RFC 3339 time, included; widens to the full hour. Default: 30 days ago."),
+    _parameter("to", "A day or an RFC 3339 time, excluded; widens to the full hour. Default: now."),
+    _parameter("granularity", "Length of the steps; default day.", enum=GRANULARITIES),
+    _parameter("group_by", f"One or several of {', '.join(DIMENSIONS)}, separated by commas."),
+    _parameter("currency", "Only usage that cost this currency; needed when there are several."),
+    _parameter("format", "json or csv.", enum=("json", "csv")),
+    *(_parameter(one.name, f"Only this {one.title.lower()}.") for one in DIMENSIONS.values()),
+]
+
+
+class UsageViewSet(viewsets.ViewSet):
+    """Usage by time and dimension; the same numbers as on every page."""
+
+    renderer_classes = (JSONRenderer, CSVRenderer)
+
+    @extend_schema(
+        operation_id="usage",
+        tags=["usage"],
+        summary="Usage by time and dimension",
+        description=(
+            "What the caller may see: their teams' usage, usage of the apps of their teams (by whom is not told), or "
+            "what they answer for. Cached and cache-write tokens are parts of input, reasoning tokens of output."
+        ),
+        parameters=USAGE_PARAMETERS,
+        responses={(200, "application/json"): OpenApiTypes.OBJECT, (200, "text/csv"): OpenApiTypes.STR},
+    )
+    def list(self, request: Request) -> HttpResponseBase:
+        report = queries.usage(
+            **usage_parameters(request.query_params, now=timezone.now()),
+            visible=UsageScope.of(actor_of(request)),
+        )
+        if request.accepted_renderer.format == "csv":  # type: ignore[attr-defined]
+            name = f"usage-{report.from_at:%Y-%m-%d}-{report.to_at:%Y-%m-%d}.csv"
+            lines = to_csv(usage_files.columns(report), usage_files.csv_rows(report))
+            headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+            return HttpResponse(lines, content_type=CONTENT_TYPE, headers=headers)
+        return Response(usage_files.as_json(report, currency=settings.CURRENCY))
+
+
+def usage_parameters(query: QueryDict, *, now: datetime) -> dict[str, Any]:
+    """Read the parameters of a usage report as ``queries.usage`` takes them; raises InvalidInput by name."""
+    _refuse_unknown(query)
+    to_at = parse_instant(query["to"], field="to") if query.get("to") else now
+    usual = (to_at - timedelta(days=USUAL_DAYS)).astimezone(UTC).replace(hour=0)
+    from_at = parse_instant(query["from"], field="from") if query.get("from") else usual
+    groups = [name.strip() for text in query.getlist("group_by") for name in text.split(",")]
+    return {
+        "from_at": from_at,
+        "to_at": to_at,
+        "granularity": query.get("granularity") or "day",
+        "group_by": [name for name in groups if name],
+        "filters": {name: query[name] for name in ("currency", *DIMENSIONS) if query.get(name)},
+    }
+
+
+def _refuse_unknown(query: Mapping[str, str]) -> None:
+    """A misspelt filter that is ignored would answer a question that nobody asked."""
+    for name in query:
+        if name not in KNOWN_PARAMETERS:
+            raise InvalidInput(
+                name, f"is not a parameter; there are {', '.join(KNOWN_PARAMETERS)}", code="unknown_parameter"
+            )
+
+
+class AmountField(serializers.Field):
+    """An exact amount as text."""
+
+    def to_representation(self, value: Any) -> str:
+        return to_text(value)
+
+
+class RateCardSerializer(serializers.ModelSerializer):
+    """What a model costs per million tokens of each class, from a date."""
+
+    id = serializers.CharField(read_only=True)
+    model = serializers.CharField(source="model.name", read_only=True)
+    input_per_mtok = AmountField(read_only=True)
+    cached_input_per_mtok = AmountField(read_only=True)
+    cache_write_per_mtok = AmountField(read_only=True)
+    output_per_mtok = AmountField(read_only=True)
+    reasoning_per_mtok = AmountField(read_only=True)
+
+    class Meta:
+        model = RateCard
+        fields = (
+            "id", "model", "currency", "input_per_mtok", "cached_input_per_mtok", "cache_write_per_mtok",
+            "output_per_mtok", "reasoning_per_mtok", "starts_at", "ends_at", "source",
+        )  # fmt: skip
+
+
+class ModelSerializer(serializers.ModelSerializer):
+    """A name in the model catalogue."""
+
+    class Meta:
+        model = LanguageModel
+        fields = ("name", "title", "model_class", "context_tokens", "is_active")
+
+
+@extend_schema(tags=["models"])
+class ModelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+    """The model catalogue, for every signed-in person."""
+
+    queryset = LanguageModel.objects.all()
+    serializer_class = ModelSerializer
+    filterset_fields = ("model_class", "is_active")
+    lookup_field = "name"
+    lookup_value_regex = "[^/]+"
+
+
+@extend_schema(tags=["models"])
+class RateCardViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+    """Every dated price of the models, for finance, operators and approvers of the platform."""
+
+    queryset = RateCard.objects.select_related("model")
+    serializer_class = RateCardSerializer
+    filterset_fields = ("model__name",)
+
+    def get_queryset(self) -> QuerySet[RateCard]:
+        if not getattr(self, "swagger_fake_view", False):
+            access.require_platform(actor_of(self.request), *sorted(PLATFORM_ROLES))
+        return super().get_queryset()
+
+
+ROUTES: list[tuple[str, type[ViewSetMixin], str]] = [
+    ("usage", UsageViewSet, "usage"),
+    ("models", ModelViewSet, "model"),
+    ("rate-cards", RateCardViewSet, "rate-card"),
+]
