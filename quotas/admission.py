@@ -5,7 +5,7 @@ order of arrival, writes counters, holds, events and roll-ups, and commits; the 
 of locks in every transaction is: events, roll-ups, counters.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -145,8 +145,10 @@ def commit(
         ended = _end_holds(settlements, at=at)
         receipts = ingest.insert(batch, at=at)
         chains = _chains(holds, reports, receipts[len(settled_usages) :], book=book, at=at)
-        ids = counters.ids_of(chains.meetings(), at=at)
-        locked = counters.lock(_touched(ended, chains, ids), book=book)
+        windows = chains.windows()
+        ids = counters.ids_of(windows)
+        held = {counter_id for hold in ended.values() for counter_id in hold.counter_ids}
+        locked = counters.lock(held | {ids[key] for key in windows}, book=book)
         overruns = _apply_settlements(settlements, ended, batch, locked)
         overruns += _apply_reports(chains, ids, locked)
         decided = _decide(holds, chains, ids, locked, at=at)
@@ -158,21 +160,29 @@ def commit(
     return Outcome(decided, _settled(settlements, ended, receipts), receipts[len(settled_usages) :])
 
 
+@dataclass(frozen=True, slots=True)
+class _Meeting:
+    """A limit that a request meets, in the window of its time."""
+
+    limit: LimitFacts
+    key: counters.Key
+    window_ends_at: datetime
+
+
+Chain = tuple[_Meeting, ...]
+
+
 @dataclass(slots=True)
 class _Chains:
     """Which limits every hold request and every accepted report meets."""
 
-    of_holds: list[list[LimitFacts]]
-    of_reports: list[tuple[Usage, Decimal, list[LimitFacts]]]
-    at: datetime
+    of_holds: list[Chain]
+    of_reports: list[tuple[Usage, Decimal, Chain]]
+    distinct: set[Chain]
 
-    def meetings(self) -> Iterable[tuple[LimitFacts, datetime]]:
-        for chain in self.of_holds:
-            for limit in chain:
-                yield limit, self.at
-        for usage, _, chain in self.of_reports:
-            for limit in chain:
-                yield limit, usage.occurred_at
+    def windows(self) -> dict[counters.Key, tuple[LimitFacts, datetime]]:
+        """Return every counter that is met: its limit and the end of its window."""
+        return {m.key: (m.limit, m.window_ends_at) for chain in self.distinct for m in chain}
 
 
 def _chains(
@@ -183,27 +193,29 @@ def _chains(
     book: LimitBook,
     at: datetime,
 ) -> _Chains:
-    remembered: dict[tuple[Dimensions, str], list[LimitFacts]] = {}
+    # Windows and the dates of limits are whole minutes, so callers of one minute share their chain.
+    remembered: dict[tuple[Dimensions, datetime], Chain] = {}
 
-    def chain_of(who: Dimensions, moment: datetime) -> list[LimitFacts]:
-        # Limits start and end on their own dates, so a chain is remembered for one hour of one caller.
-        key = (who, moment.isoformat()[:13])
-        if key not in remembered:
-            remembered[key] = book.chain(owners_of(who), environment=who.environment, at=moment)
-        return remembered[key]
+    def chain_of(who: Dimensions, moment: datetime) -> Chain:
+        key = (who, moment.replace(second=0, microsecond=0))
+        chain = remembered.get(key)
+        if chain is None:
+            limits = book.chain(owners_of(who), environment=who.environment, at=moment)
+            chain = remembered[key] = tuple(_meeting(limit, moment) for limit in limits)
+        return chain
 
+    of_holds = [chain_of(request.usage.who, at) for request in holds]
     of_reports = []
     for usage, receipt in zip(reports, receipts, strict=True):
         if receipt.status is ReceiptStatus.ACCEPTED:
-            chain = [limit for limit in chain_of(usage.who, usage.occurred_at) if limit.measure != "concurrency"]
+            chain = chain_of(usage.who, usage.occurred_at)
             of_reports.append((usage, receipt.rated.cost, chain))
-    return _Chains([chain_of(request.usage.who, at) for request in holds], of_reports, at)
+    return _Chains(of_holds, of_reports, set(of_holds) | {chain for _, _, chain in of_reports})
 
 
-def _touched(ended: dict[UUID, _EndedHold], chains: _Chains, ids: dict[counters.Key, int]) -> set[int]:
-    touched = {counter_id for hold in ended.values() for counter_id in hold.counter_ids}
-    touched.update(ids[limit.id, limit.bounds(moment)[0]] for limit, moment in chains.meetings())
-    return touched
+def _meeting(limit: LimitFacts, moment: datetime) -> _Meeting:
+    starts_at, ends_at = limit.bounds(moment)
+    return _Meeting(limit, (limit.id, starts_at), ends_at)
 
 
 def amount_of(measure: str, quantities: Quantities, cost: Decimal) -> Decimal:
@@ -272,9 +284,11 @@ def _apply_reports(chains: _Chains, ids: dict[counters.Key, int], locked: dict[i
     """Book reported usage; per counter, what did not fit under the limit is one overrun entry."""
     over: dict[int, Decimal] = {}
     for usage, cost, chain in chains.of_reports:
-        for limit in chain:
-            counter = locked[ids[limit.id, limit.bounds(usage.occurred_at)[0]]]
-            beyond = counter.spend(amount_of(limit.measure, usage.quantities, cost))
+        for meeting in chain:
+            if meeting.limit.measure == "concurrency":
+                continue
+            counter = locked[ids[meeting.key]]
+            beyond = counter.spend(amount_of(meeting.limit.measure, usage.quantities, cost))
             if beyond:
                 over[counter.id] = over.get(counter.id, Decimal(0)) + beyond
     return [_Overrun(locked[counter_id], amount, "report", None) for counter_id, amount in over.items()]
@@ -291,7 +305,7 @@ def _decide(
     """Decide in order of arrival: every limit of the chain admits the estimate, or nothing is held."""
     decided: list[Admitted | Refused] = []
     for request, chain in zip(holds, chains.of_holds, strict=True):
-        asked = [(locked[ids[limit.id, limit.bounds(at)[0]]], _estimated(request, limit.measure)) for limit in chain]
+        asked = [(locked[ids[m.key]], _estimated(request, m.limit.measure)) for m in chain]
         refusing = [(counter, amount) for counter, amount in asked if not counter.can_take(amount)]
         if refusing:
             counter, amount = max(refusing, key=lambda pair: pair[0].window_ends_at)
@@ -319,8 +333,8 @@ def _insert_holds(
     for request, answer, chain in zip(holds, decided, chains.of_holds, strict=True):
         if isinstance(answer, Refused):
             continue
-        counter_ids = ",".join(str(ids[limit.id, limit.bounds(at)[0]]) for limit in chain)
-        amounts = ",".join(format(_estimated(request, limit.measure), "f") for limit in chain)
+        counter_ids = ",".join(str(ids[m.key]) for m in chain)
+        amounts = ",".join(format(_estimated(request, m.limit.measure), "f") for m in chain)
         who = request.usage.who
         facts = encode(usage_to_json(request.usage)).replace("\\", "\\\\")
         rows.append(

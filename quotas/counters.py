@@ -1,7 +1,7 @@
 """The counters that one transaction of admission works on: locked in key order, decided in memory, written at once."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -67,16 +67,12 @@ class Counter:
         self.ceiling = max(self.limit.value, self.spent + self.held)
 
 
-def ids_of(keys: Iterable[tuple[LimitFacts, datetime]], *, at: datetime) -> dict[Key, int]:
-    """Return the counter ids of limits in the windows of their times, making the missing ones in key order."""
-    wanted: dict[Key, tuple[LimitFacts, datetime, datetime]] = {}
-    for limit, moment in keys:
-        starts_at, ends_at = limit.bounds(moment)
-        wanted.setdefault((limit.id, starts_at), (limit, starts_at, ends_at))
-    missing = sorted(key for key in wanted if key not in _ids)
+def ids_of(windows: Mapping[Key, tuple[LimitFacts, datetime]]) -> dict[Key, int]:
+    """Return the ids of these counters (limit and end of the window by key), making missing ones in key order."""
+    missing = sorted(key for key in windows if key not in _ids)
     if not missing:
         return _ids
-    rows = [wanted[key] for key in missing]
+    rows = [(windows[key][0], key[1], windows[key][1]) for key in missing]
     with connection.cursor() as cursor:
         cursor.execute(
             'INSERT INTO quotas_limitcounter (limit_id, window_starts_at, window_ends_at, is_hard, ceiling, spent, held, '
@@ -97,7 +93,7 @@ def ids_of(keys: Iterable[tuple[LimitFacts, datetime]], *, at: datetime) -> dict
             [[key[0] for key in missing], [key[1] for key in missing]],
         )
         found = {(limit_id, starts_at): counter_id for limit_id, starts_at, counter_id in cursor.fetchall()}
-    return {**{key: _ids[key] for key in wanted if key in _ids}, **found}
+    return {**{key: _ids[key] for key in windows if key in _ids}, **found}
 
 
 def remember(found: dict[Key, int]) -> None:
