@@ -13,6 +13,7 @@ from django.db.models.functions import TruncMonth
 
 from billing.bills import PASS_THROUGH, ZERO, Billed, Metered
 from billing.models import BillingPeriod, InvoiceLine, RevenueShareAgreement
+from billing.plan_history import PlanChange, changes_since, plan_periods
 from billing.pricing import Charge, parse_charges
 from billing.revenue_share import Basis
 from billing.terms import ShareTerms
@@ -68,6 +69,7 @@ class Billable:
     agreements: dict[int, list[RevenueShareAgreement]]
     default_share: ShareTerms
     billing_then: Mapping[int, str]
+    plan_changes: dict[str, list[PlanChange]] = field(default_factory=dict)
     billed: dict[ContractKey, Billed] = field(default_factory=dict)
     charges_of_plan: dict[int, tuple[Charge, ...]] = field(default_factory=dict)
 
@@ -83,6 +85,9 @@ class Billable:
         pays_invoice = billing == Organization.Billing.INVOICE
         return Payer(organization_id, None if pays_invoice else cost_center_id, currency)
 
+    def plan_periods(self, subscription: Subscription, month: Period) -> dict[int, Period]:
+        return plan_periods(subscription, month, self.plan_changes.get(str(subscription.pk), ()))
+
     def share(self, app_id: int, at: datetime) -> ShareTerms:
         return share_in_force(self.agreements.get(app_id, ()), at=at, default=self.default_share)
 
@@ -96,28 +101,40 @@ def read(
     """
     rows = list(usage_rows(Q(period=month.starts_at.date())))
     subscriptions = _subscriptions(month, {row["subscription"] for row in rows if row["subscription"]})
-    plan_ids = {row["plan"] for row in rows} | {one.plan_id for one in subscriptions.values()}
-    organization_ids = {row["organization"] for row in rows}
-    organization_ids |= {one.cost_center.organization_id for one in subscriptions.values()}
-    cost_centers = {row["cost_center"] for row in rows}
-    cost_centers |= {one.cost_center_id for one in subscriptions.values()}
+    changes = changes_since(min([month.starts_at, *(row["month"] for row in rows)]))
+    centers = [one.cost_center for one in subscriptions.values()]
     app_ids = {row["app"] for row in rows} | {one.app_id for one in subscriptions.values()}
     books = Billable(
         month=month,
         usage={},
         subscriptions=subscriptions,
-        plans=Plan.objects.in_bulk(plan_ids - {None}),
+        plans=Plan.objects.in_bulk(_plan_ids(rows, subscriptions, changes)),
         apps=App.objects.in_bulk(app_ids),
-        organizations=Organization.objects.in_bulk(organization_ids),
-        cost_centers=CostCenter.objects.in_bulk(cost_centers),
+        organizations=Organization.objects.in_bulk(
+            {row["organization"] for row in rows} | {one.organization_id for one in centers}
+        ),
+        cost_centers=CostCenter.objects.in_bulk(
+            {row["cost_center"] for row in rows} | {one.pk for one in centers}
+        ),
         agreements=agreements_of(app_ids),
         default_share=default_share,
         billing_then=billing_then or {},
+        plan_changes=changes,
     )
     _add_usage(books, rows)
     _add_fees(books)
     books.billed = _billed_before(books)
     return books
+
+
+def _plan_ids(
+    rows: Iterable[Mapping[str, Any]],
+    subscriptions: Mapping[UUID, Subscription],
+    changes: Mapping[str, Iterable[PlanChange]],
+) -> set[int]:
+    now = {one.plan_id for one in subscriptions.values() if one.plan_id is not None}
+    before = {change.old_plan_id for of_one in changes.values() for change in of_one}
+    return now | before | {row["plan"] for row in rows if row["plan"] is not None}
 
 
 def usage_rows(condition: Q) -> Iterable[Mapping[str, Any]]:
@@ -183,18 +200,12 @@ def _currency(books: Billable, row: Mapping[str, Any]) -> str:
 
 
 def _add_fees(books: Billable) -> None:
-    """Make sure that a subscription nobody used is billed its fee."""
+    """Make sure that a subscription nobody used is billed the fee of every plan it was on."""
     for subscription in books.subscriptions.values():
-        if subscription.plan_id is not None and existed(subscription, books.month):
-            plan = books.plans[subscription.plan_id]
+        for plan_id in books.plan_periods(subscription, books.month):
+            plan = books.plans[plan_id]
             key = ContractKey(subscription.app_id, books.month, plan.currency, subscription.pk, plan.pk)
             books.usage.setdefault(key, {})
-
-
-def existed(subscription: Subscription, month: Period) -> bool:
-    """Tell whether a subscription lasted for a moment of a month."""
-    ends_at = subscription.ends_at or month.ends_at
-    return subscription.starts_at < min(ends_at, month.ends_at) and ends_at > month.starts_at
 
 
 def _billed_before(books: Billable) -> dict[ContractKey, Billed]:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from billing.billable import Billable, ContractKey, Payer, existed, read
+from billing.billable import Billable, ContractKey, Payer, read
 from billing.bills import Contract, Metered, PricedLine, price, share_out
 from billing.models import Invoice
 from billing.terms import ShareTerms
@@ -94,7 +94,8 @@ def _lines_of(
     books: Billable, key: ContractKey, by_payer: Mapping[Payer, Metered]
 ) -> dict[Payer, list[BillLine]]:
     subscription = books.subscriptions[key.subscription_id] if key.subscription_id else None
-    service = _service(subscription, key.month)
+    on_plan = _on_plan(books, key, subscription)
+    service = on_plan or key.month
     is_correction = key.month != books.month
     contract = Contract(
         charges=books.charges(key.plan_id),
@@ -103,7 +104,7 @@ def _lines_of(
         active=service,
         usage=sum(by_payer.values(), Metered()),
         share=books.share(key.app_id, service.starts_at) if subscription else None,
-        with_fee=not is_correction and subscription is not None and subscription.plan_id == key.plan_id,
+        with_fee=on_plan is not None and not is_correction,
         billed=books.billed.get(key) if is_correction else None,
     )
     priced = price(contract)
@@ -114,12 +115,11 @@ def _lines_of(
     }
 
 
-def _service(subscription: Subscription | None, month: Period) -> Period:
-    """Give the part of a month in which the subscription existed; usage beyond it gets the month."""
-    if subscription is None or not existed(subscription, month):
-        return month
-    ends_at = min(subscription.ends_at or month.ends_at, month.ends_at)
-    return Period(max(subscription.starts_at, month.starts_at), ends_at)
+def _on_plan(books: Billable, key: ContractKey, subscription: Subscription | None) -> Period | None:
+    """Give the days of the service month on the plan; None for own use, and for usage after the last day."""
+    if subscription is None or key.plan_id is None:
+        return None
+    return books.plan_periods(subscription, key.month).get(key.plan_id)
 
 
 def _home(

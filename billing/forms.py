@@ -4,13 +4,16 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.db.models import Q, QuerySet
 
+from billing.models import Invoice
 from billing.pricing import Charge, parse_charges
 from billing.revenue_share import Basis
 from billing.terms import ShareTerms
 from marketplace.core.money import MINOR_EXPONENTS
 
 MOST_CALLS = 10_000_000_000
+_ISSUED_STATES = [choice for choice in Invoice.State.choices if choice[0] != Invoice.State.DRAFT]
 
 
 def _amount(**options: Any) -> forms.DecimalField:
@@ -55,3 +58,34 @@ class EstimateForm(forms.Form):
         typed = self.cleaned_data
         basis: Basis = typed["basis"] or default.basis
         return ShareTerms(default.share if typed["share"] is None else typed["share"], basis)
+
+
+class InvoiceFilter(forms.Form):
+    """Narrows the list of invoices; what is left empty narrows nothing."""
+
+    kind = forms.ChoiceField(required=False, choices=[("", "Invoices and statements"), *Invoice.Kind.choices])
+    state = forms.ChoiceField(required=False, choices=[("", "Any state"), *_ISSUED_STATES])
+    period = forms.RegexField(
+        r"^[0-9]{4}-[0-9]{2}$",
+        required=False,
+        label="Month",
+        widget=forms.TextInput(attrs={"placeholder": "2026-10", "size": 8}),
+    )
+    payer = forms.CharField(required=False, max_length=80, label="Payer")
+
+    def narrow(self, invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
+        """Keep what was asked for; nothing at all when something was asked that makes no sense."""
+        if not self.is_valid():
+            return invoices.none()
+        for name in ("kind", "state", "period"):
+            if self.cleaned_data[name]:
+                invoices = invoices.filter(**{name: self.cleaned_data[name]})
+        payer = self.cleaned_data["payer"]
+        if payer:
+            invoices = invoices.filter(
+                Q(organization__name__icontains=payer)
+                | Q(organization__slug=payer)
+                | Q(cost_center__code__iexact=payer)
+                | Q(cost_center__name__icontains=payer)
+            )
+        return invoices

@@ -2,10 +2,25 @@
 
 from django.urls import path
 
-from billing import views
+from billing.views import books, estimates, invoices, periods
 
 app_name = "billing"
 
 urlpatterns = [
-    path("finance/estimate/", views.estimate, name="estimate"),
+    path("finance/", periods.overview, name="overview"),
+    path("finance/periods/<str:name>/", periods.period, name="period"),
+    path("finance/periods/<str:name>/preview/", periods.preview, name="period-preview"),
+    path("finance/periods/<str:name>/close/", periods.close, name="period-close"),
+    path("finance/periods/<str:name>/progress/", periods.progress, name="period-progress"),
+    path("finance/invoices/", invoices.invoices, name="invoices"),
+    path("finance/invoices.csv", invoices.invoices_csv, name="invoices-csv"),
+    path("finance/invoices/<str:number>/", invoices.invoice, name="invoice"),
+    path("finance/invoices/<str:number>.pdf", invoices.invoice_document, name="invoice-pdf"),
+    path("finance/invoices/<str:number>.csv", invoices.invoice_csv, name="invoice-csv"),
+    path("finance/ledger/", books.ledger, name="ledger"),
+    path("finance/ledger/journal.csv", books.journal_csv, name="journal-csv"),
+    path("finance/verify/", books.verification, name="verify"),
+    path("finance/earnings/", books.earned, name="earnings"),
+    path("finance/estimate/", estimates.estimate, name="estimate"),
+    path("bills/", invoices.bills, name="bills"),
 ]

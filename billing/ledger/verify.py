@@ -6,7 +6,7 @@ the list that `manage.py verify` and the page of finance run.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -62,6 +62,10 @@ class Verdict:
     @property
     def is_ok(self) -> bool:
         return all(finding.is_ok for finding in self.findings)
+
+    def as_json(self) -> dict[str, Any]:
+        findings = [{**asdict(one), "is_ok": one.is_ok} for one in self.findings]
+        return {"name": self.name, "is_ok": self.is_ok, "findings": findings}
 
 
 def verify() -> list[Verdict]:

@@ -10,6 +10,7 @@ from billing.close import MonthNotOver, OtherMonthClosing, close_period
 from billing.drafting import bills_of
 from billing.models import BillingPeriod, Invoice, InvoiceLine, JournalEntry, Posting, RevenueShareAgreement
 from billing.terms import ShareTerms, Terms
+from marketplace.catalog import subscriptions
 from marketplace.catalog.models import Subscription
 from marketplace.core.models import AuditEntry, NumberSequence
 from marketplace.core.periods import parse_month
@@ -227,6 +228,23 @@ class TestPrices:
         (statement,) = close()
 
         assert lines_of(statement) == [("fee", 1, 3_548)]
+
+    def test_follows_the_days_of_each_plan(self, cast: Cast) -> None:
+        # 50 until 16 October, 100 from then: 15/31 of 50 is 24.19, 16/31 of 100 is 51.61.
+        subscription = subscribe(cast, [FEE])
+        old, new = subscription.plan, factories.make_plan(subscription.app, charges=[FEE | {"amount": "100"}])
+        assert old is not None
+        subscriptions.change_plan(
+            subscription, plan=new, by=cast.consumer, at=datetime(2026, 10, 16, 12, tzinfo=UTC)
+        )
+        # A change after the month says nothing about the month.
+        subscriptions.change_plan(
+            subscription, plan=old, by=cast.consumer, at=datetime(2026, 11, 1, 12, tzinfo=UTC)
+        )
+
+        (statement,) = close()
+
+        assert sorted(lines_of(statement)) == [("fee", 1, 2_419), ("fee", 1, 5_161)]
 
     def test_bills_nothing_to_what_ended_before(self, cast: Cast) -> None:
         ended = datetime(2026, 10, 1, tzinfo=UTC)

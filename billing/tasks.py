@@ -1,0 +1,42 @@
+"""The worker's side of closing months and comparing totals."""
+
+from typing import Any
+
+from django.urls import reverse
+from django.utils import timezone
+
+from billing import background
+from billing.close import close_period
+from billing.house import house_terms
+from billing.ledger.verify import verify
+from marketplace.accounts.models import User
+from marketplace.core import jobs, notices
+from marketplace.core.models import Job
+
+
+@jobs.work(background.CLOSE_PERIOD)
+def close_month(*, job: Job, period: str, by_id: int | None = None) -> dict[str, Any]:
+    """Close a month and tell who asked for it; safe to run twice."""
+    person = User.objects.filter(pk=by_id).first() if by_id else None
+    now = timezone.now()
+    closed = close_period(
+        period,
+        at=now,
+        terms=house_terms(),
+        by=person,
+        on_progress=lambda done, total: jobs.progress(job, done=done, total=total),
+    )
+    notices.notify(
+        [person] if person else [],
+        text=f"{period} is closed: {closed.invoices} invoices and statements.",
+        at=now,
+        key=f"period-closed:{period}",
+        path=reverse("billing:period", args=[period]),
+    )
+    return {"invoices": closed.invoices}
+
+
+@jobs.work(background.VERIFY)
+def verify_totals(*, job: Job) -> list[dict[str, Any]]:
+    """Compare all totals; the result is kept on the job for the page that shows it."""
+    return [verdict.as_json() for verdict in verify()]

@@ -1,0 +1,58 @@
+"""Words for what stands on invoices: explanations of lines, links to the usage behind them."""
+
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+from django import template
+from django.urls import NoReverseMatch, reverse
+
+from billing.models import InvoiceLine
+from marketplace.core.money import format_amount
+from marketplace.core.templatetags.money import number, shorten
+
+register = template.Library()
+
+
+@register.filter
+def explained(step: dict[str, Any], currency: str) -> str:
+    """Write one step of an explanation: "tier 1: 10 x $5.00 + $2.00 = $52.00", "free units: 100"."""
+    amount = _money(step["amount"], currency)
+    units, unit_amount = Decimal(step.get("units", "0")), Decimal(step.get("unit_amount", "0"))
+    flat_amount = Decimal(step.get("flat_amount", "0"))
+    if not units:
+        return f"{step['label']}: {amount}"
+    if not unit_amount and not flat_amount:
+        return f"{step['label']}: {number(units)}"
+    flat = f" + {_money(str(flat_amount), currency)}" if flat_amount else ""
+    return f"{step['label']}: {number(units)} × {_money(str(unit_amount), currency)}{flat} = {amount}"
+
+
+@register.filter
+def counts(line: InvoiceLine) -> bool:
+    """Tell whether a line's quantity says something: calls or cost, not the 1 of a fee."""
+    return line.code in ("calls", "cost")
+
+
+@register.filter
+def opposite(amount_minor: int) -> int:
+    """Turn a credit, which is negative, into the positive number of its column."""
+    return -amount_minor
+
+
+@register.simple_tag
+def usage_url(line: InvoiceLine) -> str:
+    """Link to the usage that a line is made of."""
+    asked = {
+        "from": f"{line.service_starts_at:%Y-%m-%d}",
+        "to": f"{line.service_ends_at:%Y-%m-%d}",
+        "app": line.app.slug,
+    }
+    try:
+        return f"{reverse('metering:usage')}?{urlencode(asked)}"
+    except NoReverseMatch:
+        return "#"
+
+
+def _money(text: str, currency: str) -> str:
+    return format_amount(shorten(Decimal(text)), currency)

@@ -1,0 +1,1 @@
+"""Pages of finance, of creators' earnings and of cost centers' bills."""
