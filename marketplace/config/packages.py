@@ -174,7 +174,7 @@ def _install_lock(lock: Path) -> None:
         "-m",
         "pip",
         "install",
-        "--quiet",
+        "-qq",
         "--disable-pip-version-check",
         "--no-input",
         *requirements,
@@ -190,7 +190,7 @@ def _uv(python: str) -> list[str] | None:
         return [found]
     if not (ENVIRONMENT / "bin/uv").exists():
         options = [
-            "--quiet",
+            "-qq",
             "--disable-pip-version-check",
             "--no-input",
             "--require-hashes",

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from marketplace.config.services import postgres, valkey
@@ -21,3 +22,10 @@ def data() -> Iterator[Path]:
     valkey.stop(folder)
     postgres.stop(folder)
     shutil.rmtree(folder)
+
+
+def kill(server: psutil.Process) -> None:
+    """Kill a server and wait until it is dead, but leave the reaping to the code under test."""
+    server.kill()
+    while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
+        pass

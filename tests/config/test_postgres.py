@@ -11,6 +11,7 @@ import pytest
 
 from marketplace.config import paths
 from marketplace.config.services import ServiceFailed, postgres
+from tests.config.conftest import kill
 
 START = "import sys; from pathlib import Path; from marketplace.config.services import postgres;"
 START += "print(postgres.start(Path(sys.argv[1])))"
@@ -58,7 +59,7 @@ class TestStart:
         server = postgres.find_process(data)
         assert server
 
-        server.kill()
+        kill(server)
         postgres.start(data)
 
         assert postgres.find_process(data) != server

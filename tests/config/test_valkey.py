@@ -4,6 +4,7 @@ import redis
 
 from marketplace.config import paths
 from marketplace.config.services import valkey
+from tests.config.conftest import kill
 
 
 def ask(data: Path) -> redis.Redis:
@@ -30,7 +31,7 @@ class TestStart:
         server = valkey.find_process(data)
         assert server
 
-        server.kill()
+        kill(server)
         valkey.start(data)
 
         assert valkey.find_process(data) != server
