@@ -1,13 +1,24 @@
 """Where every page lives. The hot paths (/v1, /meter, /apps/…/run) are answered before Django, see asgi.py."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
-from marketplace.config import api_urls
+from marketplace.config import api_urls, health, home
+from marketplace.core.styleguide import styleguide
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
     path("api/", include(api_urls)),
     path("", include("billing.urls")),
+    path("", home.home, name="home"),
+    path("", include("marketplace.accounts.urls")),
+    path("", include("marketplace.gateway.urls")),
+    path("", include("marketplace.catalog.urls")),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
 ]
+
+if settings.DEBUG:
+    urlpatterns.append(path("styleguide/", styleguide, name="styleguide"))
