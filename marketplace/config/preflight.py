@@ -11,8 +11,6 @@ import psycopg
 
 from marketplace.config.refusals import Refused
 
-LEAST_FREE_BYTES = 2**30
-
 
 def require_writable(data: Path) -> None:
     """Make the data folder if need be and refuse one in which files cannot be made."""
@@ -27,7 +25,7 @@ def require_writable(data: Path) -> None:
         ) from error
 
 
-def require_free_space(data: Path, *, least_bytes: int = LEAST_FREE_BYTES) -> None:
+def require_free_space(data: Path, *, least_bytes: int) -> None:
     """Refuse to start a database on a disk that is about to be full."""
     free = shutil.disk_usage(data).free
     if free < least_bytes:

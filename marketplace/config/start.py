@@ -20,6 +20,9 @@ from marketplace.config.supervisor import Server, Stopped, Supervisor, end_orpha
 READY_TIMEOUT_S = 120
 TOO_MANY_DEATHS = 4
 LOG_CHECK_S = 60
+EMPTY_BYTES = 2**30
+# The demo world takes one of them.
+DEMO_BYTES = 2 * 2**30
 # name, launcher, and the variable that names a server from outside instead
 SERVERS = (("PostgreSQL", postgres, "DATABASE_URL"), ("Valkey", valkey, "REDIS_URL"))
 
@@ -73,7 +76,9 @@ class Start:
         )
 
     def _check(self) -> None:
-        preflight.require_free_space(self.data)
+        preflight.require_free_space(
+            self.data, least_bytes=EMPTY_BYTES if self.options.is_empty else DEMO_BYTES
+        )
         if orphans := end_orphans(self.data):
             say(f"Ended {orphans} processes that an earlier, killed start had left behind.")
         preflight.require_free_port(self.options.host, self.options.port, option="--port")

@@ -45,7 +45,7 @@ def _run_checks(environment: dict[str, str]) -> list[str]:
         "ruff check": [sys.executable, "-m", "ruff", "check", "."],
         "ruff format": [sys.executable, "-m", "ruff", "format", "--check", "."],
         "mypy": [sys.executable, "-m", "mypy"],
-        "import-linter": [str(Path(sys.executable).with_name("lint-imports"))],
+        "import-linter": [str(Path(sys.executable).with_name("lint-imports")), "--no-logo"],
         "migrations": [*manage, "makemigrations", "--check", "--dry-run"],
     }
     return [name for name, command in checks.items() if _run(name, command, environment)]
