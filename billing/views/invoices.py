@@ -17,6 +17,7 @@ from billing.models import Invoice
 from billing.views.periods import require_finance
 from marketplace.accounts import access
 from marketplace.accounts.requests import PersonRequest
+from marketplace.core.csv import CONTENT_TYPE, to_csv
 
 PAGE_SIZE = 50
 
@@ -92,9 +93,7 @@ def pdf_file(invoice: Invoice) -> HttpResponse:
 def csv_file(name: str, columns: Any, rows: Any) -> HttpResponse:
     """Answer with a CSV file to be saved under a name."""
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return HttpResponse(
-        exports.to_csv(columns, rows), content_type="text/csv; charset=utf-8", headers=headers
-    )
+    return HttpResponse(to_csv(columns, rows), content_type=CONTENT_TYPE, headers=headers)
 
 
 def _visible(request: PersonRequest, number: str) -> Invoice:

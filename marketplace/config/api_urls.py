@@ -1,9 +1,28 @@
 """The management API under /api/."""
 
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.routers import SimpleRouter
+
+from billing import api as billing_api
+from marketplace.catalog import api as catalog_api
+from metering import api as metering_api
+
+
+class ContractRouter(SimpleRouter):
+    """Paths as the contract writes them, without a slash at the end; one with a slash is understood too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trailing_slash = "/?"
+
+
+router = ContractRouter()
+for prefix, viewset, basename in (*catalog_api.ROUTES, *billing_api.ROUTES, *metering_api.ROUTES):
+    router.register(prefix, viewset, basename=basename)
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("v1/", include(([*billing_api.PATHS, *router.urls], "api"))),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
 ]

@@ -5,7 +5,7 @@ import pytest
 from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory, force_authenticate
 
-from billing.api import QuoteView, SplitView
+from billing.api.pricing import QuoteView, SplitView
 from marketplace.accounts.models import User
 
 QUOTE = {
