@@ -24,8 +24,9 @@ from marketplace.catalog.models import (
     Version,
 )
 
-# How alike a word of an app's name or summary must be to what was typed: "rewiter" finds "Rewriter".
-TYPO_SIMILARITY = 0.35
+# How alike words must be to what was typed. "tikcet" and "Ticket" are 0.29; in a longer summary some word
+# reaches that by chance.
+NAME_LIKENESS, SUMMARY_LIKENESS = 0.25, 0.4
 MAX_WORDS, MAX_WORD_LENGTH = 12, 40
 
 PRICE_MODELS = {
@@ -238,10 +239,13 @@ def _matching(listings: Rows, text: str) -> tuple[Rows, bool]:
     if exact.exists():
         return exact, False
     typed = " ".join(words)
-    likeness = Greatest(
-        TrigramWordSimilarity(typed, "app__name"), TrigramWordSimilarity(typed, "app__summary")
+    close = listings.annotate(
+        name_likeness=TrigramWordSimilarity(typed, "app__name"),
+        summary_likeness=TrigramWordSimilarity(typed, "app__summary"),
+        relevance=Greatest("name_likeness", "summary_likeness"),
     )
-    return listings.annotate(relevance=likeness).filter(relevance__gte=TYPO_SIMILARITY), True
+    alike = Q(name_likeness__gte=NAME_LIKENESS) | Q(summary_likeness__gte=SUMMARY_LIKENESS)
+    return close.filter(alike), True
 
 
 def _narrow(listings: Rows, filters: Filters) -> Rows:

@@ -76,13 +76,17 @@ class TestSearch:
 
         assert names(queries.search("rewr", actor=consumer)) == ["Polite rewriter"]
 
-    def test_forgives_a_typo_and_says_so(self, cast: Cast, consumer: Actor) -> None:
-        list_app(cast, "Polite rewriter")
-        list_app(cast, "Summarizer")
+    @pytest.mark.parametrize(
+        ("typed", "name"),
+        [("rewirter", "Polite rewriter"), ("sumarize", "Summarizer"), ("tikcet", "Ticket router")],
+    )
+    def test_forgives_a_typo_and_says_so(self, cast: Cast, consumer: Actor, typed: str, name: str) -> None:
+        for listed in ("Polite rewriter", "Summarizer", "Ticket router", "Where to eat"):
+            list_app(cast, listed)
 
-        found = queries.search("rewirter", actor=consumer)
+        found = queries.search(typed, actor=consumer)
 
-        assert names(found) == ["Polite rewriter"]
+        assert names(found) == [name]
         assert found.is_close_match
 
     @pytest.mark.parametrize("text", ["'; drop table", "a & | !", "(((", "\\", "%_", "x" * 5000, "😀"])
