@@ -52,7 +52,7 @@ PALETTE_NAMER = AppFacts(
     max_output_tokens=1_024,
     monthly_calls=20_000,
     declared_cost="0.0009",
-    sample_output="Deep harbor blue wet slate and one warm",
+    sample_output="Deep harbor blue, wet slate and one warm",
 )
 
 SURVEY_DIGEST = AppFacts(

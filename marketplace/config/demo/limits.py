@@ -17,7 +17,7 @@ from quotas.models import Limit
 
 ZERO = Decimal(0)
 # What a limit is at least, so that a world of few events can still be called.
-LEAST = {"cost": Decimal(10), "tokens": Decimal(1_000_000)}
+LEAST = {"cost": Decimal(5), "tokens": Decimal(1_000_000)}
 # A hard budget leaves room for the rest of the month, whatever the day on which the story ends.
 ROOM = Decimal("1.8")
 

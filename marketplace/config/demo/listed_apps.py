@@ -49,7 +49,10 @@ WHERE2EAT = AppFacts(
     rhythm="meals",
     growth=0.45,
     listed_days_ago=150,
-    sample_output="1. Trattoria Linden, 12 Market Street, Boston: rated 4.9, $$, 6 minutes on foot, quiet enough to talk.",
+    sample_output=(
+        "Italian places in Boston:\n1. Locanda Linden, 48 Market Street, Boston: rated 4.9, $, 19 minutes on foot, "
+        "book ahead on Fridays."
+    ),
 )
 
 MEETING_SUMMARIZER = AppFacts(
@@ -92,7 +95,7 @@ MEETING_SUMMARIZER = AppFacts(
     slo_latency_ms=8_000,
     growth=0.6,
     listed_days_ago=260,
-    sample_output="The launch moves to 4 May because the payment provider is late.",
+    sample_output="Anna opened the meeting. The launch moves to 4 May because the payment provider is late.",
 )
 
 TICKET_CLASSIFIER = AppFacts(
@@ -159,7 +162,7 @@ INVOICE_EXTRACTOR = AppFacts(
     rhythm="month_end",
     growth=0.8,
     listed_days_ago=240,
-    sample_output='{"numbers": ["INV-20817"], "dates": ["12 March 2026", "11 April 2026"], "amounts": ["USD 1,240.50"]}',
+    sample_output='{"dates":["12 March 2026","11 April 2026"],"amounts":["USD 1,240.50"]',
 )
 
 TRANSLATOR = AppFacts(
@@ -192,7 +195,7 @@ TRANSLATOR = AppFacts(
     rhythm="always",
     growth=0.5,
     listed_days_ago=300,
-    sample_output="Danke für die Bestellung. Die Lieferung wird kommen morgen Morgen.",
+    sample_output="Danke Sie für die Bestellung. Die Lieferung wird kommen morgen Morgen.",
 )
 
 TONE_REWRITER = AppFacts(
@@ -221,7 +224,7 @@ TONE_REWRITER = AppFacts(
     declared_cost="0.0001",
     growth=0.5,
     listed_days_ago=110,
-    sample_output="Hello, I need the report as soon as possible. Thank you",
+    sample_output="Hello, I need the report as soon as possible. thank you.",
 )
 
 POLICY_QA = AppFacts(
@@ -276,7 +279,7 @@ RELEASE_NOTES = AppFacts(
     team="team-data",
     template="summarizer",
     instructions="You write release notes for customers, without internal names.",
-    prompt="Summarize the changes as a list of bullet points for customers.\n\nNotes: {{ changes }}",
+    prompt="Summarize the changes as 3 bullet points for customers.\n\nNotes: {{ changes }}",
     inputs=(Input("changes", "Changes", max_length=12_000, help="One a line."),),
     example={
         "changes": (
@@ -293,7 +296,7 @@ RELEASE_NOTES = AppFacts(
     slo_latency_ms=5_000,
     growth=0.95,
     listed_days_ago=135,
-    sample_output="- Export of reports to spreadsheets\n- Faster search in long lists",
+    sample_output="- Export of reports to spreadsheets.\n- Faster search in long lists.",
 )
 
 SQL_HELPER = AppFacts(
@@ -438,7 +441,7 @@ INBOX_DIGEST = AppFacts(
     rhythm="office",
     growth=0.8,
     listed_days_ago=75,
-    sample_output="- Legal needs the signed contract by Thursday\n- Nina asks who answers the complaint of the hotel chain",
+    sample_output="- Legal needs the signed contract by Thursday.\n- The trade fair moved to hall 7.",
 )
 
 LISTED = (

@@ -25,7 +25,7 @@ from metering.ingest import Usage, content_hash, rate_usage
 from metering.ratecards import PriceBook
 from metering.rating import ATTO, Quantities
 
-EVENTS = 1_150_000
+EVENTS = 1_060_000
 POOL_SIZES = ((100_000, 256), (0, 32))
 
 TICKS_A_SECOND = 10
@@ -60,7 +60,7 @@ class UsageWriter:
         self.count = 0
         self._drawn: dict[ModelUse, list[Drawn]] = {}
         self._tails: dict[tuple[int, int | None], list[tuple[int, str]]] = {}
-        self._ids: dict[Dimensions, int] = {}
+        self._ids: dict[Source, int] = {}
         self._prefixes: dict[tuple[datetime, int], tuple[str, str, date]] = {}
 
     def write(self, cells: Iterator[Cell], streams: list[Stream], *, progress: Progress) -> int:
@@ -83,12 +83,11 @@ class UsageWriter:
 
     def _resolve(self, streams: list[Stream]) -> None:
         """Make the attribution rows first: nothing else can be asked while the copy runs."""
-        wanted = {source_of(stream).who: self._with_model(stream) for stream in streams}
+        wanted = {source: self._with_model(source) for source in map(source_of, streams)}
         ids = attribution.resolve(wanted.values())
-        self._ids = {who: ids[full] for who, full in wanted.items()}
+        self._ids = {source: ids[dimensions] for source, dimensions in wanted.items()}
 
-    def _with_model(self, stream: Stream) -> Dimensions:
-        source = source_of(stream)
+    def _with_model(self, source: Source) -> Dimensions:
         return source.who._replace(model_id=self.book.model(source.use.model).id)
 
     def _lines(self, cell: Cell) -> list[str]:
@@ -124,7 +123,7 @@ class UsageWriter:
 
     def _tails_of(self, source: Source, hour: datetime) -> list[tuple[int, str]]:
         """Return what follows id and times, for each kind of call: at the prices in force, with latency in ticks."""
-        attribution_id = self._ids[source.who]
+        attribution_id = self._ids[source]
         card = self.book.token_prices(source.use.model, hour)
         key = (attribution_id, card.id)
         if key not in self._tails:
