@@ -77,7 +77,8 @@ class Billable:
         if plan_id is None:
             return PASS_THROUGH
         if plan_id not in self.charges_of_plan:
-            self.charges_of_plan[plan_id] = parse_charges(self.plans[plan_id].charges)
+            charges = self.plans[plan_id].charges
+            self.charges_of_plan[plan_id] = parse_charges(charges) if charges else ()
         return self.charges_of_plan[plan_id]
 
     def payer(self, organization_id: int, cost_center_id: int, currency: str) -> Payer:
