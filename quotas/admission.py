@@ -238,18 +238,24 @@ def _estimated(request: HoldRequest, measure: str) -> Decimal:
 
 
 def _end_holds(settlements: Sequence[Settlement], *, at: datetime) -> dict[UUID, _EndedHold]:
-    """End the holds that are still held; the row count of this conditional UPDATE decides who ended each."""
+    """End the holds that are still held; what this conditional UPDATE returns was ended here and nowhere else.
+
+    Holds are locked in order of their id: processes that end the same ones (a late answer and the sweeper) would
+    otherwise wait for each other in a circle.
+    """
     if not settlements:
         return {}
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE quotas_hold h SET state = v.state, ended_at = %s "
-            "FROM unnest(%s::uuid[], %s::text[]) AS v(id, state) WHERE h.id = v.id AND h.state = 'held' "
+            "WITH wanted AS MATERIALIZED (SELECT h.id, v.state FROM quotas_hold h "
+            "JOIN unnest(%s::uuid[], %s::text[]) AS v(id, state) ON h.id = v.id "
+            "WHERE h.state = 'held' ORDER BY h.id FOR NO KEY UPDATE OF h) "
+            "UPDATE quotas_hold h SET state = w.state, ended_at = %s FROM wanted w WHERE h.id = w.id "
             "RETURNING h.id, h.counter_ids, h.amounts",
             [
-                at,
                 [s.hold_id for s in settlements],
                 ["released" if s.usage is None else "settled" for s in settlements],
+                at,
             ],
         )
         return {hold_id: _EndedHold(ids, amounts) for hold_id, ids, amounts in cursor.fetchall()}
@@ -371,9 +377,13 @@ def _settled(
     settlements: Sequence[Settlement], ended: dict[UUID, _EndedHold], receipts: Sequence[Receipt]
 ) -> list[Settled]:
     remaining = iter(receipts)
-    return [
-        Settled(s.hold_id in ended, next(remaining) if s.usage is not None else None) for s in settlements
-    ]
+    not_told = set(ended)
+    answers = []
+    for settlement in settlements:
+        receipt = next(remaining) if settlement.usage is not None else None
+        answers.append(Settled(settlement.hold_id in not_told, receipt))
+        not_told.discard(settlement.hold_id)
+    return answers
 
 
 def usage_to_json(usage: Usage) -> dict[str, Any]:

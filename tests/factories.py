@@ -26,7 +26,7 @@ def make_user(email: str | None = None, **fields: Any) -> User:
 
 def make_cost_center(organization: Organization, **fields: Any) -> CostCenter:
     number = next(_numbers)
-    values = {"code": f"CC-{number}", "name": f"Cost center {number}", "created_at": LONG_AGO}
+    values = {"code": f"CC-F{number}", "name": f"Cost center {number}", "created_at": LONG_AGO}
     values["owner"] = fields.pop("owner", None) or make_user()
     return CostCenter.objects.create(organization=organization, **values | fields)
 

@@ -95,7 +95,7 @@ def commit(entries: list[Entry]) -> list[Answer | Exception]:
 
 def _commit(entries: list[Entry]) -> list[Answer | Exception]:
     epoch = read_epochs().get(DIRECTORY, 0)
-    at = timezone.now()
+    at = now()
     reserves = [e.request for e in entries if isinstance(e, Reserve) and e.epoch == epoch]
     settles = [e.settlement for e in entries if isinstance(e, Settle)]
     reports = [e for e in entries if isinstance(e, Report) and e.epoch == epoch]
