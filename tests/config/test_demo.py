@@ -232,12 +232,17 @@ class TestUsage:
             usage = as_reported(event)
             rated, currency, model_id = rate_usage(usage, book)
             assert (event.cost, event.currency) == (rated.cost, currency)
-            assert (event.rate_card_id, event.instance_rate_id) == (rated.rate_card_id, rated.instance_rate_id)
+            assert (event.rate_card_id, event.instance_rate_id) == (
+                rated.rate_card_id,
+                rated.instance_rate_id,
+            )
             assert event.attribution.model_id == model_id
             assert bytes(event.content_hash) == content_hash(usage)
 
     def test_uses_both_prices_of_the_model_that_became_cheaper(self) -> None:
-        cards = UsageEvent.objects.filter(attribution__model__name="llm-8b").values_list("rate_card__input_per_mtok")
+        cards = UsageEvent.objects.filter(attribution__model__name="llm-8b").values_list(
+            "rate_card__input_per_mtok"
+        )
 
         assert {price for (price,) in cards} == {Decimal("0.24"), Decimal("0.20")}
 
@@ -341,7 +346,9 @@ class TestRhythm:
     def test_brings_more_calls_on_a_working_day_than_on_a_weekend(self) -> None:
         stream = make_stream(rhythm_name="office")
 
-        friday, saturday = (stream.on(day, progress=1, noise=1) for day in (date(2026, 11, 20), date(2026, 11, 21)))
+        friday, saturday = (
+            stream.on(day, progress=1, noise=1) for day in (date(2026, 11, 20), date(2026, 11, 21))
+        )
 
         assert (friday, saturday) == (100, 10)
 
@@ -354,7 +361,9 @@ class TestRhythm:
     def test_spreads_all_the_calls_it_was_asked_for(self) -> None:
         streams = [make_stream(), make_stream(rhythm_name="always")]
 
-        cells = list(rhythm.spread(streams, first_day=date(2026, 11, 1), until=midnight(21), calls=5_000, seed=3))
+        cells = list(
+            rhythm.spread(streams, first_day=date(2026, 11, 1), until=midnight(21), calls=5_000, seed=3)
+        )
 
         assert abs(sum(cell.count for cell in cells) - 5_000) <= 2
         assert [cell.hour for cell in cells] == sorted(cell.hour for cell in cells)
