@@ -13,9 +13,7 @@ from marketplace.config.supervisor import MARK, Program
 
 DRAIN_S = 20
 # On a small machine, people and calls go before work that nobody waits for.
-BACKGROUND = ("worker", "beat")
 BACKGROUND_NICENESS = 5
-CELERY = "celery -A marketplace.config.celery"
 ANY_HOST = ("0.0.0.0", "::", "")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FALSE = ("0", "false", "f", "no", "n", "off")
@@ -77,7 +75,7 @@ def environment(options: Options, data: Path) -> dict[str, str]:
 
 def programs(options: Options, data: Path) -> dict[str, Program]:
     """Return the programs by name."""
-    arguments = {"web": _web(options), "worker": _worker(), "beat": _beat(data)}
+    arguments = {"web": _web(options), "background": ["marketplace.config.background"]}
     if options.has_provider:
         arguments["provider"] = _provider(options)
     return {
@@ -87,7 +85,7 @@ def programs(options: Options, data: Path) -> dict[str, Program]:
             environment(options, data),
             paths.logs_dir(data) / f"{name}.log",
             drain_s=DRAIN_S,
-            niceness=BACKGROUND_NICENESS if name in BACKGROUND else 0,
+            niceness=BACKGROUND_NICENESS if name == "background" else 0,
         )
         for name, own in arguments.items()
     }
@@ -101,16 +99,6 @@ def _web(options: Options) -> list[str]:
         "--drain": DRAIN_S - 2,
     }
     return ["marketplace.config.web", *(str(part) for pair in chosen.items() for part in pair)]
-
-
-def _worker() -> list[str]:
-    pool = "--pool prefork --concurrency 2"
-    return f"{CELERY} worker {pool} --without-gossip --without-mingle --loglevel INFO".split()
-
-
-def _beat(data: Path) -> list[str]:
-    # Never inside the worker: one that is killed would leave its beat behind, and then there are two.
-    return [*CELERY.split(), "beat", "--schedule", str(paths.beat_schedule(data)), "--pidfile", ""]
 
 
 def _provider(options: Options) -> list[str]:

@@ -67,6 +67,11 @@ def static_dir(data: Path) -> Path:
     return data / "static"
 
 
+def pids_dir(data: Path) -> Path:
+    """Return the folder in which forked processes note their ids."""
+    return data / "pids"
+
+
 def beat_schedule(data: Path) -> Path:
     """Return the file in which Celery beat remembers when it last sent what."""
     return data / "beat-schedule"

@@ -127,16 +127,14 @@ class Start:
             raise Refused(f"{complaint}; the lines above say why.")
 
     def _start_programs(self) -> None:
-        """Start the programs; beat, for which nobody waits, only when the others are ready."""
         began = time.monotonic()
         programs = launch.programs(self.options, self.data)
-        beat = programs.pop("beat")
         for name, program in programs.items():
             # Stopped first, so that nobody comes in any more while the work that is under way ends.
             self.supervisor.start(program, stops_first=name == "web")
         self._await_readiness()
-        self.supervisor.start(beat)
-        report(", ".join([*programs, "beat"]), began)
+        self.write_state()
+        report(", ".join(programs), began)
 
     def _await_readiness(self) -> None:
         answers = self.supervisor.wait(

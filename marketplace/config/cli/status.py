@@ -33,8 +33,8 @@ def main(arguments: list[str]) -> int:
     as_json = parser.parse_args(arguments).json
     data = paths.data_dir()
     found = running.describe(data)
-    rows = _rows(found) if found else _servers_alone(data)
-    is_well = found is not None and found.is_ready and all(row.ok for row in rows)
+    rows = _rows(data, found) if found else _servers_alone(data)
+    is_well = found is not None and all(row.ok for row in rows) and is_ready(found.address)
     if as_json:
         address = found.address if found else None
         print(
@@ -48,25 +48,37 @@ def main(arguments: list[str]) -> int:
     return 0 if is_well else 1
 
 
-def _rows(found: running.Running) -> list[Row]:
+def _rows(data: Path, found: running.Running) -> list[Row]:
     rows = []
-    for name, since in found.since.items():
+    for name in found.since:
         process = _living(found.pids.get(name))
-        is_well = process is not None and (name != "web" or is_ready(found.address))
-        started = datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
-        rows.append(
-            Row(name, process.pid if process else None, started, is_well, found.restarts.get(name, 0))
-        )
+        restarts = found.restarts.get(name, 0)
+        if name == "background":
+            rows += [_row(child, _forked(data, child, process), restarts) for child in ("worker", "beat")]
+        else:
+            rows.append(_row(name, process, restarts))
     return rows
+
+
+def _row(name: str, process: psutil.Process | None, restarts: int = 0) -> Row:
+    if process is None:
+        return Row(name, None, None, ok=False, restarts=restarts)
+    since = datetime.fromtimestamp(process.create_time(), UTC).isoformat(timespec="seconds")
+    return Row(name, process.pid, since, ok=True, restarts=restarts)
+
+
+def _forked(data: Path, name: str, parent: psutil.Process | None) -> psutil.Process | None:
+    """Return the process that notes its id under this name, if it is really a child of the program it belongs to."""
+    try:
+        process = _living(int((paths.pids_dir(data) / name).read_text()))
+        return process if process and parent and process.ppid() == parent.pid else None
+    except (FileNotFoundError, ValueError, psutil.Error):
+        return None
 
 
 def _servers_alone(data: Path) -> list[Row]:
-    rows = []
-    for name, server in (("postgresql", postgres), ("valkey", valkey)):
-        if process := server.find_process(data):
-            started = datetime.fromtimestamp(process.create_time(), UTC).isoformat(timespec="seconds")
-            rows.append(Row(name, process.pid, started, ok=True))
-    return rows
+    processes = {"postgresql": postgres.find_process(data), "valkey": valkey.find_process(data)}
+    return [_row(name, process) for name, process in processes.items() if process]
 
 
 def _living(pid: int | None) -> psutil.Process | None:

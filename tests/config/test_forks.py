@@ -1,0 +1,66 @@
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from marketplace.config import paths
+
+# Two children that note themselves and sleep; one of them ends in its own way.
+PARENT = """
+import signal, sys, time
+from marketplace.config import forks
+
+def sleep():
+    time.sleep(600)
+
+def finish():
+    signal.signal(signal.SIGTERM, lambda *_: (print("finished", flush=True), sys.exit(0)))
+    print("up", flush=True)
+    sleep()
+
+sys.exit(forks.keep_alive({"sleeper": sleep, "finisher": finish}))
+"""
+
+
+@pytest.fixture
+def parent(data: Path) -> Iterator[subprocess.Popen[str]]:
+    around = {**os.environ, "HALFPENNY_DATA": str(data)}
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT], cwd=paths.CHECKOUT, env=around, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "up\n"
+        yield process
+        process.kill()
+
+
+def wait_for_pid(data: Path, name: str, *, other_than: int = 0) -> int:
+    """Return the id that a child noted, once it is there and another."""
+    file = paths.pids_dir(data) / name
+    while not file.exists() or not file.read_text() or int(file.read_text()) == other_than:
+        pass
+    return int(file.read_text())
+
+
+class TestKeepAlive:
+    def test_replaces_a_killed_process(self, data: Path, parent: subprocess.Popen[str]) -> None:
+        first = wait_for_pid(data, "sleeper")
+
+        os.kill(first, signal.SIGKILL)
+
+        second = wait_for_pid(data, "sleeper", other_than=first)
+        assert psutil.Process(second).ppid() == parent.pid
+
+    def test_lets_all_finish_before_it_ends(self, data: Path, parent: subprocess.Popen[str]) -> None:
+        sleeper = wait_for_pid(data, "sleeper")
+
+        parent.terminate()
+
+        assert parent.communicate(timeout=20)[0] == "finished\n"
+        assert parent.returncode == 0
+        assert not psutil.pid_exists(sleeper)
