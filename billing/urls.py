@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.views import books, estimates, invoices, periods
+from billing.views import books, estimates, invoices, periods, prices
 
 app_name = "billing"
 
@@ -21,6 +21,7 @@ urlpatterns = [
     path("finance/ledger/journal.csv", books.journal_csv, name="journal-csv"),
     path("finance/verify/", books.verification, name="verify"),
     path("finance/earnings/", books.earned, name="earnings"),
+    path("catalog/<slug:slug>/price/<slug:code>/", prices.price, name="price"),
     path("finance/estimate/", estimates.estimate, name="estimate"),
     path("bills/", invoices.bills, name="bills"),
 ]

@@ -73,7 +73,7 @@ def plan_views(plans: Iterable[Plan]) -> list[PlanView]:
 
 def listing_view(listing: Listing, *, actor: Actor) -> ListingView:
     """Gather the page (five queries); ``listing`` comes from ``queries.listing_for``."""
-    smoke_run = listing.version.smoke_runs.filter(mean_cost__isnull=False).order_by("-created_at").first()
+    smoke_run = measured_run(listing.version)
     teams = list(access.own_teams(actor, role=Role.CONSUMER).order_by("name"))
     ours = list(
         queries.visible_subscriptions(actor)
@@ -90,6 +90,17 @@ def listing_view(listing: Listing, *, actor: Actor) -> ListingView:
         subscriptions=[one for one in ours if one.environment == "production"],
         sandboxes=[one for one in ours if one.environment == "sandbox"],
     )
+
+
+def measured_run(version: Version) -> SmokeRun | None:
+    """Return the newest trial run that measured what a call costs."""
+    return version.smoke_runs.filter(mean_cost__isnull=False).order_by("-created_at").first()
+
+
+def cost_per_call(version: Version) -> Decimal | None:
+    """Say what a call costs the platform: as measured, else as declared, else unknown (None)."""
+    run = measured_run(version)
+    return run.mean_cost if run else version.declared_cost_per_call
 
 
 def example_json(version: Version) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils import timezone
 
 from marketplace.accounts import queries
@@ -41,8 +41,8 @@ SECTIONS = (
     Section("Usage", "metering:usage", "chart-line"),
     Section("Bills", "billing:bills", "receipt-text", "", frozenset({Role.CONSUMER, Role.CREATOR})),
     Section("My apps", "catalog:creator-apps", "blocks", "Create", frozenset({Role.CREATOR})),
-    Section("Reviews", "catalog:reviews", "clipboard-check", "Decide", frozenset({Role.APPROVER})),
     Section("Earnings", "billing:earnings", "coins", "Create", frozenset({Role.CREATOR})),
+    Section("Reviews", "catalog:reviews", "clipboard-check", "Decide", frozenset({Role.APPROVER})),
     Section("Months", "billing:overview", "landmark", "Finance", frozenset({Role.FINANCE})),
     Section("Invoices", "billing:invoices", "receipt", "Finance", frozenset({Role.FINANCE})),
     Section("Notices", "accounts:notices", "bell", "You"),
@@ -79,14 +79,10 @@ def _nav(path: str, actor: Actor, *, counts: dict[str, int]) -> list[dict[str, A
     for section in SECTIONS:
         if section.roles and not section.roles & actor.roles and not actor.user.is_superuser:
             continue
-        try:
-            url = reverse(section.url_name)
-        except NoReverseMatch:
-            continue
         shown.append(
             {
                 "label": section.label,
-                "url": url,
+                "url": reverse(section.url_name),
                 "icon": section.icon,
                 "group": section.group,
                 "count": counts.get(section.url_name, 0),

@@ -4,14 +4,16 @@ It shows things of several apps side by side, so it lives in the one place that 
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from billing.models import BillingPeriod
+from billing.queries import Month, months
 from marketplace.accounts.access import Actor
 from marketplace.accounts.models import Membership
 from marketplace.accounts.requests import PersonRequest
@@ -20,7 +22,7 @@ from marketplace.catalog.models import Review, Subscription, Version
 from marketplace.core.models import Job
 
 Role = Membership.Role
-SHOWN = 5
+SHOWN, SHOWN_MONTHS = 5, 3
 
 TOURS: tuple[dict[str, Any], ...] = (
     {
@@ -78,7 +80,7 @@ class Start:
     subscriptions: list[Subscription] = field(default_factory=list)
     versions: list[Version] = field(default_factory=list)
     reviews: list[Review] = field(default_factory=list)
-    period: BillingPeriod | None = None
+    months: list[Month] = field(default_factory=list)
     unfinished_jobs: list[Job] = field(default_factory=list)
 
 
@@ -88,18 +90,20 @@ def home(request: PersonRequest) -> HttpResponse:
     if not request.user.is_authenticated:
         return render(request, "config/landing.html", {"tours": _tours() if settings.DEMO else []})
     return render(
-        request, "config/start.html", {"start": _start(request.actor), "roles": request.actor.roles}
+        request,
+        "config/start.html",
+        {"start": _start(request.actor, at=timezone.now()), "roles": request.actor.roles},
     )
 
 
-def _start(actor: Actor) -> Start:
+def _start(actor: Actor, *, at: datetime) -> Start:
     start = Start(subscriptions=list(_subscriptions(actor)))
     if Role.CREATOR in actor.roles:
         start.versions = list(queries.versions_in_the_making(actor)[:SHOWN])
     if Role.APPROVER in actor.roles:
         start.reviews = list(queries.open_reviews(actor)[:SHOWN])
     if Role.FINANCE in actor.roles:
-        start.period = BillingPeriod.objects.order_by("-starts_at").first()
+        start.months = months(at=at)[:SHOWN_MONTHS]
     if actor.is_platform(Role.OPERATOR):
         unfinished = Job.objects.exclude(state__in=[Job.State.DONE, Job.State.CANCELED])
         start.unfinished_jobs = list(unfinished.order_by("-created_at")[:SHOWN])

@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.test import Client
@@ -86,14 +86,16 @@ class TestStart:
 
         assert reverse("catalog:review", args=[review.pk]) in start_page(client, cast.approver)
 
-    def test_shows_finance_the_last_month(self, cast: Cast, client: Client) -> None:
+    def test_shows_finance_which_month_can_be_closed(self, cast: Cast, client: Client) -> None:
         BillingPeriod.objects.create(
-            name="2026-10", starts_at=NOW - timedelta(days=45), ends_at=NOW - timedelta(days=15)
+            name="2026-10",
+            starts_at=datetime(2026, 10, 1, tzinfo=UTC),
+            ends_at=datetime(2026, 11, 1, tzinfo=UTC),
         )
 
         page = start_page(client, cast.finance)
 
-        assert "2026-10" in page
+        assert "/finance/periods/2026-10/" in page
         assert "can be closed" in page
 
     def test_shows_an_operator_jobs_that_are_not_done(self, cast: Cast, client: Client) -> None:
