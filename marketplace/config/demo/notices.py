@@ -1,5 +1,7 @@
 """What people were told lately, beside what reviews and checks told them."""
 
+from django.urls import reverse
+
 from marketplace.catalog.models import App
 from marketplace.config.demo.chronicle import Chronicle
 from marketplace.config.demo.months import closed_months, months
@@ -14,14 +16,14 @@ def tell(cast: Cast, apps: dict[str, App], timeline: Timeline, chronicle: Chroni
         [cast.person("creator")],
         "Where2Eat was called more often last week than ever before.",
         at=timeline.ago(1, 7),
-        path="/usage/",
+        path=reverse("metering:app-usage", args=["where2eat"]),
         key="demo:where2eat:record",
     )
     chronicle.tell(
         [cast.person("consumer")],
         "Workplace operations has used 80 % of the tokens it wanted to be told about this month.",
         at=timeline.ago(0, 0),
-        path="/usage/",
+        path=reverse("metering:usage"),
         key="demo:team-ops:tokens",
     )
     _tell_of_months(cast, timeline, chronicle)
@@ -34,7 +36,7 @@ def _tell_of_runaway(cast: Cast, app: App, timeline: Timeline, chronicle: Chroni
         owners,
         text,
         at=timeline.ago(17, 7, 55),
-        path="/usage/",
+        path=reverse("metering:app-usage", args=[app.slug]),
         key="demo:runaway:seen",
         read_at=timeline.ago(16, 8),
     )
@@ -42,7 +44,7 @@ def _tell_of_runaway(cast: Cast, app: App, timeline: Timeline, chronicle: Chroni
         [*owners, cast.person("finance"), cast.cost_centers["demo", "CC-400"].owner],
         f"{app.name} may cost at most $40.00 a day until its owner has shown a fix.",
         at=timeline.ago(16, 8, 40),
-        path="/usage/",
+        path=reverse("metering:app-usage", args=[app.slug]),
         key="demo:runaway:limited",
     )
 
@@ -54,7 +56,7 @@ def _tell_of_months(cast: Cast, timeline: Timeline, chronicle: Chronicle) -> Non
             finance,
             f"{month.starts_at:%B %Y} is closed.",
             at=at,
-            path="/finance/",
+            path=reverse("billing:overview"),
             key=f"demo:closed:{month}",
             read_at=at,
         )
@@ -63,6 +65,6 @@ def _tell_of_months(cast: Cast, timeline: Timeline, chronicle: Chronicle) -> Non
         finance,
         f"{waiting.starts_at:%B %Y} is over and waits to be closed.",
         at=waiting.ends_at,
-        path="/finance/",
+        path=reverse("billing:overview"),
         key=f"demo:waiting:{waiting}",
     )

@@ -117,7 +117,7 @@ def _json_rows(path: Path, first: str, lines: TextIO) -> Iterator[Row]:
         if not text.strip():
             continue
         try:
-            found = json.loads(text)
+            found = json.loads(text.strip())
             at, tokens_in, tokens_out = (found[name] for name in JSON_FIELDS)
             yield begin + timedelta(milliseconds=_tokens(at)), _tokens(tokens_in), _tokens(tokens_out)
         except KeyError as error:
