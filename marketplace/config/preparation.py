@@ -15,6 +15,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.staticfiles.management.commands.collectstatic import Command
 from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
+from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
@@ -31,6 +32,7 @@ def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.config.settings")
     django.setup()
     try:
+        require_sound_configuration()
         missing = migrate()
     except Refused as refusal:
         print(refusal, file=sys.stderr)
@@ -38,6 +40,13 @@ def main() -> int:
     collect_static_files(Path(settings.STATIC_ROOT))
     Path(sys.argv[1]).write_text(json.dumps({"migrations": missing, "is_empty": is_empty()}))
     return 0
+
+
+def require_sound_configuration() -> None:
+    """Run the system checks, once for all programs that are about to start; raise Refused with what they find."""
+    found = [message for message in run_checks() if message.is_serious()]
+    if found:
+        raise Refused("\n".join(str(message) for message in found))
 
 
 def migrate() -> int:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core import checks
 from django.db import connection
 
 from marketplace.config import freshness, preparation
@@ -52,3 +53,15 @@ class TestFreshness:
 
     def test_of_a_database_without_tables_is_never_current(self, tmp_path: Path) -> None:
         assert not freshness.is_current(tmp_path, settings.DATABASE_URL, needs_organization=True)
+
+
+class TestRequireSoundConfiguration:
+    def test_refuses_what_the_checks_find(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = [
+            checks.Error("The share is too high.", hint="Lower it.", id="config.E9"),
+            checks.Info("Nothing."),
+        ]
+        monkeypatch.setattr(preparation, "run_checks", lambda: found)
+
+        with pytest.raises(Refused, match=r"config\.E9\) The share is too high\.\s+HINT: Lower it\."):
+            preparation.require_sound_configuration()
