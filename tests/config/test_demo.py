@@ -26,6 +26,7 @@ from marketplace.core.models import AuditEntry, Job, Notice
 from marketplace.gateway.demo_provider import apps as provider_apps
 from marketplace.gateway.demo_provider.answers import answer
 from marketplace.gateway.demo_provider.reading import read_prompt
+from marketplace.gateway.models import Provider
 from metering import rollups
 from metering.attribution import Dimensions
 from metering.ingest import Usage, content_hash, rate_usage
@@ -101,6 +102,17 @@ class TestLoadDemo:
         assert not Organization.objects.exists()
         assert not User.objects.exists()
         assert not UsageEvent.objects.exists()
+
+    def test_follows_the_demo_provider_to_another_port(self, settings: pytest.FixtureRequest) -> None:
+        load_demo()
+        settings.DEMO_PROVIDER_URL = "http://127.0.0.1:9001"  # type: ignore[attr-defined]
+
+        assert "another address" in load_demo()
+
+        assert Provider.objects.get(is_demo=True).base_url == "http://127.0.0.1:9001/v1"
+        endpoint = Version.objects.get(app__slug="fx-convert").endpoint_url
+        assert endpoint == "http://127.0.0.1:9001/apps/fx-convert"
+        assert "not empty" in load_demo()
 
     def test_lets_nobody_sign_in_by_form_outside_of_demo_mode(self, settings: pytest.FixtureRequest) -> None:
         settings.DEMO = False  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from marketplace.config.demo.provider_address import API_PATH
 from marketplace.config.demo.timeline import Timeline
 from marketplace.gateway.models import Provider, ProviderModel
 from metering.models import LanguageModel, RateCard
@@ -27,7 +28,10 @@ CHEAPER_SINCE_DAYS = 41
 def add(timeline: Timeline, *, provider_url: str) -> None:
     """Write the demo provider, its models and their dated prices."""
     provider = Provider.objects.create(
-        name="demo", title="Demo provider (answers are made up)", base_url=f"{provider_url}/v1", is_demo=True
+        name="demo",
+        title="Demo provider (answers are made up)",
+        base_url=provider_url + API_PATH,
+        is_demo=True,
     )
     for name, title, model_class, context_tokens, prices in MODELS:
         model = LanguageModel.objects.create(

@@ -10,11 +10,14 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from billing.house import house_terms
+from marketplace.config.demo import provider_address
 from marketplace.config.demo.people import PASSWORD
 from marketplace.config.demo.progress import Told
 from marketplace.config.demo.timeline import until_noon_of, until_now
 from marketplace.config.demo.usage import EVENTS
 from marketplace.config.demo.world import Installation, load
+
+MOVED = "The demo world was loaded before; its provider has another address now."
 
 
 class Command(BaseCommand):
@@ -44,7 +47,10 @@ class Command(BaseCommand):
         with Told(self._say, is_terminal=self.stdout.isatty()) as told:
             loaded = load(timeline, installation=installation, events=max(events, 0), told=told)
         if loaded is None:
-            self.stdout.write("The database is not empty: the demo world is left out.")
+            has_moved = settings.DEMO and provider_address.follow(provider_url=settings.DEMO_PROVIDER_URL)
+            self.stdout.write(
+                MOVED if has_moved else "The database is not empty: the demo world is left out."
+            )
             return
         self.stdout.write(
             f"Demo world loaded: {loaded.events:,} events, {loaded.rollups:,} roll-ups, "
