@@ -31,7 +31,7 @@ class CheckEnded(Conflict):
 
     def __init__(self, run: SmokeRun) -> None:
         self.run = run
-        super().__init__(f"This check has ended: {run.get_state_display().replace('_', ' ')}.")
+        super().__init__(f"This check has ended: {run.get_state_display()}.")
 
 
 def start(smoke_run_id: UUID | str, *, at: datetime) -> SmokeRun:
@@ -48,7 +48,14 @@ def start(smoke_run_id: UUID | str, *, at: datetime) -> SmokeRun:
         raise NotFound("check", smoke_run_id)
     if run.state == SmokeRun.State.QUEUED:
         changes = {"started_at": at}
-        move(run, SmokeRun.TRANSITIONS, to=SmokeRun.State.RUNNING, action="catalog.check.started", at=at, changes=changes)
+        move(
+            run,
+            SmokeRun.TRANSITIONS,
+            to=SmokeRun.State.RUNNING,
+            action="catalog.check.started",
+            at=at,
+            changes=changes,
+        )
     if run.state != SmokeRun.State.RUNNING:
         raise CheckEnded(run)
     return run
@@ -101,7 +108,7 @@ def finish(
         to=verdict.state,
         action=f"catalog.check.{verdict.state}",
         at=at,
-        reason=" ".join(verdict.findings),
+        reason=_storable(" ".join(verdict.findings)),
         changes=_columns(measured, verdict) | {"ended_at": at},
     )
     if version.state == Version.State.CHECKING:
@@ -156,10 +163,14 @@ def _columns(measured: Measured, verdict: Verdict) -> dict[str, Any]:
         "mean_output_tokens": measured.mean_output_tokens,
         "p50_latency_ms": measured.p50_latency_ms,
         "p95_latency_ms": measured.p95_latency_ms,
-        # PostgreSQL stores no NUL, and an answer of a stranger's service may hold anything.
-        "sample_output": measured.sample_output.replace("\x00", "")[:MAX_SAMPLE_CHARS],
-        "finding": "\n".join(verdict.findings).replace("\x00", ""),
+        "sample_output": _storable(measured.sample_output)[:MAX_SAMPLE_CHARS],
+        "finding": _storable("\n".join(verdict.findings)),
     }
+
+
+def _storable(text: str) -> str:
+    """Drop what PostgreSQL does not store: an answer of a stranger's service may hold NUL."""
+    return text.replace("\x00", "")
 
 
 def _stored(amount: Decimal) -> Decimal:

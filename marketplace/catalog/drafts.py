@@ -119,10 +119,18 @@ def start_next_version(app: App, *, by: User, at: datetime) -> Version:
     """Copy the newest version of an app as its next draft; raises Conflict while one is in the making."""
     App.objects.select_for_update(of=("self",)).get(pk=app.pk)
     newest = app.versions.order_by("-number").first()
-    if newest is None or newest.state in (*Version.EDITABLE, "submitted", "checking", "in_review", "approved"):
+    if newest is None or newest.state in (
+        *Version.EDITABLE,
+        "submitted",
+        "checking",
+        "in_review",
+        "approved",
+    ):
         raise Conflict("There is a version in the making already.", code="version_in_the_making")
     source = _source_of_next(app, newest)
-    copied = {name: getattr(source, name) for name in (*WORKINGS, *PROMISES, "template", "input_schema", "plan")}
+    copied = {
+        name: getattr(source, name) for name in (*WORKINGS, *PROMISES, "template", "input_schema", "plan")
+    }
     version = Version.objects.create(
         app=app,
         number=newest.number + 1,
@@ -142,7 +150,9 @@ def _source_of_next(app: App, newest: Version) -> Version:
 
 def _apply(version: Version, changes: Mapping[str, Any]) -> None:
     app = version.app
-    version.about = about.of_version(version) | {name: changes[name] for name in about.NAMES if name in changes}
+    version.about = about.of_version(version) | {
+        name: changes[name] for name in about.NAMES if name in changes
+    }
     for name in (*WORKINGS, *PROMISES):
         if name in changes:
             setattr(version, name, changes[name])
@@ -158,9 +168,11 @@ def _apply(version: Version, changes: Mapping[str, Any]) -> None:
 
 def _snapshot(version: Version) -> dict[str, Any]:
     names = (*WORKINGS, *PROMISES, "input_schema", "plan_id")
-    return {name: getattr(version, name) for name in names} | version.about | {
-        "owner_contact": version.app.owner_contact
-    }
+    return (
+        {name: getattr(version, name) for name in names}
+        | version.about
+        | {"owner_contact": version.app.owner_contact}
+    )
 
 
 def _promises_of(template: AppTemplate) -> dict[str, Any]:

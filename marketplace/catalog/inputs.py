@@ -114,6 +114,14 @@ def inputs_of(schema: Mapping[str, Any]) -> list[Input]:
     return [_read(name, properties[name], is_required=name in required) for name in names]
 
 
+def inputs_asked(schema: Mapping[str, Any]) -> list[Input]:
+    """Read a stored schema for showing it: nothing, when it says more than text, choice and number can."""
+    try:
+        return inputs_of(schema)
+    except InvalidInput:
+        return []
+
+
 def _names(schema: Mapping[str, Any], keyword: str) -> list[str]:
     listed = schema.get(keyword, [])
     if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):

@@ -18,9 +18,10 @@ _SEVERITY = (PASSED, WARNED, FAILED)
 
 # Two-sided 95 % points of Student's t for 1 to 30 degrees of freedom (any statistical table); beyond, the normal's.
 _T_95 = tuple(map(Decimal, (
-    "12.706 4.303 3.182 2.776 2.571 2.447 2.365 2.306 2.262 2.228 2.201 2.179 2.160 2.145 2.131 "
-    "2.120 2.110 2.101 2.093 2.086 2.080 2.074 2.069 2.064 2.060 2.056 2.052 2.048 2.045 2.042"
-).split()))  # fmt: skip
+    "12.706", "4.303", "3.182", "2.776", "2.571", "2.447", "2.365", "2.306", "2.262", "2.228",
+    "2.201", "2.179", "2.160", "2.145", "2.131", "2.120", "2.110", "2.101", "2.093", "2.086",
+    "2.080", "2.074", "2.069", "2.064", "2.060", "2.056", "2.052", "2.048", "2.045", "2.042",
+)))  # fmt: skip
 _Z_95 = Decimal("1.960")
 
 
@@ -135,9 +136,15 @@ def _judge_cost(measured: Measured, declared: Decimal | None, currency: str) -> 
         return [(PASSED, f"A call costs {mean}; no cost was declared.")]
     over = measured.cost.mean - declared
     if over > FAIL_OVER_DECLARED * declared:
-        state, words = FAILED, "more than double what was declared. Use a smaller model or a shorter prompt, or declare it."
+        state, words = (
+            FAILED,
+            "more than double what was declared. Use a smaller model or a shorter prompt, or declare it.",
+        )
     elif over > WARN_OVER_DECLARED * declared:
-        state, words = WARNED, "more than 20 % over what was declared. Declare what it costs, or make it cheaper."
+        state, words = (
+            WARNED,
+            "more than 20 % over what was declared. Declare what it costs, or make it cheaper.",
+        )
     else:
         state, words = PASSED, "within what was declared."
     return [(state, f"A call costs {mean} against {_shown(declared, currency)} declared: {words}")]
@@ -160,7 +167,9 @@ def _judge_margin(projection: Projection) -> list[tuple[str, str]]:
     if projection.margin < 0:
         loss = f"the price brings {amount(projection.price)}, so the platform loses {amount(-projection.margin)} a month"
         return [(FAILED, f"{month}, but {loss}. Raise the price per call, the markup or the fee.")]
-    margin = f"{month}; of a price of {amount(projection.price)} the platform keeps {amount(projection.margin)}."
+    margin = (
+        f"{month}; of a price of {amount(projection.price)} the platform keeps {amount(projection.margin)}."
+    )
     if projection.margin_at_high_cost < 0:
         return [(WARNED, f"{margin} At the upper end of the measured cost it loses money; leave more room.")]
     return [(PASSED, margin)]

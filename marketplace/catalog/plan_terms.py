@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from marketplace.core.errors import FieldError, InvalidInput
 from marketplace.core.fields import Fields
-from marketplace.core.money import exact, format_amount, to_text
+from marketplace.core.money import exact, to_text
 
 NAMES = ("fee", "free_calls", "price_per_call", "markup", "daily_calls_limit", "monthly_calls_limit")
 MAX_COUNT = 2_000_000_000
@@ -57,15 +57,6 @@ class PlanTerms:
             passed_on = calls * cost_per_call * (1 + self.markup) if self.markup is not None else ZERO
             return self.fee + usage + passed_on
 
-    def in_words(self, currency: str) -> str:
-        """Say the price in a line: "$10.00 a month + $0.005 a call", "cost + 30 %", "Free"."""
-        parts = [f"{format_amount(self.fee, currency)} a month"] if self.fee else []
-        if self.price_per_call:
-            parts.append(f"{format_amount(self.price_per_call, currency)} a call")
-        if self.markup is not None:
-            parts.append(f"cost + {to_text(self.markup * 100)} %" if self.markup else "at cost")
-        return " + ".join(parts) or "Free"
-
     def as_json(self) -> dict[str, Any]:
         """Show the terms as the API does: amounts as texts."""
         return {
@@ -98,7 +89,9 @@ def parse_terms(data: Mapping[str, Any], *, base: PlanTerms | None = None) -> Pl
     if terms.free_calls and not terms.price_per_call:
         fields.refuse("free_calls", "are free of the price per call; set one, or leave this at 0")
     if terms.daily_calls_limit > terms.monthly_calls_limit:
-        fields.refuse("daily_calls_limit", "must not be above the monthly limit", limit=terms.monthly_calls_limit)
+        fields.refuse(
+            "daily_calls_limit", "must not be above the monthly limit", limit=terms.monthly_calls_limit
+        )
     if errors:
         raise InvalidInput.several(errors)
     return terms

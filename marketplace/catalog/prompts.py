@@ -195,7 +195,7 @@ def _why_forbidden(node: nodes.Node, *, in_loop: bool) -> str:
         return "" if is_loop_fact else f"an input has no parts, so .{node.attr} is refused"
     if isinstance(node, nodes.Getitem):
         is_word = isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str)
-        return f"an input has no parts, so [{node.arg.value!r}] is refused" if is_word else ""
+        return "an input has no parts, so […] with a word is refused" if is_word else ""
     if isinstance(node, nodes.Call):
         return "" if _is_range(node) else "only range(…) can be called"
     if isinstance(node, nodes.For):

@@ -1,10 +1,11 @@
 """What a creator sees of the apps of their teams."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Model, Prefetch, Q, QuerySet
 
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
@@ -12,6 +13,7 @@ from marketplace.catalog import about, plans
 from marketplace.catalog.models import App, Plan, Review, SmokeRun, Version
 from marketplace.catalog.plan_terms import PlanTerms, terms_of
 
+M = TypeVar("M", bound=Model)
 OPEN_STATES = ("draft", "submitted", "checking", "in_review", "changes_requested", "approved")
 
 
@@ -107,7 +109,9 @@ def app_page(actor: Actor, *, slug: str) -> AppPage:
         review=review,
         plan=plan,
         terms=terms_of(plan) if plan else None,
-        is_check_stuck=newest.state == "checking" and run is not None and run.state not in ("queued", "running"),
+        is_check_stuck=newest.state == "checking"
+        and run is not None
+        and run.state not in ("queued", "running"),
     )
 
 
@@ -149,5 +153,5 @@ def _listed(versions: Sequence[Version]) -> Version | None:
     return next((version for version in versions if version.state == Version.State.LISTED), None)
 
 
-def _first(things: QuerySet) -> SmokeRun | Review | None:
+def _first(things: Iterable[M]) -> M | None:
     return next(iter(things), None)

@@ -10,6 +10,7 @@ from marketplace.accounts.access import Actor, Role
 from marketplace.catalog import about, inputs, plans
 from marketplace.catalog.models import Review, Version
 from marketplace.catalog.plan_terms import terms_of
+from marketplace.catalog.price_words import price_text
 from marketplace.core.errors import InvalidInput
 
 
@@ -55,19 +56,25 @@ def decided(actor: Actor, *, text: str = "", outcome: str = "", person: str = ""
     found = reviewable(actor).exclude(state=Review.State.OPEN).order_by("-decided_at", "-pk")
     if text:
         found = found.filter(
-            Q(version__app__name__icontains=text) | Q(version__app__slug__icontains=text) | Q(reason__icontains=text)
+            Q(version__app__name__icontains=text)
+            | Q(version__app__slug__icontains=text)
+            | Q(reason__icontains=text)
         )
     if outcome in Review.State.values:
         found = found.filter(state=outcome)
     if person:
-        found = found.filter(Q(decided_by__email__icontains=person) | Q(submitted_by__email__icontains=person))
+        found = found.filter(
+            Q(decided_by__email__icontains=person) | Q(submitted_by__email__icontains=person)
+        )
     return found
 
 
 def last_approved(version: Version) -> Version | None:
     """Return the version of the same app that was approved last before this one."""
     return (
-        version.app.versions.filter(number__lt=version.number, state__in=["listed", "deprecated", "suspended"])
+        version.app.versions.filter(
+            number__lt=version.number, state__in=["listed", "deprecated", "suspended"]
+        )
         .select_related("app", "plan")
         .order_by("-number")
         .first()
@@ -96,9 +103,10 @@ def _reviewed(version: Version) -> dict[str, str]:
         "Endpoint": version.endpoint_url,
         "Models": ", ".join(version.allowed_models),
         "Longest answer": f"{version.max_output_tokens:,} tokens",
-        "Price": terms_of(plan).in_words(plan.currency) if plan else "",
+        "Price": price_text(terms_of(plan), currency=plan.currency) if plan else "",
         "Expected calls a month": f"{version.expected_monthly_calls:,}",
-        "Declared cost per call": "" if version.declared_cost_per_call is None
+        "Declared cost per call": ""
+        if version.declared_cost_per_call is None
         else f"{version.declared_cost_per_call.normalize():f}",
         "Answers within": f"{version.slo_latency_ms:,} ms",
         "Available": f"{version.slo_availability_percent} %",

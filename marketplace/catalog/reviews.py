@@ -36,7 +36,9 @@ class NotFoundAfterPublishing(HalfpennyError):
 
     def __init__(self, version: Version) -> None:
         self.version = version
-        super().__init__(f"{version} was listed, but the catalogue does not find it. The approval was undone.")
+        super().__init__(
+            f"{version} was listed, but the catalogue does not find it. The approval was undone."
+        )
 
 
 def open_review(
@@ -44,16 +46,17 @@ def open_review(
 ) -> Review:
     """Put a checked version into the queue, with the projection that will be on the decision page."""
     move(version, Version.TRANSITIONS, to=Version.State.IN_REVIEW, action="catalog.version.in_review", at=at)
+    submitter = version.submitted_by or version.app.created_by
     review = Review.objects.create(
         version=version,
         smoke_run=smoke_run,
-        submitted_by=version.submitted_by,
+        submitted_by=submitter,
         opened_at=at,
         due_at=business_days_after(at, BUSINESS_DAYS_TO_DECIDE),
         projection=projection.as_json() if projection else {},
     )
     notify(
-        _approvers_of(version).exclude(pk=version.submitted_by_id),
+        _approvers_of(version).exclude(pk=submitter.pk),
         text=f"{version} waits for your decision.",
         at=at,
         key=f"review:{review.pk}:opened",
@@ -174,7 +177,9 @@ def _require_decider(review: Review, by: User) -> Actor:
     if review.submitted_by_id == by.pk:
         raise OwnSubmission
     actor = access.actor_for(by)
-    access.require(_is_approver(review, actor), message="Only an approver of the app's organization decides on it.")
+    access.require(
+        _is_approver(review, actor), message="Only an approver of the app's organization decides on it."
+    )
     return actor
 
 
@@ -201,5 +206,5 @@ def _tell_submitter(review: Review, text: str, *, at: datetime) -> None:
         text=text,
         at=at,
         key=f"review:{review.pk}:{review.state}",
-        path=reverse("catalog:app", args=[review.version.app.slug]),
+        path=reverse("catalog:creator-app", args=[review.version.app.slug]),
     )

@@ -58,8 +58,10 @@ def check_again(version: Version, *, by: User, at: datetime) -> SmokeRun:
 
     Raises Conflict unless the version waits for its check and none is queued or running.
     """
-    locked = Version.objects.select_for_update(of=("self",)).select_related("app__owner_team__organization").get(
-        pk=version.pk
+    locked = (
+        Version.objects.select_for_update(of=("self",))
+        .select_related("app__owner_team__organization")
+        .get(pk=version.pk)
     )
     if locked.state != Version.State.CHECKING:
         raise Conflict("Only a version that waits for its check can be checked again.", code="not_checking")
@@ -89,7 +91,14 @@ def withdraw(version: Version, *, by: User, at: datetime, reason: str = "") -> N
         reason=reason,
     )
     for review in locked.reviews.filter(state=Review.State.OPEN):
-        move(review, Review.TRANSITIONS, to=Review.State.WITHDRAWN, action="catalog.review.withdrawn", at=at, by=by)
+        move(
+            review,
+            Review.TRANSITIONS,
+            to=Review.State.WITHDRAWN,
+            action="catalog.review.withdrawn",
+            at=at,
+            by=by,
+        )
     for run in locked.smoke_runs.filter(state=SmokeRun.State.QUEUED):
         changes = {"finding": "The version was withdrawn before its check began.", "ended_at": at}
         move(
@@ -115,7 +124,9 @@ def check_complete(version: Version, *, allow_http: bool) -> None:
     errors += _promise_errors(version)
     is_http = version.app.kind == App.Kind.HTTP
     errors += _http_errors(version, allow_http=allow_http) if is_http else _prompt_errors(version)
-    errors += _caught(lambda: prompts.validate_input(version.input_schema, version.example_input), "example_input.")
+    errors += _caught(
+        lambda: prompts.validate_input(version.input_schema, version.example_input), "example_input."
+    )
     if errors:
         raise InvalidInput.several(errors)
 

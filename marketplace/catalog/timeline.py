@@ -9,9 +9,9 @@ from django.db.models import Q
 from marketplace.catalog.models import Version
 from marketplace.core.models import AuditEntry
 
-# Action -> what happened, icon, tone. A review's own entries say nothing that its version's do not.
+# Action -> what happened, icon, tone. Left out: what another entry of the same moment says already.
 _WORDS = {
-    "catalog.version.created": ("Version {number} started", "file-plus-2", "neutral"),
+    "catalog.version.created": ("Version {number} started", "file-plus", "neutral"),
     "catalog.version.edited": ("Version {number} edited", "pencil", "neutral"),
     "catalog.version.submitted": ("Version {number} submitted", "send", "info"),
     "catalog.version.checked_again": ("Another check asked for", "rotate-cw", "info"),
@@ -19,12 +19,10 @@ _WORDS = {
     "catalog.version.in_review": ("Version {number} waits for a decision", "hourglass", "info"),
     "catalog.version.changes_requested": ("Changes requested", "message-square", "warn"),
     "catalog.version.rejected": ("Version {number} rejected", "x", "danger"),
-    "catalog.version.approved": ("Version {number} approved", "check", "ok"),
-    "catalog.version.listed": ("Version {number} live, found in search", "rocket", "ok"),
+    "catalog.version.listed": ("Version {number} approved and live, found in search", "rocket", "ok"),
     "catalog.version.deprecated": ("Version {number} replaced", "archive", "neutral"),
     "catalog.version.suspended": ("Version {number} suspended", "octagon-alert", "danger"),
     "catalog.version.withdrawn": ("Version {number} withdrawn", "undo-2", "neutral"),
-    "catalog.check.started": ("Check began", "play", "info"),
     "catalog.check.passed": ("Check passed", "check", "ok"),
     "catalog.check.warned": ("Check passed with a warning", "triangle-alert", "warn"),
     "catalog.check.failed": ("Check failed", "x", "danger"),

@@ -1,3 +1,12 @@
-"""The management API of the catalogue, one module for each resource."""
+"""The management API of the catalogue, one module for each resource; ``ROUTES`` gathers what they offer."""
 
-ROUTES: list[tuple[str, type, str]] = []
+from rest_framework.viewsets import ViewSetMixin
+
+from marketplace.catalog.api import apps, listings, reviews, subscriptions
+
+ROUTES: list[tuple[str, type[ViewSetMixin], str]] = [
+    *apps.ROUTES,
+    *reviews.ROUTES,
+    *listings.ROUTES,
+    *subscriptions.ROUTES,
+]

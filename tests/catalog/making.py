@@ -1,0 +1,40 @@
+"""Versions on their way to the catalogue, for the tests of those who make and review apps."""
+
+from decimal import Decimal
+
+from marketplace.catalog import checks, drafts, submissions, templates_library
+from marketplace.catalog.judging import SmokeCall
+from marketplace.catalog.models import Review, SmokeRun, Version
+from tests.conftest import Cast
+from tests.factories import NOW
+
+SHARE = Decimal("0.20")
+# Twenty calls at 0.0005 USD: all alike, so the interval has no width.
+GOOD_CALLS = [
+    SmokeCall(
+        cost=Decimal("0.0005"), input_tokens=120, output_tokens=40, latency_ms=300, output="Here you are."
+    )
+] * 20
+
+
+def make_draft(cast: Cast, template: str = "rewriter", **changes: object) -> Version:
+    """A draft of the creator's team, complete enough to be submitted."""
+    return drafts.create_from_template(
+        templates_library.get_template(template),
+        team=cast.creator_team,
+        by=cast.creator,
+        at=NOW,
+        changes=changes,
+    )
+
+
+def make_submitted(cast: Cast, **changes: object) -> SmokeRun:
+    """A submitted version's queued check."""
+    return submissions.submit(make_draft(cast, **changes), by=cast.creator, at=NOW)
+
+
+def make_review(cast: Cast, **changes: object) -> Review:
+    """An open review of a version that passed its check."""
+    run = make_submitted(cast, **changes)
+    checks.finish(checks.start(run.pk, at=NOW), GOOD_CALLS, at=NOW, revenue_share=SHARE)
+    return run.version.reviews.get()
