@@ -1,0 +1,59 @@
+"""Servers to measure and to measure against, each a process of its own on a free port."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def running(*command: str, path: str = "/", **environment: str) -> Iterator[str]:
+    """Run ``python -m …`` with --port appended until the block ends; yields its address once it answers."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command, "--port", str(port)], env={**os.environ, **environment}
+    )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        _wait(process, address + path)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def application(*, workers: int = 1) -> "contextmanager":
+    """The whole application."""
+    return running(
+        "marketplace.config.web", "--workers", str(workers), path="/healthz", ALLOWED_HOSTS="127.0.0.1"
+    )
+
+
+def asgi(name: str, **environment: str) -> "contextmanager":
+    """A bare ASGI application of this package under uvicorn, set up like the real one."""
+    command = ("uvicorn", name, "--loop", "uvloop", "--http", "httptools", "--log-level", "warning")
+    return running(*command, "--no-access-log", path="/", **environment)
+
+
+def _wait(process: "subprocess.Popen[bytes]", url: str) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except urllib.error.HTTPError:
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise RuntimeError(f"{url} does not answer (exit code {process.poll()})")
