@@ -42,17 +42,23 @@ def resolve(wanted: Iterable[Dimensions]) -> dict[Dimensions, int]:
     Outside a transaction, ids are remembered for the life of the process; inside one they are not, since the
     transaction may yet be rolled back.
     """
-    missing = {dimensions for dimensions in wanted if dimensions not in _ids}
+    known: dict[Dimensions, int] = {}
+    missing: set[Dimensions] = set()
+    for dimensions in set(wanted):
+        row_id = _ids.get(dimensions)
+        if row_id is None:
+            missing.add(dimensions)
+        else:
+            known[dimensions] = row_id
     if not missing:
-        return _ids
+        return known
     found = _insert_and_read(sorted(missing, key=str))
-    if connection.in_atomic_block:
-        return {**_ids, **found}
-    with _lock:
-        if len(_ids) > MOST_REMEMBERED:
-            _ids.clear()
-        _ids.update(found)
-    return _ids if all(dimensions in _ids for dimensions in wanted) else {**_ids, **found}
+    if not connection.in_atomic_block:
+        with _lock:
+            if len(_ids) > MOST_REMEMBERED:
+                _ids.clear()
+            _ids.update(found)
+    return known | found
 
 
 def forget() -> None:

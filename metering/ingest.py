@@ -208,7 +208,11 @@ def _stage(items: list[Prepared], *, at: datetime, closed: frozenset[date]) -> N
         )
     with connection.cursor() as cursor:
         cursor.execute(CREATE_STAGING)
-        with cursor.copy(f"COPY metering_staged ({STAGED_COLUMNS}) FROM STDIN") as copy:
+        # Django gives cursor.copy as it is; its errors must be Django's like all others.
+        with (
+            connection.wrap_database_errors,
+            cursor.copy(f"COPY metering_staged ({STAGED_COLUMNS}) FROM STDIN") as copy,
+        ):
             copy.write("".join(lines))
 
 

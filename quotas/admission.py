@@ -145,10 +145,8 @@ def commit(
         ended = _end_holds(settlements, at=at)
         receipts = ingest.insert(batch, at=at)
         chains = _chains(holds, reports, receipts[len(settled_usages) :], book=book, at=at)
-        windows = chains.windows()
-        ids = counters.ids_of(windows)
         held = {counter_id for hold in ended.values() for counter_id in hold.counter_ids}
-        locked = counters.lock(held | {ids[key] for key in windows}, book=book)
+        ids, locked = counters.find_and_lock(chains.windows(), held, book=book)
         overruns = _apply_settlements(settlements, ended, batch, locked)
         overruns += _apply_reports(chains, ids, locked)
         decided = _decide(holds, chains, ids, locked, at=at)
@@ -193,15 +191,17 @@ def _chains(
     book: LimitBook,
     at: datetime,
 ) -> _Chains:
-    # Windows and the dates of limits are whole minutes, so callers of one minute share their chain.
+    # Windows are whole minutes, so callers of one minute share their chain, unless a limit starts or ends in it.
     remembered: dict[tuple[Dimensions, datetime], Chain] = {}
 
     def chain_of(who: Dimensions, moment: datetime) -> Chain:
-        key = (who, moment.replace(second=0, microsecond=0))
-        chain = remembered.get(key)
+        minute = moment.replace(second=0, microsecond=0)
+        chain = remembered.get((who, minute))
         if chain is None:
             limits = book.chain(owners_of(who), environment=who.environment, at=moment)
-            chain = remembered[key] = tuple(_meeting(limit, moment) for limit in limits)
+            chain = tuple(_meeting(limit, moment) for limit in limits)
+            if minute not in book.changing_minutes:
+                remembered[who, minute] = chain
         return chain
 
     of_holds = [chain_of(request.usage.who, at) for request in holds]
@@ -351,6 +351,7 @@ def _insert_holds(
         return
     with (
         connection.cursor() as cursor,
+        connection.wrap_database_errors,
         cursor.copy(
             "COPY quotas_hold (id, state, app_id, subscription_id, counter_ids, amounts, usage, "
             "counted_output_tokens, created_at, expires_at) FROM STDIN"

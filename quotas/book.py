@@ -52,6 +52,8 @@ class LimitBook:
 
     by_owner: dict[Owner, tuple[LimitFacts, ...]]
     by_id: dict[int, LimitFacts]
+    changing_minutes: frozenset[datetime]
+    """The minutes, by their start, in which some limit starts or ends."""
 
     def chain(self, owners: tuple[Owner, ...], *, environment: str, at: datetime) -> list[LimitFacts]:
         """Return every limit that a call of these owners meets."""
@@ -103,7 +105,9 @@ def load_limit_book() -> LimitBook:
         )
         by_owner[owner].append(facts)
     by_id = {facts.id: facts for limits in by_owner.values() for facts in limits}
-    return LimitBook({owner: tuple(limits) for owner, limits in by_owner.items()}, by_id)
+    dates = {date for facts in by_id.values() for date in (facts.starts_at, facts.ends_at) if date is not None}
+    minutes = frozenset(date.replace(second=0, microsecond=0) for date in dates)
+    return LimitBook({owner: tuple(limits) for owner, limits in by_owner.items()}, by_id, minutes)
 
 
 limit_book: Snapshot[LimitBook] = Snapshot(epochs.LIMITS, load_limit_book)

@@ -48,8 +48,9 @@ class Counter:
         self.is_changed = True
 
     def release(self, amount: Decimal) -> None:
-        """Give back what was held."""
+        """Give back what was held. The limit may have become hard since: the CHECK must hold for what is left."""
         self.held -= amount
+        self._fit_ceiling()
         self.is_changed = True
 
     def spend(self, amount: Decimal) -> Decimal:
@@ -110,6 +111,21 @@ def forget() -> None:
     """Drop all remembered ids."""
     with _lock:
         _ids.clear()
+
+
+def find_and_lock(
+    windows: Mapping[Key, tuple[LimitFacts, datetime]], others: set[int], *, book: LimitBook
+) -> tuple[dict[Key, int], dict[int, Counter]]:
+    """Lock the counters of these windows and some others; returns the ids by key and the counters by id."""
+    ids = ids_of(windows)
+    wanted = others | {ids[key] for key in windows}
+    locked = lock(wanted, book=book)
+    if len(locked) < len(wanted):
+        # Counters of long ago that this process remembers were purged meanwhile; they are made anew.
+        forget()
+        ids = ids_of(windows)
+        locked = lock(others | {ids[key] for key in windows}, book=book)
+    return ids, locked
 
 
 def lock(ids: Iterable[int], *, book: LimitBook) -> dict[int, Counter]:

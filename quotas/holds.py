@@ -13,13 +13,17 @@ from quotas.models import Hold, LimitCounter
 BATCH = 500
 
 
-def count_output(counted: Sequence[tuple[UUID, int]]) -> None:
-    """Note how many output tokens streams have delivered so far, for the case that their process dies."""
+def count_output(counted: Sequence[tuple[UUID, int]], *, expires_at: datetime) -> None:
+    """Note how many output tokens streams have delivered so far, for the case that their process dies.
+
+    A stream that still delivers has not died, so its hold lasts until ``expires_at`` at least.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE quotas_hold h SET counted_output_tokens = v.tokens "
+            "UPDATE quotas_hold h SET counted_output_tokens = v.tokens, "
+            "expires_at = greatest(h.expires_at, %s) "
             "FROM unnest(%s::uuid[], %s::bigint[]) AS v(id, tokens) WHERE h.id = v.id AND h.state = 'held'",
-            [[hold_id for hold_id, _ in counted], [tokens for _, tokens in counted]],
+            [expires_at, [hold_id for hold_id, _ in counted], [tokens for _, tokens in counted]],
         )
 
 

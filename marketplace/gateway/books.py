@@ -8,9 +8,9 @@ revoked key or a suspended subscription stops working with the next batch, in ev
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
+from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connection
 from django.utils import timezone
 
 from marketplace.core.epochs import DIRECTORY, read_epochs
@@ -51,10 +51,11 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Note how far a stream has come."""
+    """Note how far a stream has come, and that its hold is alive until ``expires_at``."""
 
-    hold_id: Any
+    hold_id: UUID
     output_tokens: int
+    expires_at: datetime
     weight: int = 1
 
 
@@ -82,7 +83,8 @@ def commit(entries: list[Entry]) -> list[Answer | Exception]:
     """Commit a batch; what is wrong with one entry is answered to that entry alone."""
     try:
         return _commit(entries)
-    except InvalidInput as error:
+    except (InvalidInput, DataError, IntegrityError) as error:
+        # Something in one entry cannot be stored; tried again together, it would keep all others out for good.
         if len(entries) == 1:
             return [error]
         return [answer for entry in entries for answer in commit([entry])]
@@ -99,8 +101,14 @@ def _commit(entries: list[Entry]) -> list[Answer | Exception]:
     reserves = [e.request for e in entries if isinstance(e, Reserve) and e.epoch == epoch]
     settles = [e.settlement for e in entries if isinstance(e, Settle)]
     reports = [e for e in entries if isinstance(e, Report) and e.epoch == epoch]
-    counts = [(e.hold_id, e.output_tokens) for e in entries if isinstance(e, Count)]
+    counts = [e for e in entries if isinstance(e, Count)]
     outcome = Outcome()
+    if counts:
+        # Before the rest: when this fails nothing is committed yet, as the answer then says.
+        holds.count_output(
+            [(count.hold_id, count.output_tokens) for count in counts],
+            expires_at=max(count.expires_at for count in counts),
+        )
     if reserves or settles or reports:
         outcome = admission.commit(
             holds=reserves,
@@ -108,8 +116,6 @@ def _commit(entries: list[Entry]) -> list[Answer | Exception]:
             reports=[usage for report in reports for usage in report.usages],
             at=at,
         )
-    if counts:
-        holds.count_output(counts)
     return _answers(entries, outcome, reports, epoch=epoch)
 
 

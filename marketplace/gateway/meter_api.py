@@ -134,7 +134,8 @@ async def _load_names(gateway: Gateway, reporter: Reporter, events: list[Event |
     subscriptions = {e.subscription for e in events if isinstance(e, Event) and e.subscription}
     if subscriptions:
         await gateway.read(lambda: gateway.directory.load_payers(reporter.app_id, subscriptions))
-    codes = {e.cost_center for e in events if isinstance(e, Event) and e.cost_center}
+    # PostgreSQL has no NUL in texts, so no cost center has one either.
+    codes = {e.cost_center for e in events if isinstance(e, Event) and e.cost_center and "\x00" not in e.cost_center}
     if codes:
         payers = [gateway.directory.payer(reporter.app_id, text) for text in subscriptions]
         organizations = {reporter.organization_id, *(p.organization_id for p in payers if p)}

@@ -7,7 +7,7 @@ settled with what was used, or released when no answer was delivered. If this pr
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -99,7 +99,7 @@ class Gateway:
         self._reader = ThreadPoolExecutor(2, thread_name_prefix="directory")
         self._offers: tuple[int, OfferBook] | None = None
         self._providers: dict[ProviderEndpoint, Provider] = {}
-        self._settling: set[asyncio.Task[Settled]] = set()
+        self._settling: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
         """Settle what is still to be settled, then let go of threads and connections."""
@@ -140,7 +140,12 @@ class Gateway:
             caller.require_active()
             request = ask(caller)
             hold, route = await self._hold_for(caller, request)
-            answer = await self.group.submit(Reserve(hold, caller.epoch))
+            try:
+                answer = await self.group.submit(Reserve(hold, caller.epoch))
+            except (DatabaseAway, asyncio.CancelledError):
+                # The hold may be on disk though nobody heard of it; what was not called must not be charged.
+                self._in_background(self._release_if_held(hold.id))
+                raise
             if isinstance(answer, Stale):
                 self.directory.renew(answer.epoch)
                 continue
@@ -257,15 +262,30 @@ class Gateway:
 
     async def _end(self, admission: Admission, usage: Usage | None) -> Receipt | None:
         """End a hold in a task that nobody can cancel; a database that is away is tried again until it expires."""
-        task = asyncio.ensure_future(self._end_surely(Settlement(admission.id, usage)))
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
+        task = self._in_background(self._end_surely(Settlement(admission.id, usage)))
         try:
             settled = await asyncio.wait_for(asyncio.shield(task), timeout=15)
         except TimeoutError:
             logger.error("hold %s is not settled yet; the answer goes out before it", admission.id)
             return None
         return settled.receipt
+
+    def _in_background(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start work that nobody can cancel and that ``close`` waits for."""
+        task = asyncio.ensure_future(work)
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+        return task
+
+    async def _release_if_held(self, hold_id: UUID) -> None:
+        """Release a hold that may or may not have been committed.
+
+        A release that shares the transaction of its hold comes before it there and finds nothing; the second one
+        comes in a later transaction.
+        """
+        for _ in range(2):
+            if (await self._end_surely(Settlement(hold_id, None))).has_ended:
+                return
 
     async def _end_surely(self, settlement: Settlement) -> Settled:
         pause_s = 0.05
@@ -312,7 +332,8 @@ class OpenStream:
             yield chunk
             if perf_counter() - self.counted_at > COUNT_EVERY_S:
                 self.counted_at = perf_counter()
-                count = Count(self.admission.id, self.source.output_tokens_so_far)
+                expires_at = books.now() + timedelta(seconds=settings.HOLD_SECONDS)
+                count = Count(self.admission.id, self.source.output_tokens_so_far, expires_at)
                 try:
                     await self.gateway.group.submit(count)
                 except Unavailable as error:

@@ -267,13 +267,14 @@ class TestMeter:
             {"id": "5", "app_id": "where2eat", "model": "llm-8b", "tokens": 1, "timestamp": "2020-01-01T00:00:00Z"},
             {"id": "6", "app_id": "where2eat", "model": "llm-8b", "token": 1},
             {"id": "7", "app_id": "where2eat", "model": "llm-8b", "tokens": 1, "tags": {"a": "\x00"}},
+            {"id": "8", "app_id": "where2eat", "model": "llm-8b", "tokens": 1, "cost_center": "CC\x00"},
             "not an object",
         ]
 
         answer = post(world, "/meter", events, key=world.app_key)
 
         body = answer.json()
-        assert (answer.status, body["accepted"], body["rejected"]) == (207, 1, 7)
+        assert (answer.status, body["accepted"], body["rejected"]) == (207, 1, 8)
         assert [(r["index"], r["error"]["code"], r["error"]["field"]) for r in body["results"]] == [
             (1, "unknown_app", "app_id"),
             (2, "unknown_price", "model"),
@@ -281,7 +282,8 @@ class TestMeter:
             (4, "timestamp_out_of_range", "timestamp"),
             (5, "unknown_field", "token"),
             (6, "invalid_field", "tags"),
-            (7, "invalid_field", ""),
+            (7, "unknown_cost_center", "cost_center"),
+            (8, "invalid_field", ""),
         ]
         assert UsageRollup.objects.get().events == 1
 

@@ -19,7 +19,12 @@ from tests.metering.conftest import make_usage
 def limit(who: Dimensions, **fields: Any) -> Limit:
     """Replace the default limits of the cast by one."""
     Limit.objects.update(ends_at=LONG_AGO)
-    values = {"subscription_id": who.subscription_id, "measure": "requests", "window": "day", "limit_value": 2}
+    values = {
+        "subscription_id": who.subscription_id,
+        "measure": "requests",
+        "window": "day",
+        "limit_value": 2,
+    }
     values |= {"starts_at": LONG_AGO}
     return Limit.objects.create(**values | fields)
 
@@ -88,6 +93,17 @@ class TestReserve:
         Limit.objects.filter(pk=daily.pk).update(limit_value=1)
         assert isinstance(admission.reserve([request(who)], at=NOW)[0], Refused)
 
+    def test_follows_a_limit_that_becomes_hard_when_more_is_held(self, who: Dimensions) -> None:
+        tokens = limit(who, measure="tokens", limit_value=10, mode="soft")
+        small, large = request(who, tokens=20), request(who, tokens=500)
+        admission.reserve([small, large], at=NOW)
+        Limit.objects.filter(pk=tokens.pk).update(mode="hard")
+
+        admission.settle([Settlement(small.id, None)], at=NOW)
+
+        assert counter(tokens) == (0, 500, 0)
+        assert isinstance(admission.reserve([request(who, tokens=1)], at=NOW)[0], Refused)
+
     def test_does_not_count_the_sandbox_against_other_limits(self, who: Dimensions) -> None:
         limit(who, limit_value=0)
 
@@ -119,6 +135,7 @@ class TestSettle:
         second = admission.settle([end], at=NOW)
 
         assert [s.receipt.status for s in first if s.receipt] == ["accepted", "duplicate"]
+        assert [s.has_ended for s in first] == [True, False]
         assert not second[0].has_ended
         assert counter(requests) == (1, 0, 0)
 
@@ -156,13 +173,23 @@ class TestReport:
         entry = OverrunEntry.objects.get()
         assert (entry.amount, entry.cause) == (300, "report")
 
+    def test_meets_a_limit_from_the_second_it_starts(self, who: Dimensions) -> None:
+        tokens = limit(who, measure="tokens", limit_value=500, starts_at=NOW + timedelta(seconds=30))
+        before, after = NOW + timedelta(seconds=10), NOW + timedelta(seconds=50)
+
+        admission.report(
+            [make_usage(who, "a", at=before), make_usage(who, "b", tokens=7, at=after)], at=after
+        )
+
+        assert counter(tokens) == (7, 0, 0)
+
 
 class TestSweep:
     def test_books_a_hold_whose_process_died(self, who: Dimensions) -> None:
         tokens = limit(who, measure="tokens", limit_value=5000)
         asked = request(who, tokens=1000)
         admission.reserve([asked], at=NOW)
-        holds.count_output([(asked.id, 40)])
+        holds.count_output([(asked.id, 40)], expires_at=NOW)
 
         assert holds.sweep(at=NOW + timedelta(minutes=4)) == 0
         assert holds.sweep(at=NOW + timedelta(minutes=6)) == 1
@@ -171,6 +198,28 @@ class TestSweep:
         assert (event.input_tokens, event.output_tokens, event.is_estimated) == (100, 40, True)
         assert Hold.objects.get().state == "expired"
         assert counter(tokens) == (140, 0, 0)
+
+    def test_leaves_a_stream_that_still_delivers(self, who: Dimensions) -> None:
+        asked = request(who)
+        admission.reserve([asked], at=NOW)
+
+        holds.count_output([(asked.id, 40)], expires_at=NOW + timedelta(minutes=9))
+
+        assert holds.sweep(at=NOW + timedelta(minutes=8)) == 0
+        assert holds.sweep(at=NOW + timedelta(minutes=9)) == 1
+
+
+class TestPurge:
+    def test_does_not_keep_late_reports_out(self, who: Dimensions) -> None:
+        per_minute = limit(who, window="minute", limit_value=5)
+        admission.report([make_usage(who, "a")], at=NOW)
+        later = NOW + timedelta(days=10)
+        holds.purge(at=later)
+        assert not LimitCounter.objects.exists()
+
+        admission.report([make_usage(who, "b")], at=later)
+
+        assert counter(per_minute) == (1, 0, 0)
 
 
 class TestLimitCounter:

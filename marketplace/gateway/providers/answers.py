@@ -9,6 +9,9 @@ import msgspec
 from marketplace.gateway.providers.base import Usage
 
 CONTENT = "content"
+# No call comes near; what a broken provider reports beyond would not even fit into the database.
+MOST_TOKENS = 10**12
+MOST_COST = 10**12
 
 _ABSENT = msgspec.Raw()
 _NOTHING = (b"", b"null")
@@ -128,14 +131,14 @@ def is_given(raw: msgspec.Raw) -> bool:
 
 
 def read_usage(raw: msgspec.Raw) -> Usage | None:
-    """Read a reported usage; None when there is none, or none that can be true (negative, not numbers)."""
+    """Read a reported usage; None when there is none, or none that can be true (negative, endless, no numbers)."""
     if not is_given(raw):
         return None
     try:
         report = _usage_decoder.decode(raw)
     except msgspec.DecodeError:
         return None
-    if report.prompt_tokens < 0 or report.completion_tokens < 0:
+    if not (0 <= report.prompt_tokens <= MOST_TOKENS and 0 <= report.completion_tokens <= MOST_TOKENS):
         return None
     return _usage_of(report)
 
@@ -165,7 +168,7 @@ def _usage_of(report: _UsageReport) -> Usage:
         or 0
     )
     cached = _within(cached, report.prompt_tokens)
-    has_cost = report.cost is not None and report.cost.is_finite() and report.cost >= 0
+    has_cost = report.cost is not None and report.cost.is_finite() and 0 <= report.cost <= MOST_COST
     return Usage(
         input_tokens=report.prompt_tokens,
         output_tokens=report.completion_tokens,
