@@ -1,9 +1,10 @@
 """From a month of usage to the lines of a bill, as values: priced, rounded once, split with the creator.
 
 What is priced as a whole is a *contract*: a subscription on a plan, or an owner's own use of an app, in one
-service month. Its platform cost stands on one line, the `cost` line, else the `calls` line, else the first: so
-the split on `net_of_cost` looks at everything the subscription paid and everything it cost. The creator's part
-is then spread over the lines in proportion to their amounts, by largest remainder.
+service month. Its platform cost stands on one line, the `cost` line, else the `calls` line (a plan that asks
+nothing for usage gets one of zero): so the split on `net_of_cost` looks at everything the subscription paid and
+everything it cost. The creator's part is then spread over the lines in proportion to their amounts, by largest
+remainder.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from decimal import ROUND_DOWN, Decimal
 from fractions import Fraction
 from typing import Any
 
-from billing.pricing import BilledBefore, Charge, Line, Usage, parse_charges, quote
+from billing.pricing import BilledBefore, Charge, Line, Slice, Usage, parse_charges, quote
 from billing.revenue_share import split
 from billing.terms import ShareTerms
 from marketplace.core.errors import Conflict
@@ -110,8 +111,7 @@ def price(contract: Contract) -> list[PricedLine]:
     charges = _charges(contract)
     lines = list(_quoted(contract, charges))
     carrier = _cost_carrier(lines, contract.usage.cost)
-    metered = {charge.code for charge in charges if charge.shape.is_metered}
-    kept = [line for line in lines if line is carrier or _says_something(line, metered)]
+    kept = [line for line in lines if line is carrier or _says_something(line)]
     parts = _creator_parts(contract, kept, carrier)
     return [
         PricedLine(
@@ -149,10 +149,14 @@ def _quoted(contract: Contract, charges: Sequence[Charge]) -> tuple[Line, ...]:
         period=contract.month,
         active=contract.active,
     ).lines
-    if not lines and contract.usage.cost:
-        # A plan without charges still has a cost that somebody bears: a line of zero carries it.
-        return (Line.of("cost", quantity=contract.usage.cost, slices=(), currency=contract.currency),)
-    return lines
+    return lines if any(charge.shape.is_metered for charge in charges) else (*lines, _included(contract))
+
+
+def _included(contract: Contract) -> Line:
+    """Show the calls of a plan that asks nothing for them; the line carries what they cost the platform."""
+    quantity = contract.usage.quantity("calls")
+    slices = [Slice("included in the plan", ZERO, quantity, quantity)] if quantity else []
+    return Line.of("calls", quantity=quantity, slices=slices, currency=contract.currency)
 
 
 def _billed_before(contract: Contract, charges: Sequence[Charge]) -> dict[str, BilledBefore]:
@@ -169,14 +173,12 @@ def _billed_before(contract: Contract, charges: Sequence[Charge]) -> dict[str, B
 
 
 def _cost_carrier(lines: Sequence[Line], cost: Decimal) -> Line | None:
-    if not cost or not lines:
-        return None
-    by_code = {line.code: line for line in reversed(lines)}
-    return by_code.get("cost") or by_code.get("calls") or lines[0]
+    by_code = {line.code: line for line in lines}
+    return (by_code.get("cost") or by_code["calls"]) if cost else None
 
 
-def _says_something(line: Line, metered: set[str]) -> bool:
-    return bool(line.amount_minor) or (line.code in metered and bool(line.quantity))
+def _says_something(line: Line) -> bool:
+    return bool(line.amount_minor) or (line.code in _KNOWN_QUANTITIES and bool(line.quantity))
 
 
 def _creator_parts(contract: Contract, lines: Sequence[Line], carrier: Line | None) -> list[int]:

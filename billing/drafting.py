@@ -66,6 +66,19 @@ class Bill:
         return self.subtotal_minor - self.creator_minor
 
 
+@dataclass(frozen=True)
+class BillsTotal:
+    """What bills come to in one currency, and the creators' part of it, in minor units."""
+
+    currency: str
+    total_minor: int = 0
+    creator_minor: int = 0
+
+    @property
+    def platform_minor(self) -> int:
+        return self.total_minor - self.creator_minor
+
+
 def bills_of(month: Period, *, default_share: ShareTerms) -> list[Bill]:
     """Work out every bill of a month as things stand; sorted by payer, so that a rerun goes the same way.
 
@@ -181,9 +194,14 @@ def _code(bill: Bill) -> str:
     return bill.cost_center.code if bill.cost_center else ""
 
 
-def totals(bills: Iterable[Bill]) -> list[tuple[str, int]]:
-    """Sum bills by currency, in minor units."""
-    sums: dict[str, int] = defaultdict(int)
+def totals(bills: Iterable[Bill]) -> list[BillsTotal]:
+    """Sum bills by currency."""
+    sums: dict[str, BillsTotal] = {}
     for bill in bills:
-        sums[bill.currency] += bill.subtotal_minor
-    return sorted(sums.items())
+        before = sums.get(bill.currency, BillsTotal(bill.currency))
+        sums[bill.currency] = BillsTotal(
+            bill.currency,
+            before.total_minor + bill.subtotal_minor,
+            before.creator_minor + bill.creator_minor,
+        )
+    return [sums[currency] for currency in sorted(sums)]

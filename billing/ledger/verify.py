@@ -260,7 +260,8 @@ def _none_of(what: str, wrong: list[str]) -> Finding:
 
 
 def _number(value: Decimal | int) -> str:
-    return f"{value:,}" if isinstance(value, int) else to_text(value)
+    """Write a count with thousands separators, and any other amount with all its decimals."""
+    return f"{int(value):,}" if value == int(value) else to_text(Decimal(value))
 
 
 CHECKS: tuple[Check, ...] = (

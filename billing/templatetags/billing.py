@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from django import template
 from django.urls import NoReverseMatch, reverse
 
+from billing.ledger.chart import BY_CODE
 from billing.models import InvoiceLine
 from marketplace.core.money import format_amount
 from marketplace.core.templatetags.money import number, shorten
@@ -32,6 +33,12 @@ def explained(step: dict[str, Any], currency: str) -> str:
 def counts(line: InvoiceLine) -> bool:
     """Tell whether a line's quantity says something: calls or cost, not the 1 of a fee."""
     return line.code in ("calls", "cost")
+
+
+@register.filter
+def account_title(code: str) -> str:
+    """Give the title of an account of the chart."""
+    return BY_CODE[code].title
 
 
 @register.filter

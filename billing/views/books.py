@@ -19,7 +19,7 @@ from marketplace.accounts.access import Role
 from marketplace.accounts.requests import PersonRequest
 from marketplace.core.models import Job
 
-PAGE_SIZE = 20
+PAGE_SIZE = 10
 
 
 @login_required

@@ -1,6 +1,5 @@
 """Pages of months: the overview, one month, the preview before a close, its progress."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -111,19 +110,7 @@ def _previewed(month: queries.Month) -> dict[str, Any]:
         bills = drafting.bills_of(month.month, default_share=house_terms().default_share)
     except HalfpennyError as error:
         return {"bills": [], "problem": error.message}
-    return {
-        "bills": bills,
-        "totals": drafting.totals(bills),
-        "creators": _parts(bills, "creator_minor"),
-        "problem": "",
-    }
-
-
-def _parts(bills: Iterable[drafting.Bill], part: str) -> list[tuple[str, int]]:
-    sums: dict[str, int] = {}
-    for bill in bills:
-        sums[bill.currency] = sums.get(bill.currency, 0) + getattr(bill, part)
-    return sorted(sums.items())
+    return {"bills": bills, "totals": drafting.totals(bills), "problem": ""}
 
 
 def _all_ok(verification: Job | None) -> bool:

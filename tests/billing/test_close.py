@@ -263,6 +263,24 @@ class TestPrices:
         line = statement.lines.get()
         assert (line.platform_cost, line.creator_minor) == (1, 320)
 
+    def test_shows_calls_that_a_plan_includes(self, cast: Cast) -> None:
+        use(subscribe(cast, [FEE]), requests=12, cost="3")
+
+        (statement,) = close()
+
+        assert lines_of(statement) == [("fee", 1, 5_000), ("calls", 12, 0)]
+        # (50 - 3) x 0.8 on both lines together; all of it goes to the line that was paid.
+        assert [line.creator_minor for line in statement.lines.all()] == [3_760, 0]
+        assert [line.platform_cost for line in statement.lines.all()] == [0, 3]
+
+    def test_bills_a_plan_that_costs_nothing(self, cast: Cast) -> None:
+        use(subscribe(cast, []), requests=12, cost="3")
+
+        (statement,) = close()
+
+        assert lines_of(statement) == [("calls", 12, 0)]
+        assert accounts(statement) == {}
+
     def test_follows_the_agreement_in_force(self, cast: Cast) -> None:
         subscription = subscribe(cast, [FEE, COST])
         RevenueShareAgreement.objects.create(
