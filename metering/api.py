@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.utils import timezone
+from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers, viewsets
@@ -149,13 +150,17 @@ class ModelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
     lookup_value_regex = "[^/]+"
 
 
+class RateCardFilter(filters.FilterSet):
+    model = filters.CharFilter(field_name="model__name")
+
+
 @extend_schema(tags=["models"])
 class RateCardViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     """Every dated price of the models, for finance, operators and approvers of the platform."""
 
     queryset = RateCard.objects.select_related("model")
     serializer_class = RateCardSerializer
-    filterset_fields = ("model__name",)
+    filterset_class = RateCardFilter
 
     def get_queryset(self) -> QuerySet[RateCard]:
         if not getattr(self, "swagger_fake_view", False):

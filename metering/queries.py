@@ -129,6 +129,8 @@ def _refuse_too_much(
 def _filtered(filters: Mapping[str, str], visible: UsageScope) -> Q:
     condition = Q()
     for name, text in filters.items():
+        if "\0" in text:
+            raise InvalidInput(name, "holds a character that no name has")
         if name == "currency":
             condition &= Q(currency=text)
             continue

@@ -1,6 +1,7 @@
 """A usage report as CSV and as JSON: the same columns, the same numbers."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 from marketplace.core.csv import Cell
@@ -57,7 +58,8 @@ def _measures(measures: Measures) -> dict[str, Any]:
 
 def _cells(measures: Measures) -> tuple[Cell, ...]:
     counts = tuple(getattr(measures, name) for name in COUNTS)
-    return (*counts, measures.mean_latency_ms, to_text(measures.cost))
+    # As a number: a text that begins with a minus would be defused.
+    return (*counts, measures.mean_latency_ms, Decimal(to_text(measures.cost)))
 
 
 def _time(at: Any) -> str:

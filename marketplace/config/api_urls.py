@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 from billing import api as billing_api
 from marketplace.catalog import api as catalog_api
 from metering import api as metering_api
+from quotas import api as quotas_api
 
 
 class ContractRouter(SimpleRouter):
@@ -18,7 +19,12 @@ class ContractRouter(SimpleRouter):
 
 
 router = ContractRouter()
-for prefix, viewset, basename in (*catalog_api.ROUTES, *billing_api.ROUTES, *metering_api.ROUTES):
+for prefix, viewset, basename in (
+    *catalog_api.ROUTES,
+    *billing_api.ROUTES,
+    *metering_api.ROUTES,
+    *quotas_api.ROUTES,
+):
     router.register(prefix, viewset, basename=basename)
 
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -25,13 +25,17 @@ ROLE_ICONS = {
 
 @dataclass(frozen=True)
 class Section:
-    """One entry of the navigation; shown to everybody signed in, or to people with one of these roles."""
+    """One entry of the navigation; shown to everybody signed in, or to people with one of these roles.
+
+    ``is_platform``: the role has to be of the organization that runs the marketplace.
+    """
 
     label: str
     url_name: str
     icon: str
     group: str = ""
     roles: frozenset[str] = frozenset()
+    is_platform: bool = False
 
 
 SECTIONS = (
@@ -39,12 +43,16 @@ SECTIONS = (
     Section("Catalogue", "catalog:listings", "layout-grid"),
     Section("Subscriptions", "catalog:subscriptions", "plug"),
     Section("Usage", "metering:usage", "chart-line"),
+    Section("Limits", "quotas:all-limits", "gauge"),
     Section("Bills", "billing:bills", "receipt-text", "", frozenset({Role.CONSUMER, Role.CREATOR})),
     Section("My apps", "catalog:creator-apps", "blocks", "Create", frozenset({Role.CREATOR})),
     Section("Earnings", "billing:earnings", "coins", "Create", frozenset({Role.CREATOR})),
     Section("Reviews", "catalog:reviews", "clipboard-check", "Decide", frozenset({Role.APPROVER})),
     Section("Months", "billing:overview", "landmark", "Finance", frozenset({Role.FINANCE})),
     Section("Invoices", "billing:invoices", "receipt", "Finance", frozenset({Role.FINANCE})),
+    Section("Today", "gateway:today", "activity", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
+    Section("Jobs", "gateway:jobs", "list-checks", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
+    Section("Models", "gateway:models", "cpu", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
     Section("Notices", "accounts:notices", "bell", "You"),
     Section("Teams", "accounts:teams", "users", "You"),
     Section("Keys", "accounts:keys", "key-round", "You"),
@@ -77,7 +85,7 @@ def site(request: HttpRequest) -> dict[str, Any]:
 def _nav(path: str, actor: Actor, *, counts: dict[str, int]) -> list[dict[str, Any]]:
     shown: list[dict[str, Any]] = []
     for section in SECTIONS:
-        if section.roles and not section.roles & actor.roles and not actor.user.is_superuser:
+        if section.roles and not _has_role(section, actor):
             continue
         shown.append(
             {
@@ -90,6 +98,11 @@ def _nav(path: str, actor: Actor, *, counts: dict[str, int]) -> list[dict[str, A
         )
     current = _current(path, [entry["url"] for entry in shown])
     return [entry | {"is_current": entry["url"] == current} for entry in shown]
+
+
+def _has_role(section: Section, actor: Actor) -> bool:
+    roles = actor.platform_roles if section.is_platform else actor.roles
+    return bool(section.roles & roles) or actor.user.is_superuser
 
 
 def _current(path: str, urls: list[str]) -> str | None:

@@ -16,6 +16,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("marketplace.accounts.urls")),
     path("", include("marketplace.gateway.urls")),
     path("", include("marketplace.catalog.urls")),
+    path("", include("metering.urls")),
+    path("", include("quotas.urls")),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
 ]

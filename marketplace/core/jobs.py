@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from kombu.exceptions import OperationalError
 
+from marketplace.core import audit
 from marketplace.core.errors import HalfpennyError, InvalidInput, Unavailable
 from marketplace.core.models import Job
 
@@ -108,11 +109,28 @@ def progress(job: Job, *, done: int, total: int) -> None:
     Job.objects.filter(pk=job.pk, state=Job.State.RUNNING).update(done_steps=done, total_steps=total)
 
 
-def cancel(job: Job, *, at: datetime) -> bool:
+def cancel(job: Job, *, at: datetime, by: Any = None) -> bool:
     """Cancel a job that nobody has taken yet; False when it is too late."""
-    return bool(
-        Job.objects.filter(pk=job.pk, state=Job.State.QUEUED).update(state=Job.State.CANCELED, ended_at=at)
-    )
+    with transaction.atomic():
+        waiting = Job.objects.filter(pk=job.pk, state=Job.State.QUEUED)
+        is_canceled = bool(waiting.update(state=Job.State.CANCELED, ended_at=at))
+        if is_canceled:
+            _note("core.job.canceled", job, old=Job.State.QUEUED, new=Job.State.CANCELED, at=at, by=by)
+    return is_canceled
+
+
+def retry(job: Job, *, at: datetime, by: Any = None) -> bool:
+    """Queue a failed job once more, with all its attempts; False when it is not failed (any more).
+
+    The idempotency key stays: what the work did before it failed is not done twice.
+    """
+    with transaction.atomic():
+        failed = Job.objects.filter(pk=job.pk, state=Job.State.FAILED)
+        is_queued = bool(failed.update(state=Job.State.QUEUED, attempts=0, run_at=at, ended_at=None))
+        if is_queued:
+            _note("core.job.retried", job, old=Job.State.FAILED, new=Job.State.QUEUED, at=at, by=by)
+            transaction.on_commit(lambda: nudge(job.pk))
+    return is_queued
 
 
 def due(*, at: datetime, limit: int = 100) -> list[UUID]:
@@ -124,6 +142,10 @@ def due(*, at: datetime, limit: int = 100) -> list[UUID]:
         .order_by("run_at")
         .values_list("pk", flat=True)[:limit]
     )
+
+
+def _note(action: str, job: Job, *, old: str, new: str, at: datetime, by: Any) -> None:
+    audit.record(action, subject=job, at=at, by=by, old={"state": old}, new={"state": new})
 
 
 def _end(job: Job, state: str, *, at: datetime, result: Any = None, error: str = "") -> None:

@@ -1,0 +1,140 @@
+"""What the address of a usage page says: which days, grouped by what, which part of it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.http import QueryDict
+
+from marketplace.core.errors import InvalidInput
+from marketplace.core.periods import parse_instant
+from metering.dimensions import DIMENSIONS
+
+Choices = Sequence[tuple[str, str]]
+USUAL_DAYS = 30
+PRESETS = (7, 30, 90)
+MOST_DAYS = 3_600
+MEASURES = {"cost": "Spend", "requests": "Calls", "tokens": "Tokens"}
+GROUPS = {"": "Nothing", **{one.name: one.title for one in DIMENSIONS.values()}}
+# Filters with a list to choose from; the others are set by following a number, and taken off by their chip.
+CHOSEN = ("app", "team", "cost_center", "environment", "model")
+
+
+def _text(**options: Any) -> forms.CharField:
+    return forms.CharField(required=False, max_length=160, **options)
+
+
+class UsageForm(forms.Form):
+    """The controls of the usage page. Days include the first and the last."""
+
+    days = forms.TypedChoiceField(
+        required=False, coerce=int, empty_value=0, choices=[(n, n) for n in PRESETS], widget=forms.HiddenInput
+    )
+    first = forms.DateField(
+        required=False, label="From", widget=forms.DateInput({"type": "date"}, "%Y-%m-%d")
+    )
+    last = forms.DateField(
+        required=False, label="To and with", widget=forms.DateInput({"type": "date"}, "%Y-%m-%d")
+    )
+    group_by = forms.ChoiceField(required=False, label="Group by", choices=list(GROUPS.items()))
+    measure = forms.ChoiceField(required=False, label="Chart", choices=list(MEASURES.items()))
+    app = _text()
+    team = _text()
+    cost_center = _text()
+    environment = _text()
+    model = _text()
+    organization = _text()
+    subscription = _text()
+    plan = _text()
+    key = _text()
+    instance_type = _text()
+    feature = _text()
+    currency = forms.RegexField("^[A-Z]{3}$", required=False)
+
+    def __init__(self, query: QueryDict, *, today: date, options: Mapping[str, Choices]) -> None:
+        super().__init__(_with_defaults(query), auto_id="usage-%s")
+        self.today = today
+        for name in (*DIMENSIONS, "currency"):
+            field = self.fields[name]
+            field.label = DIMENSIONS[name].title if name in DIMENSIONS else "Currency"
+            if name in CHOSEN:
+                field.widget = forms.Select(choices=[("", "All"), *self._choices(name, options)])
+            else:
+                field.widget = forms.HiddenInput()
+
+    def _choices(self, name: str, options: Mapping[str, Choices]) -> list[tuple[str, str]]:
+        """List the options, and what the address asks for even when there is no usage of it."""
+        found = list(options.get(name, ()))
+        asked = str(self.data.get(name, ""))
+        return found if not asked or asked in dict(found) else [*found, (asked, asked)]
+
+    def clean(self) -> dict[str, Any]:
+        typed = super().clean() or {}
+        first, last = typed.get("first"), typed.get("last")
+        if first and last and not timedelta(0) <= last - first <= timedelta(days=MOST_DAYS):
+            too_long = f"Choose at most {MOST_DAYS} days."
+            raise ValidationError(
+                {"last": too_long if last > first else "The last day is before the first one."}
+            )
+        return typed
+
+    @property
+    def preset(self) -> int:
+        """The number of days up to today, or 0 for days that were chosen."""
+        return (
+            0 if self.cleaned_data["first"] and self.cleaned_data["last"] else self.cleaned_data["days"] or 30
+        )
+
+    @property
+    def first_day(self) -> date:
+        first: date | None = self.cleaned_data["first"] if not self.preset else None
+        return first or self.today - timedelta(days=self.preset - 1)
+
+    @property
+    def last_day(self) -> date:
+        last: date | None = self.cleaned_data["last"] if not self.preset else None
+        return last or self.today
+
+    @property
+    def granularity(self) -> str:
+        """Hours for a day or two, months for more than four of them, else days."""
+        days = (self.last_day - self.first_day).days + 1
+        return "hour" if days <= 2 else "day" if days <= 124 else "month"
+
+    @property
+    def filters(self) -> dict[str, str]:
+        return {
+            name: self.cleaned_data[name] for name in (*DIMENSIONS, "currency") if self.cleaned_data[name]
+        }
+
+    def asked(self) -> dict[str, Any]:
+        """Return what ``queries.usage`` takes."""
+        group = self.cleaned_data["group_by"]
+        return {
+            "from_at": _midnight(self.first_day),
+            "to_at": _midnight(self.last_day + timedelta(days=1)),
+            "granularity": self.granularity,
+            "group_by": [group] if group else [],
+            "filters": self.filters,
+        }
+
+
+def _with_defaults(query: QueryDict) -> dict[str, str]:
+    """Read an address, also one that names instants (``from``, ``to`` excluded) as the API does."""
+    typed = {name: value.replace("\0", "") for name, value in query.items()}
+    if "from" in typed and "to" in typed:
+        try:
+            first, end = parse_instant(typed["from"], field="from"), parse_instant(typed["to"], field="to")
+        except InvalidInput:
+            typed |= {"first": typed["from"], "last": typed["to"]}
+        else:
+            typed |= {"first": f"{first:%Y-%m-%d}", "last": f"{end - timedelta(microseconds=1):%Y-%m-%d}"}
+    typed.setdefault("group_by", "app")
+    typed.setdefault("measure", "cost")
+    return typed
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), tzinfo=UTC)
