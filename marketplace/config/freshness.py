@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psycopg
 
-from marketplace.config.paths import CHECKOUT
+from marketplace.config import paths
 
 MIGRATIONS = ("*/migrations/*.py", "marketplace/*/migrations/*.py")
 STATIC = ("static/**/*", "*/static/**/*", "marketplace/*/static/**/*")
@@ -15,7 +15,8 @@ STATIC = ("static/**/*", "*/static/**/*", "marketplace/*/static/**/*")
 def is_current(data: Path, database_url: str, *, needs_organization: bool) -> bool:
     """Say whether code and database are as they were when `remember` was called."""
     stamp = _stamp(data)
-    if not stamp.exists() or stamp.read_text() != _state(database_url):
+    has_static_files = (paths.static_dir(data) / "staticfiles.json").exists()
+    if not has_static_files or not stamp.exists() or stamp.read_text() != _state(database_url):
         return False
     return not needs_organization or _has_organization(database_url)
 
@@ -60,9 +61,9 @@ def _stamp(data: Path) -> Path:
 
 
 def _digest(patterns: tuple[str, ...]) -> str:
-    digest = hashlib.sha256((CHECKOUT / "run.lock").read_bytes())
+    digest = hashlib.sha256((paths.CHECKOUT / "run.lock").read_bytes())
     for pattern in patterns:
-        for file in sorted(CHECKOUT.glob(pattern)):
+        for file in sorted(paths.CHECKOUT.glob(pattern)):
             status = file.stat()
             digest.update(f"{file}:{status.st_size}:{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()

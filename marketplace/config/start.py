@@ -40,7 +40,9 @@ class Start:
     def run(self) -> int:
         """Start, watch, stop; return the exit code."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self.supervisor.request_stop)
+            # Whoever started it with nohup wants it to go on after the terminal is closed.
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self.supervisor.request_stop)
         self.write_state()
         try:
             self._check()

@@ -44,7 +44,7 @@ class TestFreshness:
     def test_changes_with_a_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "run.lock").touch()
         (tmp_path / "static").mkdir()
-        monkeypatch.setattr(freshness, "CHECKOUT", tmp_path)
+        monkeypatch.setattr(freshness.paths, "CHECKOUT", tmp_path)
         before = freshness.of_static_files()
 
         (tmp_path / "static/new.css").write_text("x")

@@ -29,12 +29,13 @@ from marketplace.config.services import ServiceFailed, make_private
 MAJOR_VERSION = "18"
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
+SPACIOUS_DISK_BYTES = 20 * 2**30
+LEAST_SHARED_MEMORY_BYTES = 256 * 2**20
 SETTINGS = {
     "listen_addresses": "",
     "shared_preload_libraries": "pg_stat_statements",
     "max_connections": "200",
     "shared_buffers": "256MB",
-    "max_wal_size": "4GB",
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -205,7 +206,7 @@ def _launch(cluster: Path, sockets: Path, binaries: Path, identity: dict[str, An
     deadline = time.monotonic() + START_TIMEOUT_S
     log = log_file(cluster.parent)
     log.parent.mkdir(exist_ok=True)
-    settings = {**SETTINGS, **({} if durable else NOT_DURABLE), **_shared_memory_settings()}
+    settings = {**SETTINGS, **({} if durable else NOT_DURABLE), **_settings_of_this_machine(cluster)}
     settings["unix_socket_directories"] = str(sockets)
     command = [
         str(binaries / "postgres"),
@@ -234,13 +235,15 @@ def _launch(cluster: Path, sockets: Path, binaries: Path, identity: dict[str, An
         time.sleep(0.2)
 
 
-def _shared_memory_settings() -> dict[str, str]:
-    """Keep parallel queries out of /dev/shm where a container makes it tiny."""
-    try:
-        spacious = shutil.disk_usage("/dev/shm").total >= 256 * 2**20
-    except OSError:
-        return {}
-    return {} if spacious else {"dynamic_shared_memory_type": "mmap"}
+def _settings_of_this_machine(cluster: Path) -> dict[str, str]:
+    """Return what depends on the room there is: for the log on disk, and for parallel queries in memory."""
+    free = shutil.disk_usage(cluster).free
+    settings = {"max_wal_size": "4GB" if free > SPACIOUS_DISK_BYTES else "1GB"}
+    shared_memory = Path("/dev/shm")
+    if shared_memory.exists() and shutil.disk_usage(shared_memory).total < LEAST_SHARED_MEMORY_BYTES:
+        # Containers make it tiny, and a query that finds it full fails.
+        settings["dynamic_shared_memory_type"] = "mmap"
+    return settings
 
 
 def _answers(data: Path, server: subprocess.Popen[bytes]) -> bool:
