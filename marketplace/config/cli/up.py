@@ -31,8 +31,9 @@ def main(arguments: list[str]) -> int:
 
 def parse(arguments: list[str]) -> Options:
     """Read the command line."""
+    # No abbreviations: --detach is taken out of the arguments by its name.
     parser = argparse.ArgumentParser(
-        prog="manage.py up", description="Start everything and print the address."
+        prog="manage.py up", description="Start everything and print the address.", allow_abbrev=False
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all (default 127.0.0.1)")
