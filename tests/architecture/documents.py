@@ -1,6 +1,7 @@
 """What the documents say: their code blocks, links, claims and names, each with the place where it stands."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,8 +102,22 @@ def documents(*patterns: str) -> list[Document]:
 
 
 def commands(block: Named) -> Iterator[Named]:
-    """Give each command line of a shell block, continued lines joined, comments left out."""
-    joined = re.sub(r"\\\n\s*", " ", block.text)
-    for offset, line in enumerate(joined.splitlines()):
-        if line.strip() and not line.lstrip().startswith("#"):
-            yield Named(block.document, block.line + offset, line.strip())
+    """Give each command of a shell block: continued lines and open quotes joined, comments left out."""
+    held, start = "", block.line
+    for offset, line in enumerate(block.text.splitlines()):
+        start = start if held else block.line + offset
+        held = f"{held} {line.strip()}".strip() if held else line.strip()
+        if held.endswith("\\"):
+            held = held.removesuffix("\\").rstrip()
+        elif _is_whole(held):
+            if held and not held.startswith("#"):
+                yield Named(block.document, start, held)
+            held = ""
+
+
+def _is_whole(line: str) -> bool:
+    try:
+        shlex.split(line)
+    except ValueError:
+        return False
+    return True

@@ -31,6 +31,9 @@ MANAGE = re.compile(r"python3 manage\.py ((?:[^\s|;&<>()]|\$\([^)]*\))+(?: +(?:\
 DOTTED = re.compile(r"(?:marketplace|metering|quotas|billing)(?:\.\w+)+")
 FILE = re.compile(r"[\w.-]+(?:/[\w.*-]+)+/?|[\w-]+\.(?:py|md|toml|lock|typ|css|svg)")
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+|DEBUG|DEMO")
+MEDIA_TYPE = re.compile(r"(?:application|text|image)/[\w.+-]+")
+# Parts of the address space that are named as a whole.
+PREFIXES = frozenset({"/api/v1/", "/apps/", "/v1/"})
 # Answered only with DEBUG, which tests switch off.
 ONLY_DEBUG = frozenset({"/styleguide/"})
 PATH = re.compile(r"/[a-z][\w/{}.-]*")
@@ -109,7 +112,7 @@ class TestNames:
     def test_of_files_exist(self) -> None:
         wrong(
             f"{span} does not exist" for span in _all_spans()
-            if FILE.fullmatch(span.text) and not span.text.startswith("/") and not _is_file(span)
+            if FILE.fullmatch(span.text) and not MEDIA_TYPE.fullmatch(span.text) and not _is_file(span)
         )  # fmt: skip
 
     def test_of_environment_variables_are_read_somewhere(self) -> None:
@@ -219,6 +222,8 @@ def _complaint(line: Named) -> str:
 def _unknown_command(text: str) -> str:
     name, *arguments = shlex.split(text)
     arguments = list(_without_data(arguments))
+    if name == "help":
+        return ""
     if name in OWN_COMMANDS:
         return _misses_own(name, arguments)
     if name not in _django_commands():
@@ -335,7 +340,7 @@ def _words_of_code() -> frozenset[str]:
 
 def _is_answered(path: str) -> bool:
     filled = re.sub(r"\{([\w-]+)\}", lambda match: PLACEHOLDERS.get(match[1], match[0]), path)
-    if application.takes(f"{filled}/") or application.takes(filled) or filled in ONLY_DEBUG:
+    if application.takes(f"{filled}/") or application.takes(filled) or filled in ONLY_DEBUG | PREFIXES:
         return True
     for candidate in (filled, f"{filled}/", filled.rstrip("/")):
         with contextlib.suppress(Resolver404):

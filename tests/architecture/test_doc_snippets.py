@@ -1,0 +1,91 @@
+"""The snippets of README and API guide, run as a reader would: one after the other, against a running demo world."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from marketplace.gateway.offers import offer_book
+from metering import rollups
+from metering.models import UsageEvent
+from tests.architecture.documents import CHECKOUT, Document, Named, documents
+from tests.gateway.conftest import running_demo_provider
+from tests.gateway.live import running_application
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+WRITTEN_ADDRESS = "http://127.0.0.1:8000"
+TIMEOUT_S = 120
+# A refused request must end the script: readers may look at the answer, a test has to.
+PREAMBLE = 'set -euo pipefail\ncurl() { command curl --fail-with-body --show-error "$@"; }\n'
+
+
+@pytest.fixture
+def address(transactional_db: None, settings: Any) -> Iterator[str]:
+    """The address of a small demo world that is being served."""
+    with running_demo_provider() as provider_url:
+        settings.DEMO_PROVIDER_URL = provider_url
+        # Another world of this process may have had the same epoch.
+        offer_book.forget()
+        call_command("load_demo", events=2_000, stdout=StringIO())
+        with running_application() as url:
+            yield url
+
+
+class TestSnippets:
+    @pytest.mark.parametrize("name", ["README.md", "docs/guides/api.md"])
+    def test_run_as_they_stand(self, name: str, address: str, tmp_path: Path) -> None:
+        before = UsageEvent.objects.count()
+
+        done = subprocess.run(
+            ["bash", str(_script(documents(name)[0], address, tmp_path))],
+            cwd=CHECKOUT, env=_environment(), capture_output=True, text=True, timeout=TIMEOUT_S,
+        )  # fmt: skip
+
+        assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        assert UsageEvent.objects.count() >= before + 3
+        assert rollups.differences() == []
+
+
+def _script(document: Document, address: str, folder: Path) -> Path:
+    """Write one script of all that can be run of a document; it says which line it is at."""
+    parts = [PREAMBLE]
+    for block in document.blocks("sh", "python"):
+        text = block.text.replace(WRITTEN_ADDRESS, address)
+        if block.kind == "python":
+            file = folder / f"snippet_{block.line}.py"
+            file.write_text(text)
+            text = f"python3 {file}\n"
+        elif not _calls_something(block):
+            continue
+        parts.append(f"echo; echo '--- {block.document}:{block.line}'\n{text}")
+    script = folder / "snippets.sh"
+    script.write_text("\n".join(parts))
+    return script
+
+
+def _calls_something(block: Named) -> bool:
+    """Tell whether a shell block talks to a running marketplace, and does not start, stop or test one."""
+    return "curl " in block.text or "issue_key" in block.text
+
+
+def _environment() -> dict[str, str]:
+    """Give the environment in which `python3 manage.py` uses this test's database."""
+    to = connection.get_connection_params()
+    person = quote(to.get("user", ""), safe="") + (
+        f":{quote(to['password'], safe='')}" if to.get("password") else ""
+    )
+    query = urlencode({name: to[name] for name in ("host", "port") if to.get(name)}, safe="/")
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "DATABASE_URL": f"postgresql://{person}@/{to['dbname']}?{query}",
+    }
