@@ -137,7 +137,7 @@ def finalize(invoice: Invoice, *, terms: Terms, at: datetime, by: Any = None) ->
             at=at,
             by=by,
             changes={
-                "number": _number(invoice, terms, at),
+                "number": _number(invoice, at),
                 "issued_at": at,
                 "due_at": at + terms.due_after if is_invoice else None,
             },
@@ -151,14 +151,17 @@ def is_posted(invoice: Invoice) -> bool:
     return invoice.kind == Invoice.Kind.INVOICE or invoice.mode == CostCenter.Mode.CHARGEBACK
 
 
-def _number(invoice: Invoice, terms: Terms, at: datetime) -> str:
+def _number(invoice: Invoice, at: datetime) -> str:
     prefix = PREFIXES[Invoice.Kind(invoice.kind)]
-    return f"{prefix}-{at.year}-{next_number(series(prefix, at.year, terms.legal_entity)):06d}"
+    return f"{prefix}-{at.year}-{next_number(series(prefix, at.year)):06d}"
 
 
-def series(prefix: str, year: int, legal_entity: str) -> str:
-    """Name the series that numbers are taken from: one per kind, legal entity and year."""
-    return f"{prefix}:{year}:{legal_entity}"[:120]
+def series(prefix: str, year: int) -> str:
+    """Name the series that numbers are taken from: one per kind and year.
+
+    An installation issues for one legal entity; when that changes its name, its numbers go on.
+    """
+    return f"{prefix}:{year}"
 
 
 def _fact(invoice: Invoice) -> Fact:

@@ -229,9 +229,8 @@ def _numbers_gapless() -> Iterator[Finding]:
         given[f"{prefix}:{year}"].append(int(place))
     last: Counter[str] = Counter()
     for one in NumberSequence.objects.all():
-        prefix, _, rest = one.series.partition(":")
-        if prefix in PREFIXES.values():
-            last[f"{prefix}:{rest.split(':')[0]}"] += one.last_number
+        if one.series.split(":")[0] in PREFIXES.values():
+            last[one.series] = one.last_number
     for series in sorted(given.keys() | last.keys()):
         missing = sorted(set(range(1, last[series] + 1)) ^ set(given[series]))
         yield Finding(

@@ -1,11 +1,12 @@
 """Words for what stands on invoices: explanations of lines, links to the usage behind them."""
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
 from django import template
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from billing.ledger.chart import BY_CODE
 from billing.models import InvoiceLine
@@ -49,16 +50,12 @@ def opposite(amount_minor: int) -> int:
 
 @register.simple_tag
 def usage_url(line: InvoiceLine) -> str:
-    """Link to the usage that a line is made of."""
-    asked = {
-        "from": f"{line.service_starts_at:%Y-%m-%d}",
-        "to": f"{line.service_ends_at:%Y-%m-%d}",
-        "app": line.app.slug,
-    }
-    try:
-        return f"{reverse('metering:usage')}?{urlencode(asked)}"
-    except NoReverseMatch:
-        return "#"
+    """Link to the usage that a line is made of; that page counts its last day in."""
+    last = line.service_ends_at - timedelta(microseconds=1)
+    asked = {"first": f"{line.service_starts_at:%Y-%m-%d}", "last": f"{last:%Y-%m-%d}", "app": line.app.slug}
+    if line.subscription_id:
+        asked["subscription"] = str(line.subscription_id)
+    return f"{reverse('metering:usage')}?{urlencode(asked)}"
 
 
 def _money(text: str, currency: str) -> str:

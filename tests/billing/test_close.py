@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -128,6 +129,15 @@ class TestClosePeriod:
 
         assert [one.number for one in statements] == ["ST-2026-000001", "ST-2026-000002"]
         assert BillingPeriod.objects.get(pk="2026-10").state == "closed"
+
+    def test_goes_on_with_the_numbers_when_the_legal_entity_is_renamed(self, cast: Cast) -> None:
+        subscribe(cast, [FEE])
+        close()
+
+        close_period("2026-11", at=DECEMBER, terms=replace(TERMS, legal_entity="Renamed Company"))
+
+        november = Invoice.objects.get(period="2026-11")
+        assert (november.number, november.payer["issuer"]) == ("ST-2026-000002", "Renamed Company")
 
     def test_stops_the_month_from_taking_usage(self, cast: Cast) -> None:
         close()
