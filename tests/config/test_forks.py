@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -31,12 +32,19 @@ sys.exit(forks.keep_alive({"sleeper": sleep, "finisher": finish}))
 def parent(data: Path) -> Iterator[subprocess.Popen[str]]:
     around = {**os.environ, "HALFPENNY_DATA": str(data)}
     with subprocess.Popen(
-        [sys.executable, "-c", PARENT], cwd=paths.CHECKOUT, env=around, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PARENT],
+        cwd=paths.CHECKOUT,
+        env=around,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         assert process.stdout
         assert process.stdout.readline() == "up\n"
         yield process
-        process.kill()
+        # With the children; when the test has ended the parent, there is no group any more.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def wait_for_pid(data: Path, name: str, *, other_than: int = 0) -> int:
