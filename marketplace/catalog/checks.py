@@ -15,10 +15,11 @@ from marketplace.catalog.models import SmokeRun, Version
 from marketplace.catalog.plan_terms import terms_of
 from marketplace.catalog.projections import Projection, project
 from marketplace.core.errors import Conflict, NotFound
+from marketplace.core.models import Job
 from marketplace.core.notices import notify
 from marketplace.core.transitions import move
 
-__all__ = ["CheckEnded", "SmokeCall", "finish", "progress", "start"]
+__all__ = ["CheckEnded", "SmokeCall", "finish", "give_up", "is_given_up", "job_key", "progress", "start"]
 
 MAX_SAMPLE_CHARS = 4_000
 STORED = Decimal("1E-18")
@@ -68,6 +69,35 @@ def progress(smoke_run: SmokeRun, *, done_calls: int, failed_calls: int) -> bool
             done_calls=done_calls, failed_calls=failed_calls
         )
     )
+
+
+def is_given_up(smoke_run: SmokeRun) -> bool:
+    """Tell whether nobody works on an unfinished smoke test any more: its job failed too often or was canceled."""
+    if smoke_run.state not in (SmokeRun.State.QUEUED, SmokeRun.State.RUNNING):
+        return False
+    ended = [Job.State.FAILED, Job.State.CANCELED]
+    return Job.objects.filter(idempotency_key=job_key(smoke_run), state__in=ended).exists()
+
+
+def give_up(smoke_run: SmokeRun, *, at: datetime) -> None:
+    """End a smoke test that nobody works on as could_not_check, so that another can follow."""
+    finding = (
+        "The check was given up after several tries. Run it again; if it happens once more, tell an operator."
+    )
+    move(
+        smoke_run,
+        SmokeRun.TRANSITIONS,
+        to=SmokeRun.State.COULD_NOT_CHECK,
+        action="catalog.check.could_not_check",
+        at=at,
+        reason=finding,
+        changes={"finding": finding, "ended_at": at},
+    )
+
+
+def job_key(smoke_run: SmokeRun) -> str:
+    """Return the idempotency key of the job that runs a smoke test."""
+    return f"smoke:{smoke_run.pk}"
 
 
 @transaction.atomic

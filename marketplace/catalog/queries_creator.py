@@ -9,7 +9,7 @@ from django.db.models import Model, Prefetch, Q, QuerySet
 
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
-from marketplace.catalog import about, plans
+from marketplace.catalog import about, checks, plans
 from marketplace.catalog.models import App, Plan, Review, SmokeRun, Version
 from marketplace.catalog.plan_terms import PlanTerms, terms_of
 
@@ -109,15 +109,18 @@ def app_page(actor: Actor, *, slug: str) -> AppPage:
         review=review,
         plan=plan,
         terms=terms_of(plan) if plan else None,
-        is_check_stuck=newest.state == "checking"
-        and run is not None
-        and run.state not in ("queued", "running"),
+        is_check_stuck=newest.state == "checking" and run is not None and _needs_another_run(run),
     )
 
 
 def newest_version(app: App) -> Version:
     """Return the version its makers work on: the one with the highest number."""
     return app.versions.select_related("app__owner_team__organization", "plan").order_by("-number")[0]
+
+
+def _needs_another_run(run: SmokeRun) -> bool:
+    is_under_way = run.state in (SmokeRun.State.QUEUED, SmokeRun.State.RUNNING)
+    return not is_under_way or checks.is_given_up(run)
 
 
 def _row(app: App) -> AppRow:

@@ -9,7 +9,7 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
 from marketplace.accounts.models import User
-from marketplace.catalog import about, endpoints, plans, prompts
+from marketplace.catalog import about, checks, endpoints, plans, prompts
 from marketplace.catalog.models import App, Review, SmokeRun, Subscription, Version
 from marketplace.core import audit, jobs
 from marketplace.core.errors import Conflict, FieldError, InvalidInput
@@ -56,7 +56,7 @@ def submit(version: Version, *, by: User, at: datetime, allow_http: bool = False
 def check_again(version: Version, *, by: User, at: datetime) -> SmokeRun:
     """Queue another smoke test of a version whose last one could not be finished.
 
-    Raises Conflict unless the version waits for its check and none is queued or running.
+    Raises Conflict unless the version waits for its check and nobody works on one.
     """
     locked = (
         Version.objects.select_for_update(of=("self",))
@@ -65,6 +65,9 @@ def check_again(version: Version, *, by: User, at: datetime) -> SmokeRun:
     )
     if locked.state != Version.State.CHECKING:
         raise Conflict("Only a version that waits for its check can be checked again.", code="not_checking")
+    for unfinished in locked.smoke_runs.filter(state__in=[SmokeRun.State.QUEUED, SmokeRun.State.RUNNING]):
+        if checks.is_given_up(unfinished):
+            checks.give_up(unfinished, at=at)
     run = _queue_check(locked, by=by, at=at)
     audit.record("catalog.version.checked_again", subject=locked, at=at, by=by)
     return run
@@ -177,7 +180,7 @@ def _queue_check(version: Version, *, by: User, at: datetime) -> SmokeRun:
             run = SmokeRun.objects.create(version=version, currency=currency, created_at=at)
     except IntegrityError as error:
         raise Conflict("A check of this version is under way already.", code="check_under_way") from error
-    jobs.enqueue(JOB, idempotency_key=f"smoke:{run.pk}", at=at, by=by, smoke_run_id=str(run.pk))
+    jobs.enqueue(JOB, idempotency_key=checks.job_key(run), at=at, by=by, smoke_run_id=str(run.pk))
     return run
 
 

@@ -11,6 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from marketplace.catalog import checks, reviews
 from marketplace.catalog.models import App, SmokeRun, Version
+from marketplace.core.models import Job
 from tests import factories
 from tests.catalog.making import GOOD_CALLS, SHARE, make_draft, make_review, make_submitted
 from tests.conftest import Cast
@@ -380,6 +381,16 @@ class TestCheckPage:
         assert "$0.0005" in html
         assert "All 20 calls succeeded." in html
         assert "Here you are." in html
+
+    def test_offers_another_run_when_it_was_given_up(self, creator: Client, cast: Cast) -> None:
+        run = checks.start(make_submitted(cast).pk, at=NOW)
+        Job.objects.update(state="failed")
+
+        html = page_of(creator, "check", run.pk)
+
+        assert "Run it again" in html
+        assert "hx-trigger" not in html[html.index('id="check-run"') :]
+        assert "Run the check again" in page_of(creator, "creator-app", run.version.app.slug)
 
     def test_answers_htmx_with_the_fragment(self, creator: Client, cast: Cast) -> None:
         run = make_submitted(cast)

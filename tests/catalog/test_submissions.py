@@ -112,6 +112,16 @@ class TestCheckAgain:
         with pytest.raises(Conflict, match="under way"):
             submissions.check_again(run.version, by=cast.creator, at=NOW)
 
+    def test_replaces_one_that_was_given_up(self, cast: Cast) -> None:
+        run = checks.start(make_submitted(cast).pk, at=NOW)
+        Job.objects.update(state="failed")
+
+        submissions.check_again(run.version, by=cast.creator, at=NOW)
+
+        run.refresh_from_db()
+        assert run.state == "could_not_check"
+        assert run.version.smoke_runs.filter(state="queued").count() == 1
+
     def test_is_refused_when_the_version_does_not_wait_for_it(self, cast: Cast) -> None:
         with pytest.raises(Conflict, match="waits for its check"):
             submissions.check_again(make_draft(cast), by=cast.creator, at=NOW)

@@ -17,6 +17,7 @@ from marketplace.accounts.access import Role
 from marketplace.accounts.requests import PersonRequest
 from marketplace.catalog import (
     about,
+    checks,
     drafts,
     language_models,
     plans,
@@ -200,7 +201,8 @@ def check(request: PersonRequest, run_id: UUID) -> HttpResponse:
 
 def _check_context(request: PersonRequest, run: SmokeRun) -> dict[str, Any]:
     version = run.version
-    is_over = run.state not in (SmokeRun.State.QUEUED, SmokeRun.State.RUNNING)
+    is_given_up = checks.is_given_up(run)
+    is_over = is_given_up or run.state not in (SmokeRun.State.QUEUED, SmokeRun.State.RUNNING)
     is_own = version.app.owner_team_id in request.actor.teams_as(Role.CREATOR)
     is_last = is_over and not version.smoke_runs.filter(created_at__gt=run.created_at).exists()
     began = run.started_at or run.created_at
@@ -209,6 +211,7 @@ def _check_context(request: PersonRequest, run: SmokeRun) -> dict[str, Any]:
         "about": about.of_version(version),
         "version": version,
         "is_over": is_over,
+        "is_given_up": is_given_up,
         "is_own": is_own,
         "findings": run.finding.splitlines(),
         "elapsed_ms": int(((run.ended_at or timezone.now()) - began).total_seconds() * 1000),

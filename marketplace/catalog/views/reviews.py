@@ -48,8 +48,7 @@ def log(request: PersonRequest) -> HttpResponse:
     wanted = form.cleaned_data if form.is_valid() else {}
     found = queries_review.decided(request.actor, **wanted)
     page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
-    rows = [(review, _took(review)) for review in page.object_list]
-    context = {"page": page, "rows": rows, "form": form, "tabs": _tabs("log", None)}
+    context = {"page": page, "form": form, "tabs": _tabs("log", None)}
     return render(request, "catalog/review_log.html", context)
 
 
@@ -124,13 +123,6 @@ def _row(review: Review, now: datetime) -> dict[str, Any]:
         "projection": projections.from_json(review.projection),
         "is_overdue": review.due_at < now,
     }
-
-
-def _took(review: Review) -> int | None:
-    """Return how long a decision took in ms; None when the version was withdrawn instead."""
-    if review.decided_at is None:
-        return None
-    return int((review.decided_at - review.opened_at).total_seconds() * 1000)
 
 
 def _tabs(current: str, page: Any) -> list[dict[str, Any]]:
