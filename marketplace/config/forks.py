@@ -76,7 +76,7 @@ def _run(name: str, task: Callable[[], None]) -> NoReturn:
         for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
-        (paths.pids_dir(paths.data_dir()) / name).write_text(str(os.getpid()))
+        _note_pid(name)
         task()
         code = 0
     except SystemExit as ending:
@@ -88,6 +88,13 @@ def _run(name: str, task: Callable[[], None]) -> NoReturn:
             logging.shutdown()
         # Not sys.exit(): what the parent would clean up is not the child's.
         os._exit(code)
+
+
+def _note_pid(name: str) -> None:
+    folder = paths.pids_dir(paths.data_dir())
+    draft = folder / f".{name}-{os.getpid()}"
+    draft.write_text(str(os.getpid()))
+    draft.replace(folder / name)
 
 
 def _ended() -> list[tuple[int, int]]:

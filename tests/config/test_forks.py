@@ -50,9 +50,9 @@ def parent(data: Path) -> Iterator[subprocess.Popen[str]]:
 def wait_for_pid(data: Path, name: str, *, other_than: int = 0) -> int:
     """Return the id that a child noted, once it is there and another."""
     file = paths.pids_dir(data) / name
-    while not file.exists() or not file.read_text() or int(file.read_text()) == other_than:
+    while not file.exists() or (found := int(file.read_text())) == other_than:
         pass
-    return int(file.read_text())
+    return found
 
 
 class TestKeepAlive:
