@@ -103,7 +103,9 @@ def read(
     rows = list(usage_rows(Q(period=month.starts_at.date())))
     subscriptions = _subscriptions(month, {row["subscription"] for row in rows if row["subscription"]})
     changes = changes_since(min([month.starts_at, *(row["month"] for row in rows)]))
-    centers = [one.cost_center for one in subscriptions.values()]
+    centers = CostCenter.objects.select_related("organization").in_bulk(
+        {row["cost_center"] for row in rows} | {one.cost_center_id for one in subscriptions.values()}
+    )
     app_ids = {row["app"] for row in rows} | {one.app_id for one in subscriptions.values()}
     books = Billable(
         month=month,
@@ -111,12 +113,8 @@ def read(
         subscriptions=subscriptions,
         plans=Plan.objects.in_bulk(_plan_ids(rows, subscriptions, changes)),
         apps=App.objects.in_bulk(app_ids),
-        organizations=Organization.objects.in_bulk(
-            {row["organization"] for row in rows} | {one.organization_id for one in centers}
-        ),
-        cost_centers=CostCenter.objects.in_bulk(
-            {row["cost_center"] for row in rows} | {one.pk for one in centers}
-        ),
+        organizations=_organizations(rows, centers),
+        cost_centers=centers,
         agreements=agreements_of(app_ids),
         default_share=default_share,
         billing_then=billing_then or {},
@@ -126,6 +124,15 @@ def read(
     _add_fees(books)
     books.billed = _billed_before(books)
     return books
+
+
+def _organizations(
+    rows: Iterable[Mapping[str, Any]], centers: Mapping[int, CostCenter]
+) -> dict[int, Organization]:
+    """Give the organizations of cost centers, and any other that usage says pays."""
+    found = {center.organization_id: center.organization for center in centers.values()}
+    others = {row["organization"] for row in rows} - found.keys()
+    return found | (Organization.objects.in_bulk(others) if others else {})
 
 
 def _plan_ids(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import Count, Max, Min, Q, QuerySet, Sum
+from django.db.models import Count, Max, Min, Prefetch, Q, QuerySet, Sum
 
 from billing.ledger.chart import CREATOR_PAYABLE
 from billing.models import BillingPeriod, Invoice, InvoiceLine, JournalEntry, Posting
@@ -160,9 +160,8 @@ def lines(invoice: Invoice) -> QuerySet[InvoiceLine]:
 
 def entries(*, period: str = "") -> QuerySet[JournalEntry]:
     """Journal entries, newest first, with their postings and what these name."""
-    found = JournalEntry.objects.prefetch_related(
-        "postings__team", "postings__app", "postings__organization", "postings__cost_center"
-    ).select_related("invoice", "corrects")
+    named = Posting.objects.select_related("team", "app", "organization", "cost_center").order_by("pk")
+    found = JournalEntry.objects.prefetch_related(Prefetch("postings", named)).select_related("invoice")
     return (found.filter(period=period) if period else found).order_by("-posted_at", "-id")
 
 

@@ -95,6 +95,14 @@ class TestClosing:
         assert "$180.00" in page
         assert not BillingPeriod.objects.exists()
 
+    def test_reads_little_for_the_preview(
+        self, cast: Cast, statement: Invoice, django_assert_max_num_queries: Any
+    ) -> None:
+        use(subscribe(cast, [FEE]), requests=1, cost="0", at=datetime(2026, 9, 3, tzinfo=UTC))
+        client = signed_in(cast.finance)
+        with django_assert_max_num_queries(12):
+            client.get(reverse("billing:period-close", args=["2026-09"]))
+
     def test_is_done_by_a_worker_and_told(self, cast: Cast) -> None:
         use(subscribe(cast, [FEE, COST]), requests=10_000, cost="100")
         client = signed_in(cast.finance)
@@ -277,7 +285,7 @@ class TestLedger:
 
     def test_reads_little(self, cast: Cast, statement: Invoice, django_assert_max_num_queries: Any) -> None:
         client = signed_in(cast.finance)
-        with django_assert_max_num_queries(13):
+        with django_assert_max_num_queries(12):
             client.get(reverse("billing:ledger"))
 
 
