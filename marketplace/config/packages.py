@@ -25,6 +25,7 @@ ENVIRONMENT = CHECKOUT / ".venv"
 # dev.lock holds everything that run.lock holds.
 LOCKS = {"run": CHECKOUT / "run.lock", "dev": CHECKOUT / "dev.lock"}
 INSTALLER_LOCK = Path(__file__).with_name("installer.lock")
+PIP_INSTALL = ["-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-input"]
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==[^\s;\\]+ *(;)?", re.MULTILINE)
 
 
@@ -163,41 +164,20 @@ def _install_lock(lock: Path) -> None:
     python = str(_python())
     requirements = ["--require-hashes", "-r", str(lock)]
     if uv := _uv(python):
-        if (
-            subprocess.run([*uv, "pip", "install", "--quiet", "--python", python, *requirements]).returncode
-            == 0
-        ):
+        # Compiled here and now, as pip does: else each start pays for it where python may not write bytecode.
+        options = ["--quiet", "--compile-bytecode", "--python", python]
+        if subprocess.run([*uv, "pip", "install", *options, *requirements]).returncode == 0:
             return
         print("  uv did not succeed, trying pip", flush=True)
-    pip = [
-        python,
-        "-m",
-        "pip",
-        "install",
-        "-qq",
-        "--disable-pip-version-check",
-        "--no-input",
-        *requirements,
-    ]
-    if subprocess.run(pip, stdin=subprocess.DEVNULL).returncode:
-        raise Refused(
-            "The packages could not be installed; the lines above say why. Then run this command again."
-        )
+    if subprocess.run([python, *PIP_INSTALL, *requirements], stdin=subprocess.DEVNULL).returncode:
+        raise Refused("The packages could not be installed; the lines above say why. Then run this again.")
 
 
 def _uv(python: str) -> list[str] | None:
     if found := shutil.which("uv"):
         return [found]
     if not (ENVIRONMENT / "bin/uv").exists():
-        options = [
-            "-qq",
-            "--disable-pip-version-check",
-            "--no-input",
-            "--require-hashes",
-            "-r",
-            str(INSTALLER_LOCK),
-        ]
-        command = [python, "-m", "pip", "install", *options]
+        command = [python, *PIP_INSTALL, "--require-hashes", "-r", str(INSTALLER_LOCK)]
         if subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
             return None
     return [python, "-m", "uv"] if os.access(ENVIRONMENT / "bin/uv", os.X_OK) else None
