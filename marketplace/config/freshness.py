@@ -12,18 +12,18 @@ MIGRATIONS = ("*/migrations/*.py", "marketplace/*/migrations/*.py")
 STATIC = ("static/**/*", "*/static/**/*", "marketplace/*/static/**/*")
 
 
-def is_current(data: Path, database_url: str, *, needs_organization: bool) -> bool:
-    """Say whether code and database are as they were when `remember` was called."""
+def is_current(data: Path, database_url: str, *, provider_url: str, needs_organization: bool) -> bool:
+    """Say whether code, database and demo provider are as they were when `remember` was called."""
     stamp = _stamp(data)
     has_static_files = (paths.static_dir(data) / "staticfiles.json").exists()
-    if not has_static_files or not stamp.exists() or stamp.read_text() != _state(database_url):
+    if not has_static_files or not stamp.exists() or stamp.read_text() != _state(database_url, provider_url):
         return False
     return not needs_organization or _has_organization(database_url)
 
 
-def remember(data: Path, database_url: str) -> None:
+def remember(data: Path, database_url: str, *, provider_url: str) -> None:
     """Remember that database and static files fit the code."""
-    _stamp(data).write_text(_state(database_url))
+    _stamp(data).write_text(_state(database_url, provider_url))
 
 
 def of_static_files() -> str:
@@ -36,8 +36,8 @@ def of_migrations() -> str:
     return _digest(MIGRATIONS)
 
 
-def _state(database_url: str) -> str:
-    return f"{of_static_files()} {of_migrations()} {_applied_migrations(database_url)}"
+def _state(database_url: str, provider_url: str) -> str:
+    return f"{provider_url} {of_static_files()} {of_migrations()} {_applied_migrations(database_url)}"
 
 
 def _applied_migrations(database_url: str) -> str:

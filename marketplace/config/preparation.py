@@ -28,7 +28,7 @@ MIGRATION_LOCK = 7_301_184
 
 
 def main() -> int:
-    """Migrate, collect static files if they changed, and report."""
+    """Check, migrate, collect static files if they changed, tell the demo world where its provider is, report."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.config.settings")
     django.setup()
     try:
@@ -38,6 +38,8 @@ def main() -> int:
         print(refusal, file=sys.stderr)
         return 1
     collect_static_files(Path(settings.STATIC_ROOT))
+    if settings.DEMO:
+        follow_demo_provider()
     Path(sys.argv[1]).write_text(json.dumps({"migrations": missing, "is_empty": is_empty()}))
     return 0
 
@@ -93,6 +95,13 @@ def collect_static_files(target: Path) -> None:
         command.storage = ManifestStaticFilesStorage()
         call_command(command, interactive=False, verbosity=0)
         stamp.write_text(fingerprint)
+
+
+def follow_demo_provider() -> None:
+    """Tell the demo world at which port its provider listens this time."""
+    from marketplace.config.demo import provider_address  # noqa: PLC0415 (models can be imported only after setup)
+
+    provider_address.follow(provider_url=settings.DEMO_PROVIDER_URL)
 
 
 def is_empty() -> bool:

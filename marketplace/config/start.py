@@ -108,7 +108,8 @@ class Start:
         began = time.monotonic()
         url = os.environ.get("DATABASE_URL") or paths.postgres_url(self.data)
         wants_demo = not self.options.is_empty
-        if freshness.is_current(self.data, url, needs_organization=wants_demo):
+        provider_url = self.environment["HALFPENNY_DEMO_PROVIDER_URL"]
+        if freshness.is_current(self.data, url, provider_url=provider_url, needs_organization=wants_demo):
             report("Database is up to date", began)
             return
         answer = self.data / ".preparation.json"
@@ -122,7 +123,7 @@ class Start:
             self._require(
                 "The demo world could not be loaded", str(paths.CHECKOUT / "manage.py"), "load_demo"
             )
-        freshness.remember(self.data, url)
+        freshness.remember(self.data, url, provider_url=provider_url)
 
     def _require(self, complaint: str, *arguments: str) -> None:
         if self.supervisor.run_to_end([sys.executable, *arguments], environment=self.environment):

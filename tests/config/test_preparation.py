@@ -52,7 +52,9 @@ class TestFreshness:
         assert freshness.of_static_files() != before
 
     def test_of_a_database_without_tables_is_never_current(self, tmp_path: Path) -> None:
-        assert not freshness.is_current(tmp_path, settings.DATABASE_URL, needs_organization=True)
+        assert not freshness.is_current(
+            tmp_path, settings.DATABASE_URL, provider_url="", needs_organization=True
+        )
 
 
 class TestRequireSoundConfiguration:
