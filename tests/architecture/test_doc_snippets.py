@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,17 @@ from urllib.parse import quote, urlencode
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.utils import timezone
 
-from marketplace.gateway.offers import offer_book
+from marketplace.accounts import access
+from marketplace.accounts.models import User
+from marketplace.gateway.offers import load_offer_book, offer_book
 from metering import rollups
 from metering.models import UsageEvent
+from metering.ratecards import load_price_book
 from tests.architecture.documents import CHECKOUT, Document, Named, documents
 from tests.gateway.conftest import running_demo_provider
 from tests.gateway.live import running_application
-
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 WRITTEN_ADDRESS = "http://127.0.0.1:8000"
 TIMEOUT_S = 120
@@ -40,6 +43,8 @@ def address(transactional_db: None, settings: Any) -> Iterator[str]:
             yield url
 
 
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
 class TestSnippets:
     @pytest.mark.parametrize("name", ["README.md", "docs/guides/api.md"])
     def test_run_as_they_stand(self, name: str, address: str, tmp_path: Path) -> None:
@@ -53,6 +58,50 @@ class TestSnippets:
         assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         assert UsageEvent.objects.count() >= before + 3
         assert rollups.differences() == []
+
+
+@pytest.mark.slow
+class TestProductionSettings:
+    def test_leave_no_error_to_the_deploy_check(self) -> None:
+        blocks = documents("docs/guides/production.md")[0].blocks("sh")
+        exports = next(block.text for block in blocks if "SECRET_KEY" in block.text)
+        check = "python3 manage.py check --deploy --fail-level ERROR"
+
+        done = subprocess.run(
+            ["bash", "-c", f"set -eu\n{exports}\n{check}"],
+            cwd=CHECKOUT, env=_with_our_python(), capture_output=True, text=True, timeout=TIMEOUT_S,
+        )  # fmt: skip
+
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.django_db
+class TestShellSnippets:
+    """What is said to be typed into `manage.py shell` of an empty installation."""
+
+    @pytest.fixture(autouse=True)
+    def installation(self) -> None:
+        call_command("seed_catalogue", stdout=StringIO())
+        User.objects.create_superuser("admin@example.com")
+
+    def test_of_the_production_guide_make_a_marketplace_that_can_call_a_model(self) -> None:
+        _run_python("docs/guides/production.md")
+
+        admin = access.actor_for(User.objects.get(email="admin@example.com"))
+        assert admin.is_platform("operator") and admin.teams_as("consumer")
+        offers = load_offer_book().offers(at=timezone.now())
+        assert [(offer.model, offer.provider) for offer in offers] == [("gpt-4o-mini", "openai")]
+
+    def test_of_the_operators_guide_change_a_price_from_a_date(self) -> None:
+        _run_python("docs/guides/operators.md")
+
+        december = load_price_book().token_prices("gpt-4o-mini", datetime(2026, 12, 1, tzinfo=UTC))
+        assert december.output == 600_000_000_000_000_000
+
+
+def _run_python(name: str) -> None:
+    for block in documents(name)[0].blocks("python"):
+        exec(compile(block.text, f"{name}:{block.line}", "exec"), {})
 
 
 def _script(document: Document, address: str, folder: Path) -> Path:
@@ -84,8 +133,8 @@ def _environment() -> dict[str, str]:
         f":{quote(to['password'], safe='')}" if to.get("password") else ""
     )
     query = urlencode({name: to[name] for name in ("host", "port") if to.get(name)}, safe="/")
-    return {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "DATABASE_URL": f"postgresql://{person}@/{to['dbname']}?{query}",
-    }
+    return _with_our_python() | {"DATABASE_URL": f"postgresql://{person}@/{to['dbname']}?{query}"}
+
+
+def _with_our_python() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}

@@ -20,6 +20,8 @@ from django.core.management.base import CommandError
 from django.urls import Resolver404, resolve
 
 from marketplace.config.bootstrap import OWN_COMMANDS
+from marketplace.config.celery import app as celery
+from marketplace.core import jobs
 from marketplace.gateway import application
 from tests.architecture.documents import CHECKOUT, GUIDES, Document, Named, commands, documents
 
@@ -103,6 +105,10 @@ class TestClaims:
 
 
 class TestNames:
+    @pytest.fixture(autouse=True)
+    def know_all_jobs(self) -> None:
+        celery.loader.import_default_modules()
+
     def test_of_code_resolve(self) -> None:
         wrong(
             f"{span} does not exist" for span in _all_spans()
@@ -302,8 +308,9 @@ def _is_test(text: str) -> bool:
 
 
 def _resolves(dotted: str) -> bool:
-    """Tell whether this is a module, something in one, or the name of a routine."""
-    if dotted in {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}:
+    """Tell whether this is a module, something in one, or the name of a routine or job."""
+    routines = {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
+    if dotted in routines | jobs.registered_names():
         return True
     parts = dotted.split(".")
     for length in range(len(parts), 0, -1):
