@@ -48,6 +48,11 @@ def pid_of(part: Program) -> int:
     return process.pid
 
 
+def was_replaced(part: Program, first: int) -> bool:
+    process = part.process()
+    return process is not None and process.pid != first
+
+
 class TestTick:
     def test_starts_a_killed_program_again(self, data: Path, supervisor: Supervisor, said: list[str]) -> None:
         part = program(data, SLEEP)
@@ -56,7 +61,7 @@ class TestTick:
 
         os.kill(first, signal.SIGKILL)
 
-        assert supervisor.wait(lambda: part.process() is not None and pid_of(part) != first, timeout_s=20)
+        assert supervisor.wait(lambda: was_replaced(part, first), timeout_s=20)
         assert said == ["fake was ended by signal 9; starting it again"]
         assert supervisor.watched[0].deaths == 1
 
