@@ -54,7 +54,7 @@ def shared_environment(options: Options) -> dict[str, str]:
         "HALFPENNY_PUBLIC_URL": options.address,
         "HALFPENNY_HASHED_STATIC": "1",
         "ALLOWED_HOSTS": ",".join(_allowed_hosts(options.host)),
-        **({"DEMO": "0"} if options.is_empty else {}),
+        "DEMO": "0" if options.is_empty else "1",
     }
     return {name: os.environ.get(name, value) for name, value in told.items()}
 
