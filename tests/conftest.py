@@ -1,8 +1,10 @@
 """The fixed cast: five people of one company, and a stranger from another."""
 
+import os
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import settings
 
 from marketplace.accounts.models import CostCenter, Organization, Team, User
 from metering import attribution
@@ -10,6 +12,11 @@ from metering.ratecards import price_book
 from quotas import counters
 from quotas.book import limit_book
 from tests import factories
+
+# No deadlines: a busy machine is not a broken law. HYPOTHESIS_PROFILE=long searches ten times as far.
+settings.register_profile("short", max_examples=60, deadline=None)
+settings.register_profile("long", max_examples=1000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 
 @pytest.fixture(autouse=True)

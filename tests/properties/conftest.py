@@ -1,0 +1,3 @@
+from tests.metering.conftest import app, who
+
+__all__ = ["app", "who"]
