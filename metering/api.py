@@ -72,7 +72,7 @@ class UsageViewSet(viewsets.ViewSet):
             **usage_parameters(request.query_params, now=timezone.now()),
             visible=UsageScope.of(actor_of(request)),
         )
-        if request.accepted_renderer.format == "csv":  # type: ignore[attr-defined]
+        if request.accepted_renderer.format == "csv":
             name = f"usage-{report.from_at:%Y-%m-%d}-{report.to_at:%Y-%m-%d}.csv"
             lines = to_csv(usage_files.columns(report), usage_files.csv_rows(report))
             headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -84,8 +84,7 @@ def usage_parameters(query: QueryDict, *, now: datetime) -> dict[str, Any]:
     """Read the parameters of a usage report as ``queries.usage`` takes them; raises InvalidInput by name."""
     _refuse_unknown(query)
     to_at = parse_instant(query["to"], field="to") if query.get("to") else now
-    usual = (to_at - timedelta(days=USUAL_DAYS)).astimezone(UTC).replace(hour=0)
-    from_at = parse_instant(query["from"], field="from") if query.get("from") else usual
+    from_at = parse_instant(query["from"], field="from") if query.get("from") else _usual_start(to_at)
     groups = [name.strip() for text in query.getlist("group_by") for name in text.split(",")]
     return {
         "from_at": from_at,
@@ -94,6 +93,13 @@ def usage_parameters(query: QueryDict, *, now: datetime) -> dict[str, Any]:
         "group_by": [name for name in groups if name],
         "filters": {name: query[name] for name in ("currency", *DIMENSIONS) if query.get(name)},
     }
+
+
+def _usual_start(to_at: datetime) -> datetime:
+    try:
+        return (to_at - timedelta(days=USUAL_DAYS)).astimezone(UTC).replace(hour=0)
+    except OverflowError:
+        raise InvalidInput("to", "is before everything") from None
 
 
 def _refuse_unknown(query: Mapping[str, str]) -> None:

@@ -16,6 +16,7 @@ Choices = Sequence[tuple[str, str]]
 USUAL_DAYS = 30
 PRESETS = (7, 30, 90)
 MOST_DAYS = 3_600
+FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2999, 12, 31)
 MEASURES = {"cost": "Spend", "requests": "Calls", "tokens": "Tokens"}
 GROUPS = {"": "Nothing", **{one.name: one.title for one in DIMENSIONS.values()}}
 # Filters with a list to choose from; the others are set by following a number, and taken off by their chip.
@@ -30,7 +31,7 @@ class UsageForm(forms.Form):
     """The controls of the usage page. Days include the first and the last."""
 
     days = forms.TypedChoiceField(
-        required=False, coerce=int, empty_value=0, choices=[(n, n) for n in PRESETS], widget=forms.HiddenInput
+        required=False, coerce=int, empty_value="0", choices=[(n, n) for n in PRESETS], widget=forms.HiddenInput
     )
     first = forms.DateField(
         required=False, label="From", widget=forms.DateInput({"type": "date"}, "%Y-%m-%d")
@@ -72,8 +73,11 @@ class UsageForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         typed = super().clean() or {}
-        first, last = typed.get("first"), typed.get("last")
-        if first and last and not timedelta(0) <= last - first <= timedelta(days=MOST_DAYS):
+        first, last = typed.get("first"), typed.get("last") or self.today
+        for name in ("first", "last"):
+            if typed.get(name) and not FIRST_DAY <= typed[name] <= LAST_DAY:
+                raise ValidationError({name: f"Choose a day from {FIRST_DAY} to {LAST_DAY}."})
+        if first and not timedelta(0) <= last - first <= timedelta(days=MOST_DAYS):
             too_long = f"Choose at most {MOST_DAYS} days."
             raise ValidationError(
                 {"last": too_long if last > first else "The last day is before the first one."}
@@ -82,19 +86,20 @@ class UsageForm(forms.Form):
 
     @property
     def preset(self) -> int:
-        """The number of days up to today, or 0 for days that were chosen."""
-        return (
-            0 if self.cleaned_data["first"] and self.cleaned_data["last"] else self.cleaned_data["days"] or 30
-        )
+        """The number of days up to today, or 0 for days that were chosen; those with a mistake were chosen too."""
+        if self.data.get("first") or self.data.get("last"):
+            return 0
+        return int(self.cleaned_data.get("days") or 0) or USUAL_DAYS
 
     @property
     def first_day(self) -> date:
-        first: date | None = self.cleaned_data["first"] if not self.preset else None
-        return first or self.today - timedelta(days=self.preset - 1)
+        """The first of the days; one that is missing makes it the usual number of days."""
+        first: date | None = self.cleaned_data["first"]
+        return first or self.last_day - timedelta(days=(self.preset or USUAL_DAYS) - 1)
 
     @property
     def last_day(self) -> date:
-        last: date | None = self.cleaned_data["last"] if not self.preset else None
+        last: date | None = self.cleaned_data["last"]
         return last or self.today
 
     @property
@@ -123,7 +128,7 @@ class UsageForm(forms.Form):
 
 def _with_defaults(query: QueryDict) -> dict[str, str]:
     """Read an address, also one that names instants (``from``, ``to`` excluded) as the API does."""
-    typed = {name: value.replace("\0", "") for name, value in query.items()}
+    typed = {name: str(value).replace("\0", "") for name, value in query.items()}
     if "from" in typed and "to" in typed:
         try:
             first, end = parse_instant(typed["from"], field="from"), parse_instant(typed["to"], field="to")
@@ -132,7 +137,7 @@ def _with_defaults(query: QueryDict) -> dict[str, str]:
         else:
             typed |= {"first": f"{first:%Y-%m-%d}", "last": f"{end - timedelta(microseconds=1):%Y-%m-%d}"}
     typed.setdefault("group_by", "app")
-    typed.setdefault("measure", "cost")
+    typed["measure"] = typed.get("measure") or "cost"
     return typed
 
 

@@ -46,14 +46,12 @@ class Measures:
 
 
 MEASURES = tuple(field.name for field in fields(Measures))
+COUNTED = tuple(name for name in MEASURES if name != "cost")
 
 
 def total(parts: Iterable[Measures]) -> Measures:
     """Add up without losing a digit."""
     rows = list(parts)
+    counts = {name: sum(getattr(row, name) for row in rows) for name in COUNTED}
     with exact():
-        return Measures(**{name: sum((getattr(row, name) for row in rows), _zero(name)) for name in MEASURES})
-
-
-def _zero(name: str) -> int | Decimal:
-    return ZERO if name == "cost" else 0
+        return Measures(**counts, cost=sum((row.cost for row in rows), ZERO))

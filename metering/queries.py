@@ -21,6 +21,7 @@ MOST_DIMENSIONS = 4
 MOST_ROWS = 100_000
 MOST_DAYS = {"hour": 400, "day": 3_700, "month": 36_600, "total": 36_600}
 MOST_DAYS_OF_GROUPED_HOURS = 92
+FIRST_YEAR, LAST_YEAR = 2000, 3000
 OTHERS = "Other teams"
 
 
@@ -95,6 +96,9 @@ def on_rollups(condition: Q) -> Q:
 
 
 def _full_hours(from_at: datetime, to_at: datetime) -> tuple[datetime, datetime]:
+    for name, at in (("from", from_at), ("to", to_at)):
+        if not FIRST_YEAR <= at.astimezone(UTC).year < LAST_YEAR:
+            raise InvalidInput(name, f"must be between the years {FIRST_YEAR} and {LAST_YEAR}")
     if to_at <= from_at:
         raise InvalidInput("to", "must be after the start; the end is excluded")
     start = from_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
@@ -152,8 +156,8 @@ def _summed(
         known = When(on_rollups(visible.known()), then=Value(True))
         groups["is_known"] = Case(known, default=Value(False), output_field=BooleanField())
     sums = {f"sum_{name}": Sum(name) for name in MEASURES}
-    rows = UsageRollup.objects.filter(condition).values("currency", **groups).annotate(**sums).order_by()
-    return list(rows[: MOST_ROWS + 1])
+    rows: QuerySet[Any, Any] = UsageRollup.objects.filter(condition).values("currency", **groups)
+    return list(rows.annotate(**sums).order_by()[: MOST_ROWS + 1])
 
 
 def _value(one: Dimension, visible: UsageScope) -> Combinable:

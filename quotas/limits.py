@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -14,7 +14,7 @@ from marketplace.catalog.models import Environment
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, InvalidInput, NotAllowed
 from marketplace.core.money import exact, to_text
-from marketplace.core.periods import window_bounds
+from marketplace.core.periods import Window, window_bounds
 from metering.queries import MixedCurrencies, usage
 from metering.scopes import EVERYTHING
 from quotas.models import Limit, LimitCounter
@@ -241,7 +241,7 @@ def _count_what_was_used(limit: Limit, owner: Owner, *, at: datetime) -> None:
     """Begin with what was used in this window already: a monthly budget set on the 20th knows the first 19 days."""
     if limit.measure == Limit.Measure.CONCURRENCY or limit.window == Limit.Window.MINUTE:
         return
-    starts_at, ends_at = window_bounds(at, limit.window, limit.time_zone)
+    starts_at, ends_at = window_bounds(at, cast(Window, limit.window), limit.time_zone)
     used = _used(limit, owner, from_at=starts_at, to_at=at)
     LimitCounter.objects.create(
         limit=limit,

@@ -144,7 +144,7 @@ def model_rows(*, at: datetime) -> list[ModelRow]:
         Prefetch("offers", ProviderModel.objects.select_related("provider").order_by("provider__name")),
     ).order_by("-is_active", "name")
     return [
-        ModelRow(model, next(iter(model.in_force), None), list(model.offers.all()))  # type: ignore[attr-defined]
+        ModelRow(model, next(iter(model.in_force), None), list(model.offers.all()))
         for model in models
     ]
 

@@ -12,6 +12,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.metering.conftest import world
+
+__all__ = ["world"]
+
 
 def free_port() -> int:
     with socket.socket() as listener:

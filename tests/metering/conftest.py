@@ -9,6 +9,7 @@ from metering.rating import Quantities
 from tests import factories
 from tests.conftest import Cast
 from tests.factories import NOW
+from tests.metering.usage_world import World, make_world
 
 
 @pytest.fixture
@@ -40,3 +41,8 @@ def who(cast: Cast, app: App) -> Dimensions:
 def make_usage(who: Dimensions, event_id: str = "e1", *, tokens: int = 480, **fields: Any) -> Usage:
     quantities = fields.pop("quantities", Quantities(input_tokens=tokens))
     return Usage(event_id=event_id, occurred_at=fields.pop("at", NOW), who=who, model="llm-8b", quantities=quantities, **fields)
+
+
+@pytest.fixture
+def world(cast: Cast) -> World:
+    return make_world(cast)

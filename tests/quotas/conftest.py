@@ -1,3 +1,3 @@
-from tests.metering.conftest import app, who
+from tests.metering.conftest import app, who, world
 
-__all__ = ["app", "who"]
+__all__ = ["app", "who", "world"]
