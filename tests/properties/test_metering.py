@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -125,6 +126,15 @@ class Fact:
         )
 
 
+def by_hour(facts: Sequence[Fact]) -> dict[tuple[datetime, str], int]:
+    """Sum the input tokens by hour and feature."""
+    sums: dict[tuple[datetime, str], int] = {}
+    for fact in facts:
+        hour = (NOW + timedelta(minutes=fact.minutes)).replace(minute=0)
+        sums[hour, fact.feature] = sums.get((hour, fact.feature), 0) + fact.input_tokens
+    return sums
+
+
 @st.composite
 def streams(draw: st.DrawFn) -> tuple[list[Fact], list[list[Fact]], list[list[Fact]]]:
     """Different events, and two streams of them: other orders, other batches, other repetitions."""
@@ -151,7 +161,7 @@ def batches(draw: st.DrawFn, facts: Sequence[Fact]) -> list[list[Fact]]:
     order = draw(st.permutations([*facts, *again]))
     cuts = sorted(draw(st.lists(st.integers(0, len(order)), max_size=4)))
     bounds = [0, *cuts, len(order)]
-    return [list(order[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [list(order[start:end]) for start, end in pairwise(bounds)]
 
 
 EXAMPLES = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -172,7 +182,9 @@ class TestRecord:
         assert found[0] == found[1]
         rollups, counters, events = found[0]
         assert events == len(facts)
-        assert sum(row["input_tokens"] for row in rollups) == sum(fact.input_tokens for fact in facts)
+        assert {
+            (row["hour"], row["attribution__feature"]): row["input_tokens"] for row in rollups
+        } == by_hour(facts)
         assert sum(row["requests"] for row in rollups) == sum(fact.requests for fact in facts)
         assert sum(row["latency_events"] for row in rollups) == sum(
             fact.latency_ms is not None for fact in facts

@@ -72,6 +72,18 @@ class TestReserve:
         assert counter(daily) == (0, 0, 0)
         assert not Hold.objects.exists()
 
+    def test_counts_what_came_over_the_limit(self, who: Dimensions) -> None:
+        tokens = limit(who, measure="tokens", limit_value=100)
+        asked = request(who, tokens=60)
+        admission.reserve([asked], at=NOW)
+        admission.report([make_usage(who, "a", tokens=80)], at=NOW)
+        admission.settle([Settlement(asked.id, None)], at=NOW)
+        assert counter(tokens) == (40, 0, 40)
+
+        # 80 of 100 are used
+        assert isinstance(admission.reserve([request(who, tokens=21)], at=NOW)[0], Refused)
+        assert isinstance(admission.reserve([request(who, tokens=20)], at=NOW)[0], Admitted)
+
     def test_starts_anew_in_the_next_window(self, who: Dimensions) -> None:
         limit(who, limit_value=1)
         admission.reserve([request(who)], at=NOW)

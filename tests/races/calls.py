@@ -107,6 +107,18 @@ def use_up(*, whos: list[Dimensions], tries: int, at: datetime, seed: int) -> Ta
     return _let_them_call(whos, behave, at=at, seed=seed)
 
 
+def fail(*, whos: list[Dimensions], tries: int, at: datetime, seed: int) -> Tally:
+    """Call and fail: every hold is released, so no usage is booked that would put the transactions in a row."""
+
+    async def behave(caller: Caller) -> None:
+        for _ in range(tries):
+            hold_id = await caller.reserve()
+            if hold_id is not None:
+                await caller.settle(hold_id, None)
+
+    return _let_them_call(whos, behave, at=at, seed=seed)
+
+
 def live(*, whos: list[Dimensions], tries: int, at: datetime, seed: int) -> Tally:
     """Do everything that callers do: use less or more than held, fail, end twice, die, report usage."""
 

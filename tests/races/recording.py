@@ -1,5 +1,6 @@
 """What each process of a race does with usage events and months."""
 
+import time
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
@@ -10,7 +11,7 @@ from metering.attribution import Dimensions
 from metering.ingest import Usage
 from metering.models import ClosedPeriod
 from metering.rating import Quantities
-from tests.races.processes import cut, shuffled
+from tests.races.processes import PATIENCE_S, cut, shuffled
 
 NOVEMBER = datetime(2026, 11, 15, 12, tzinfo=UTC)
 OCTOBER = datetime(2026, 10, 15, 12, tzinfo=UTC)
@@ -55,7 +56,8 @@ def record_until_closed(*, who: Dimensions, month: date, seed: int, more: int) -
     told: Counter[str] = Counter()
     number = seed * 1_000_000
     left = more
-    while left:
+    deadline = time.monotonic() + PATIENCE_S
+    while left and time.monotonic() < deadline:
         left -= ClosedPeriod.objects.filter(period=month).exists()
         batch = [usage(number + offset, who, start=OCTOBER) for offset in range(10)]
         told.update(receipt.status for receipt in ingest.record(batch, at=NOVEMBER))

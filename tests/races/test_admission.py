@@ -134,6 +134,21 @@ class TestOverlappingChains:
         self._expect_sums_of_events(limits)
         assert rollups.differences() == []
 
+    def test_of_calls_that_fail_are_free_and_never_deadlock(
+        self, processes: Processes, whos: list[Dimensions]
+    ) -> None:
+        limits = self._limits_of_all_kinds(whos)
+
+        tallies = processes.run(
+            "tests.races.calls:fail",
+            [{"whos": shuffled(whos, seed), "tries": 12, "at": NOW, "seed": seed} for seed in range(4)],
+        )
+
+        expect_no_trouble(tallies)
+        assert set(Hold.objects.values_list("state", flat=True)) == {"released"}
+        assert [used(limit) for limit in limits] == [0] * len(limits)
+        assert not UsageEvent.objects.exists()
+
     def _limits_of_all_kinds(self, whos: list[Dimensions]) -> list[Limit]:
         Limit.objects.update(ends_at=LONG_AGO)
         first, *_, last = whos
