@@ -193,6 +193,12 @@ def versions_in_the_making(actor: Actor) -> QuerySet[Version]:
     )
 
 
+def listed_apps(actor: Actor) -> QuerySet[App]:
+    """Apps of the actor's own teams that the catalogue shows, the newest first."""
+    own = App.objects.filter(owner_team__in=actor.teams_as(access.Role.CREATOR))
+    return own.filter(listing__isnull=False).order_by("-listing__listed_at", "pk")
+
+
 def open_reviews(actor: Actor) -> QuerySet[Review]:
     """Reviews the actor may decide, the most urgent first; never one of their own."""
     reviews = Review.objects.filter(state=Review.State.OPEN).exclude(submitted_by=actor.user)

@@ -67,6 +67,7 @@ def site(request: HttpRequest) -> dict[str, Any]:
         "now": now,
         "nav": [],
         "demo_roles": _demo_roles(request) if settings.DEMO else [],
+        "can_sign_up": settings.OPEN_SIGN_UP,
     }
     # An error page is drawn before or outside the middleware: it has no person.
     if not getattr(request, "user", None) or not request.user.is_authenticated:

@@ -123,3 +123,13 @@ class TestAccountPages:
         assert page.status_code == 200
         assert 'id="main"' in page.content.decode()
         assert "<style" not in page.content.decode()
+
+
+class TestLinkToSignUp:
+    @pytest.mark.parametrize("is_open", [True, False])
+    def test_is_there_only_when_it_leads_somewhere(
+        self, db: None, client: Client, settings: Settings, is_open: bool
+    ) -> None:
+        settings.OPEN_SIGN_UP = is_open
+
+        assert ("/accounts/signup/" in client.get("/accounts/login/").content.decode()) is is_open

@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -79,6 +80,41 @@ class TestStart:
 
         assert "Haiku maker" in page
         assert "asked for changes" in page
+
+    def test_shows_a_creator_what_is_listed(self, cast: Cast, client: Client) -> None:
+        make_listed_app(cast.creator_team, slug="where2eat")
+
+        page = start_page(client, cast.creator)
+
+        assert "/creator/apps/where2eat/" in page
+        assert "/usage/apps/where2eat/summary/" in page
+
+    @pytest.mark.parametrize(
+        ("role", "begins_at"),
+        [
+            ("creator", "/creator/new/"),
+            ("consumer", "/catalog/"),
+            ("approver", "/reviews/"),
+            ("finance", "/finance/"),
+            ("operator", "/operator/"),
+        ],
+    )
+    def test_takes_visitors_of_the_demo_to_the_first_step_of_their_role(
+        self, cast: Cast, client: Client, settings: Settings, role: str, begins_at: str
+    ) -> None:
+        settings.DEMO = True
+
+        page = start_page(client, getattr(cast, role))
+
+        assert page.count('class="card tour"') == 1
+        assert re.search(f'href="{begins_at}"[^>]*>.{{0,400}}Begin', page, re.DOTALL)
+
+    def test_keeps_tours_out_of_real_marketplaces(
+        self, cast: Cast, client: Client, settings: Settings
+    ) -> None:
+        settings.DEMO = False
+
+        assert 'class="card tour"' not in start_page(client, cast.creator)
 
     def test_shows_an_approver_open_reviews(self, cast: Cast, client: Client) -> None:
         version = make_version(make_app(cast.creator_team, name="Haiku maker"), state="in_review")
