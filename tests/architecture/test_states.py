@@ -1,0 +1,88 @@
+"""Who may write a state: ``core.transitions.move``, and a few conditional UPDATEs that say why they are apart."""
+
+import ast
+import re
+
+from tests.architecture.sources import dotted, functions_around, sources
+
+STATE_NAMES = {"state", "status"}
+# The queue of jobs changes rows by the thousand and is its own record; holds are ended many in one statement; the
+# answer to an idempotent call has an HTTP status.
+CONDITIONAL_UPDATES = {
+    "marketplace.core.jobs.take",
+    "marketplace.core.jobs.cancel",
+    "marketplace.core.jobs.retry",
+    "marketplace.core.jobs._end",
+    "marketplace.core.jobs._retry",
+    "marketplace.core.transitions.move",
+    "marketplace.gateway.idempotency._keep",
+    "quotas.holds.sweep",
+}
+IN_SQL = {"quotas.admission._end_holds"}
+# Values in memory, not rows: what became of a usage event, the HTTP status of an error.
+RECEIPTS = {"metering.ingest._first_of_each", "metering.ingest._mark_known"}
+SQL_UPDATE = re.compile(r"\bUPDATE\b.*\bSET\b(?:(?!\bFROM\b|\bWHERE\b).)*\b(state|status) *=", re.DOTALL)
+
+
+class TestStates:
+    def test_are_assigned_nowhere(self) -> None:
+        """An assignment and a ``save`` would overwrite what another process has decided meanwhile."""
+        writers = set()
+        for source in sources():
+            around = functions_around(source.tree)
+            for node in ast.walk(source.tree):
+                targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+                for target in targets if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) else ():
+                    is_own = isinstance(target, ast.Attribute) and dotted(target.value) == "self"
+                    if isinstance(target, ast.Attribute) and target.attr in STATE_NAMES and not is_own:
+                        writers.add(f"{source.module}.{around.get(node, '')}")
+
+        assert writers == RECEIPTS
+
+    def test_are_updated_by_known_conditional_updates(self) -> None:
+        writers = set()
+        for source in sources():
+            around = functions_around(source.tree)
+            for call in source.calls():
+                is_update = isinstance(call.func, ast.Attribute) and call.func.attr in (
+                    "update",
+                    "bulk_update",
+                )
+                if is_update and self._names(call) & STATE_NAMES:
+                    writers.add(f"{source.module}.{around.get(call, '')}")
+
+        assert writers == CONDITIONAL_UPDATES - {"marketplace.core.transitions.move"}
+
+    def _names(self, call: ast.Call) -> set[str]:
+        listed = [each for argument in call.args if isinstance(argument, ast.List) for each in argument.elts]
+        return {str(keyword.arg) for keyword in call.keywords} | {
+            str(each.value) for each in listed if isinstance(each, ast.Constant)
+        }
+
+    def test_are_updated_in_sql_in_one_place(self) -> None:
+        writers = set()
+        for source in sources():
+            around = functions_around(source.tree)
+            for node in ast.walk(source.tree):
+                if (
+                    isinstance(node, ast.Constant)
+                    and isinstance(node.value, str)
+                    and SQL_UPDATE.search(node.value)
+                ):
+                    writers.add(f"{source.module}.{around.get(node, '')}")
+
+        assert writers == IN_SQL
+
+    def test_move_through_a_table(self) -> None:
+        """Every call of ``move`` names a table of transitions as its second argument."""
+        moves = [
+            (source, call)
+            for source in sources()
+            for call in source.calls()
+            if dotted(call.func) in ("transitions.move", "move")
+        ]
+
+        assert len(moves) > 5
+        assert [
+            source.at(call) for source, call in moves if not dotted(call.args[1]).rsplit(".", 1)[-1].isupper()
+        ] == []
