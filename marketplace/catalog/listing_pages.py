@@ -28,6 +28,10 @@ class PlanView:
         return cls(plan, terms_of(plan))
 
     @property
+    def is_free(self) -> bool:
+        return not self.plan.charges or self.parts == ["Free"]
+
+    @property
     def parts(self) -> list[str]:
         return price_parts(self.terms, currency=self.plan.currency)
 
@@ -66,9 +70,19 @@ class ListingView:
         return self.listing.version
 
 
+def price_from(views: Sequence[PlanView]) -> str:
+    """Say in a line what an app costs: "Free, or $49.00 a month + $0.02 a call"; nothing without a plan."""
+    if not views:
+        return ""
+    first, *others = views
+    if first.is_free and others:
+        return f"Free, or {others[0].text}"
+    return f"From {first.text}" if others else first.text
+
+
 def plan_views(plans: Iterable[Plan]) -> list[PlanView]:
-    """Read the terms of plans."""
-    return [PlanView.of(plan) for plan in plans]
+    """Read the terms of plans, the cheapest to have first."""
+    return sorted(map(PlanView.of, plans), key=lambda view: (view.terms.fee, not view.is_free))
 
 
 def listing_view(listing: Listing, *, actor: Actor) -> ListingView:

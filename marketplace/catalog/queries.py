@@ -1,7 +1,7 @@
 """What can be found in the catalogue, and by whom."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -292,21 +292,26 @@ def _ordered(listings: Rows, filters: Filters) -> Rows:
 def _facets(matching: Rows, filters: Filters) -> dict[str, list[FacetValue]]:
     """Count each facet under the other facets, so a second choice in the same facet shows what it adds."""
     by_category = _narrow(matching, filters.without("category")).values_list("app__category")
-    elsewhere = _narrow(matching, filters.without("team")).annotate(owner=_owner())
-    by_team = elsewhere.values_list("owner", "app__owner_team__name")
+    categories = [
+        (name, category_label(name), count)
+        for name, count in by_category.annotate(n=Count("pk")).order_by("app__category")
+    ]
     listed = _narrow(matching, filters.without("price")).values("app")
     by_price = _plans_priced().filter(app__in=listed).values_list("price_model")
+    counts = dict(by_price.annotate(n=Count("app", distinct=True)))
+    prices = [(model, label, counts[model]) for model, label in PRICE_MODELS.items() if model in counts]
+    elsewhere = _narrow(matching, filters.without("team")).annotate(owner=_owner())
+    by_team = elsewhere.values_list("owner", "app__owner_team__name")
+    teams = by_team.annotate(n=Count("pk")).order_by("app__owner_team__name", "owner")
     return {
-        "category": [
-            FacetValue(name, category_label(name), count, name in filters.category)
-            for name, count in by_category.annotate(n=Count("pk")).order_by("app__category")
-        ],
-        "price": [
-            FacetValue(model, PRICE_MODELS[model], count, model in filters.price)
-            for model, count in by_price.annotate(n=Count("app", distinct=True)).order_by("price_model")
-        ],
-        "team": [
-            FacetValue(owner, name, count, owner in filters.team)
-            for owner, name, count in by_team.annotate(n=Count("pk")).order_by("app__owner_team__name")
-        ],
+        "category": _values(categories, filters.category),
+        "price": _values(prices, filters.price),
+        "team": _values(teams, filters.team),
     }
+
+
+def _values(counted: Iterable[tuple[str, str, int]], chosen: Sequence[str]) -> list[FacetValue]:
+    """Show what was counted, and what was chosen even when it fits nothing, so that it can be unchosen."""
+    values = [FacetValue(value, label, count, value in chosen) for value, label, count in counted]
+    known = {value.value for value in values}
+    return values + [FacetValue(value, value, 0, True) for value in chosen if value not in known]

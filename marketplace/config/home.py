@@ -25,7 +25,7 @@ from marketplace.config.context import ROLE_ICONS
 from marketplace.core.models import Job
 
 Role = Membership.Role
-SHOWN, SHOWN_MONTHS = 5, 3
+SHOWN, SHOWN_SUBSCRIPTIONS, SHOWN_MONTHS = 5, 3, 3
 
 TOURS: tuple[dict[str, Any], ...] = (
     {
@@ -123,7 +123,7 @@ def _subscriptions(actor: Actor) -> Any:
     active = queries.visible_subscriptions(actor).filter(
         team__in=actor.team_ids, state=Subscription.State.ACTIVE, environment="production"
     )
-    return active.order_by("-starts_at")[:SHOWN]
+    return active.order_by("-starts_at")[:SHOWN_SUBSCRIPTIONS]
 
 
 def _tours(roles: Collection[str]) -> list[dict[str, Any]]:

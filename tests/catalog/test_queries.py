@@ -152,6 +152,16 @@ class TestFacets:
 
         assert [v.value for v in queries.search(actor=consumer, with_facets=True).facets["price"]] == [model]
 
+    def test_keep_a_choice_that_fits_nothing(self, cast: Cast, consumer: Actor) -> None:
+        list_app(cast, "Alpha", category="writing")
+
+        found = queries.search("alpha", actor=consumer, category=["data"], with_facets=True)
+
+        assert [(v.value, v.count, v.is_chosen) for v in found.facets["category"]] == [
+            ("writing", 1, False),
+            ("data", 0, True),
+        ]
+
 
 class TestDroppable:
     def test_names_the_filters_whose_removal_shows_most(self, cast: Cast, consumer: Actor) -> None:

@@ -18,10 +18,11 @@ from marketplace.catalog import listing_pages, queries, subscriptions
 from marketplace.catalog.forms.filters import address_without, filters_of
 from marketplace.catalog.forms.subscriptions import SubscribeForm
 from marketplace.catalog.listing_pages import plan_views
-from marketplace.catalog.models import Plan
+from marketplace.catalog.models import Listing, Plan
 from marketplace.catalog.queries import Filters
 
 PAGE_SIZE = 24
+USUAL_CALLS = 1_000
 
 
 @login_required
@@ -36,7 +37,7 @@ def listings(request: PersonRequest) -> HttpResponse:
         "filters": filters,
         "found": found,
         "page": page,
-        "cards": [(listing, plan_views(listing.app.offered_plans)) for listing in page],  # type: ignore[attr-defined]
+        "cards": [(listing, _price(listing)) for listing in page],
         "drops": _drops(filters, actor=request.actor) if not page.paginator.count else [],
         "sorts": queries.SORTS.items(),
     }
@@ -55,6 +56,7 @@ def listing(request: PersonRequest, slug: str) -> HttpResponse:
         "example_json": listing_pages.example_json(found.version),
         "sandbox_credit": settings.SANDBOX_CREDIT,
         "currency": settings.CURRENCY,
+        "usual_calls": USUAL_CALLS,
     }
     return render(request, "catalog/listing.html", context)
 
@@ -65,13 +67,14 @@ def subscribe(request: PersonRequest, slug: str) -> HttpResponse:
     """Compare plans, choose team and cost center, confirm."""
     found = queries.listing_for(request.actor, slug=slug)
     plans = queries.offered_plans(found.app)
+    compared = plan_views(plans)
     teams = access.own_teams(request.actor, role=Role.CONSUMER).order_by("name")
     form = SubscribeForm(
         request.POST or None,
         plans=plans,
         teams=teams,
         cost_centers=access.cost_centers(request.actor).order_by("code"),
-        initial=_first_choice(request, plans=list(plans), teams=list(teams)),
+        initial=_first_choice(request, plans=[view.plan for view in compared], teams=list(teams)),
     )
     if form.is_valid():
         subscription = subscriptions.start(
@@ -79,8 +82,13 @@ def subscribe(request: PersonRequest, slug: str) -> HttpResponse:
         )
         messages.success(request, f"{subscription.team} has {found.app} now. Make a key to call it.")
         return redirect("catalog:subscription", subscription.pk)
-    context = {"listing": found, "form": form, "plans": plan_views(list(plans)), "teams": teams}
+    context = {"listing": found, "form": form, "plans": compared, "teams": teams}
     return render(request, "catalog/subscribe.html", context)
+
+
+def _price(listing: Listing) -> str:
+    """Say what a listing that was found by ``search`` costs; its plans came with it."""
+    return listing_pages.price_from(plan_views(listing.app.offered_plans))  # type: ignore[attr-defined]
 
 
 def _first_choice(request: PersonRequest, *, plans: list[Plan], teams: list[Team]) -> dict[str, object]:
