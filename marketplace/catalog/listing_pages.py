@@ -117,6 +117,11 @@ def cost_per_call(version: Version) -> Decimal | None:
     return run.mean_cost if run else version.declared_cost_per_call
 
 
+def shell_body(version: Version) -> str:
+    """Write the example body for a shell, in single quotes that its own quotes do not end."""
+    return "'" + example_json(version).replace("'", "'\\''") + "'"
+
+
 def example_json(version: Version) -> str:
     """Write a body for a first call: the version's example, else dots for what it requires."""
     dots = dict.fromkeys(version.input_schema.get("required", []), "…")

@@ -122,6 +122,14 @@ def check_public_address(app_configs: Sequence[Any] | None, **kwargs: Any) -> li
                 id="halfpenny.E014",
             )
         )
+    if settings.EMAIL_BACKEND.endswith(("console.EmailBackend", "dummy.EmailBackend")):
+        found.append(
+            Warning(
+                "Mails are printed or dropped: nobody can confirm an address or reset a password.",
+                hint="Set EMAIL_BACKEND, such as django.core.mail.backends.smtp.EmailBackend.",
+                id="halfpenny.W017",
+            )
+        )
     if settings.ACCOUNT_EMAIL_VERIFICATION == "none" and settings.OPEN_SIGN_UP:
         found.append(
             Warning(

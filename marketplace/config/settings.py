@@ -32,7 +32,7 @@ DEBUG = env.bool("DEBUG", True)
 DEMO = env.bool("DEMO", DEBUG)
 SECRET_KEY = env.str("SECRET_KEY", "development-only-key-that-the-deploy-check-refuses")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]", "testserver"])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 DEMO_PROVIDER_URL = env.str("HALFPENNY_DEMO_PROVIDER_URL", "http://127.0.0.1:8001")
 EGRESS_ALLOW = env.list("HALFPENNY_EGRESS_ALLOW", [DEMO_PROVIDER_URL.split("//", 1)[-1]] if DEMO else [])
 
@@ -156,7 +156,7 @@ ACCOUNT_ADAPTER = "marketplace.accounts.sign_in.AccountAdapter"
 OPEN_SIGN_UP = env.bool("HALFPENNY_OPEN_SIGN_UP", DEBUG)
 # One OpenID Connect provider by settings: OIDC_SERVER_URL, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, OIDC_NAME.
 OIDC_SERVER_URL = env.str("OIDC_SERVER_URL", "")
-SOCIALACCOUNT_PROVIDERS = {
+SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, Any]] = {
     "openid_connect": {
         "APPS": [
             {
@@ -168,9 +168,15 @@ SOCIALACCOUNT_PROVIDERS = {
             }
         ]
         if OIDC_SERVER_URL
-        else []
+        else [],
+        # The provider is the company's: who it says somebody is, by a mail address it verified, that they are.
+        "EMAIL_AUTHENTICATION": True,
     }
 }
+SOCIALACCOUNT_ADAPTER = "marketplace.accounts.sign_in.CompanyAccountAdapter"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+# A link and not a form: browsers hold the redirects of a form to form-action, and a provider's lead anywhere.
+SOCIALACCOUNT_LOGIN_ON_GET = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", not DEBUG)
 SESSION_COOKIE_HTTPONLY = True
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", False)

@@ -1,11 +1,16 @@
+import json
 from importlib import reload
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.core import mail
+from django.http import HttpResponse
 from django.test import Client
 from pytest_django import Settings
+from requests import Response
 
 from marketplace.accounts.models import User
+from marketplace.accounts.sign_in import CompanyAccountAdapter
 from marketplace.config import settings as our_settings
 from tests.conftest import Cast
 
@@ -83,23 +88,107 @@ class TestPasswordReset:
         assert "/accounts/password/reset/key/" in mail.outbox[0].body
 
 
+class Provider:
+    """A company's provider, answering what allauth asks it instead of the network."""
+
+    URL = "https://login.example.com"
+
+    def __init__(self) -> None:
+        self.person: dict[str, object] = {"sub": "42", "email": "ada@demo.example", "email_verified": True}
+
+    def __enter__(self) -> "Provider":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def get(self, url: str, **options: object) -> Response:
+        if url.endswith("/userinfo"):
+            return self._answer(self.person)
+        names = {
+            "authorization_endpoint": "authorize",
+            "token_endpoint": "token",
+            "userinfo_endpoint": "userinfo",
+        }
+        return self._answer({name: f"{self.URL}/{path}" for name, path in names.items()})
+
+    def request(self, method: str, url: str, **options: object) -> Response:
+        return self._answer({"access_token": "granted", "token_type": "bearer"})
+
+    def _answer(self, body: dict[str, object]) -> Response:
+        answer = Response()
+        answer.status_code, answer._content = 200, json.dumps(body).encode()
+        answer.headers["Content-Type"] = "application/json"
+        return answer
+
+
+@pytest.fixture
+def provider(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Provider:
+    """A configured company sign-in, in an installation where nobody else can sign up."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        settings.SOCIALACCOUNT_PROVIDERS = reload(our_settings).SOCIALACCOUNT_PROVIDERS
+    reload(our_settings)
+    settings.OPEN_SIGN_UP = False
+    provider = Provider()
+    monkeypatch.setattr(CompanyAccountAdapter, "get_requests_session", lambda self: provider)
+    return provider
+
+
+def come_from(provider: Provider, client: Client) -> HttpResponse:
+    """Follow the link of the login page to the provider, and come back from there."""
+    there = client.get("/accounts/oidc/oidc/login/")
+    assert there["Location"].startswith(f"{provider.URL}/authorize?")
+    [state] = parse_qs(urlsplit(there["Location"]).query)["state"]
+    return client.get("/accounts/oidc/oidc/login/callback/", {"code": "x", "state": state})
+
+
 class TestCompanySignIn:
     def test_shows_on_the_login_page_once_it_is_configured(
-        self, db: None, client: Client, settings: Settings
+        self, db: None, client: Client, provider: Provider
     ) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in ENVIRONMENT.items():
-                patch.setenv(name, value)
-            settings.SOCIALACCOUNT_PROVIDERS = reload(our_settings).SOCIALACCOUNT_PROVIDERS
-        reload(our_settings)
-
         page = client.get("/accounts/login/").content.decode()
 
         assert "Example &amp; Sons" in page
-        assert "/accounts/oidc/oidc/login/" in page
+        assert 'href="/accounts/oidc/oidc/login/' in page
+        assert "/accounts/signup/" not in page
 
     def test_is_absent_without_settings(self, db: None, client: Client) -> None:
         assert "/accounts/oidc/" not in client.get("/accounts/login/").content.decode()
+
+    def test_lets_new_people_in_without_any_rights(
+        self, cast: Cast, client: Client, provider: Provider
+    ) -> None:
+        come_from(provider, client)
+
+        ada = User.objects.get(email="ada@demo.example")
+        assert client.session["_auth_user_id"] == str(ada.pk)
+        assert not ada.memberships.exists()
+
+    def test_knows_people_who_were_here_before(self, cast: Cast, client: Client, provider: Provider) -> None:
+        provider.person["email"] = "Consumer@Demo.Example"
+
+        for _ in range(2):
+            client.logout()
+            come_from(provider, client)
+            assert client.session["_auth_user_id"] == str(cast.consumer.pk)
+
+    def test_believes_no_address_that_was_not_verified(
+        self, cast: Cast, client: Client, provider: Provider
+    ) -> None:
+        provider.person |= {"email": "finance@demo.example", "email_verified": False}
+
+        come_from(provider, client)
+
+        assert client.session.get("_auth_user_id") != str(cast.finance.pk)
+
+    def test_refuses_an_answer_that_nobody_asked_for(
+        self, cast: Cast, client: Client, provider: Provider
+    ) -> None:
+        client.get("/accounts/oidc/oidc/login/callback/", {"code": "x", "state": "guessed"})
+
+        assert "_auth_user_id" not in client.session
 
 
 class TestAccountPages:

@@ -1,7 +1,7 @@
 import pytest
 from django.http import QueryDict
 
-from marketplace.catalog.forms.filters import address_without, filters_of
+from marketplace.catalog.forms.filters import address_of, filters_of
 from marketplace.catalog.queries import Filters
 
 
@@ -23,9 +23,15 @@ class TestFiltersOf:
         assert len(filters_of(QueryDict("q=" + "x" * 5000)).text) == 200
 
 
-class TestAddressWithout:
+class TestAddressOf:
     WISH = Filters("a & b", ("writing",), ("free", "per_use"), (), "name")
 
-    def test_keeps_everything_else(self) -> None:
-        assert address_without(self.WISH, "price") == "?q=a+%26+b&category=writing&sort=name"
-        assert address_without(self.WISH, "text") == "?category=writing&price=free&price=per_use&sort=name"
+    def test_says_everything_that_was_asked_for(self) -> None:
+        address = address_of(self.WISH)
+
+        assert address == "?q=a+%26+b&category=writing&price=free&price=per_use&sort=name"
+        assert filters_of(QueryDict(address[1:])) == self.WISH
+
+    def test_leaves_out_what_was_not(self) -> None:
+        assert address_of(self.WISH.without("price").without("text")) == "?category=writing&sort=name"
+        assert address_of(Filters()) == ""

@@ -1,3 +1,4 @@
+import shlex
 from decimal import Decimal
 
 import pytest
@@ -72,6 +73,15 @@ class TestListingView:
         listing = listings.publish(app, version=version, at=NOW)
 
         assert list(listing_pages.listing_view(listing, actor=actor_for(cast.consumer)).fields) == []
+
+
+class TestShellBody:
+    def test_reaches_the_program_whole(self, app: App) -> None:
+        version = make_version(app, example_input={"text": "Don't; $HOME `date` \\"})
+
+        [body] = shlex.split(listing_pages.shell_body(version))
+
+        assert body == listing_pages.example_json(version)
 
 
 class TestExampleJson:

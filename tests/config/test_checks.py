@@ -17,6 +17,7 @@ def production(settings: Settings) -> Settings:
     settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = True
     settings.PUBLIC_URL = "https://apps.example.com"
     settings.ALLOWED_HOSTS = ["apps.example.com"]
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     return settings
 
 
@@ -63,6 +64,7 @@ class TestChecks:
             ("ALLOWED_HOSTS", ["*"], "halfpenny.E014"),
             ("ALLOWED_HOSTS", ["localhost"], "halfpenny.E014"),
             ("DEMO", True, "halfpenny.E016"),
+            ("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend", "halfpenny.W017"),
         ],
     )
     def test_refuse_what_production_must_not_have(

@@ -19,14 +19,13 @@ def filters_of(query: QueryDict) -> Filters:
     return Filters(text=text, sort=sort if sort in SORTS else "", **chosen)
 
 
-def address_without(filters: Filters, facet: str) -> str:
-    """Write the address of the same search without one facet, or without its words (``text``)."""
-    rest = filters.without(facet)
+def address_of(filters: Filters) -> str:
+    """Write the shortest address of a search: "?q=mail&category=writing", or nothing for everything."""
     query = QueryDict(mutable=True)
-    if rest.text:
-        query["q"] = rest.text
-    for name in FACETS:
-        query.setlist(name, list(getattr(rest, name)))
-    if rest.sort:
-        query["sort"] = rest.sort
-    return f"?{query.urlencode()}"
+    if filters.text:
+        query["q"] = filters.text
+    for facet in FACETS:
+        query.setlist(facet, list(getattr(filters, facet)))
+    if filters.sort:
+        query["sort"] = filters.sort
+    return f"?{query.urlencode()}" if query.urlencode() else ""

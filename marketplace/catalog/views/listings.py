@@ -15,7 +15,7 @@ from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import Team
 from marketplace.accounts.requests import PersonRequest
 from marketplace.catalog import listing_pages, queries, subscriptions
-from marketplace.catalog.forms.filters import address_without, filters_of
+from marketplace.catalog.forms.filters import address_of, filters_of
 from marketplace.catalog.forms.subscriptions import SubscribeForm
 from marketplace.catalog.listing_pages import plan_views
 from marketplace.catalog.models import Listing, Plan
@@ -38,10 +38,15 @@ def listings(request: PersonRequest) -> HttpResponse:
         "found": found,
         "page": page,
         "cards": [(listing, _price(listing)) for listing in page],
-        "drops": _drops(filters, actor=request.actor) if not page.paginator.count else [],
+        "drops": _drops(filters, path=request.path, actor=request.actor) if not page.paginator.count else [],
         "sorts": queries.SORTS.items(),
     }
-    return render(request, "catalog/_found.html" if request.htmx else "catalog/listings.html", context)
+    if not request.htmx:
+        return render(request, "catalog/listings.html", context)
+    fragment = render(request, "catalog/_found.html", context)
+    # A form sends its empty fields too; the address to keep and share is the short one.
+    fragment["HX-Push-Url"] = request.path + address_of(filters)
+    return fragment
 
 
 @login_required
@@ -53,7 +58,7 @@ def listing(request: PersonRequest, slug: str) -> HttpResponse:
     context = {
         "view": view,
         "base_url": settings.PUBLIC_URL.rstrip("/"),
-        "example_json": listing_pages.example_json(found.version),
+        "shell_body": listing_pages.shell_body(found.version),
         "sandbox_credit": settings.SANDBOX_CREDIT,
         "currency": settings.CURRENCY,
         "usual_calls": USUAL_CALLS,
@@ -103,10 +108,10 @@ def _first_choice(request: PersonRequest, *, plans: list[Plan], teams: list[Team
     }
 
 
-def _drops(filters: Filters, *, actor: Actor) -> list[tuple[str, str, int]]:
+def _drops(filters: Filters, *, path: str, actor: Actor) -> list[tuple[str, str, int]]:
     """For each filter whose removal helps: what it is, the address without it, how many listings that shows."""
     names = {"text": f"the words “{filters.text}”", "category": "category", "price": "price", "team": "team"}
     return [
-        (names[facet], address_without(filters, facet), count)
+        (names[facet], path + address_of(filters.without(facet)), count)
         for facet, count in queries.droppable(filters, actor=actor)
     ]

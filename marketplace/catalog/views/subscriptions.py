@@ -150,6 +150,6 @@ def _page(
         "price": listing_pages.PlanView.of(found.plan).text if found.plan else "Never billed",
         "version": version,
         "base_url": settings.PUBLIC_URL.rstrip("/"),
-        "example_json": listing_pages.example_json(version) if version else "",
+        "shell_body": listing_pages.shell_body(version) if version else "",
     }
     return render(request, "catalog/subscription.html", context)
