@@ -141,10 +141,12 @@ def _page(
 ) -> HttpResponse:
     now = timezone.now()
     version = queries.listed_version(found.app)
+    links = list(queries.key_links(found))
     context = {
         "subscription": found,
         "can_manage": queries.may_manage(found, actor=request.actor),
-        "keys": [(link.key, link.key.is_valid(now)) for link in queries.key_links(found)],
+        "keys": [(link.key, link.key.is_valid(now)) for link in links],
+        "has_calls": any(link.key.last_used_at for link in links),
         "form": form or KeyForm(initial={"name": ""}),
         "secret": secret,
         "price": listing_pages.PlanView.of(found.plan).text if found.plan else "Never billed",
