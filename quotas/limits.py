@@ -136,6 +136,9 @@ def set_limit(
             if current is not None:
                 _end(current, ends_at=starts_at, by=by, at=at, reason=f"replaced by limit {limit.pk}")
             return limit, True
+        if right is Right.SET:
+            # Whoever may only tighten has to respect it from here on, even if they set it first.
+            current.created_by = by.user
         _change(current, terms, by=by, at=at, ends_at=ends_at, note=note)
         return current, False
 
@@ -220,7 +223,7 @@ def _change(
     new = _facts(limit)
     if new == old:
         return
-    limit.save(update_fields=["limit_value", "mode", "currency", "ends_at", "note"])
+    limit.save(update_fields=["limit_value", "mode", "currency", "ends_at", "note", "created_by"])
     audit.record("quotas.limit.changed", subject=limit, at=at, by=by.user, old=old, new=new, reason=note)
 
 
