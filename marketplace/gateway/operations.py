@@ -131,9 +131,8 @@ def failed_jobs() -> QuerySet[Job]:
 
 
 def providers() -> QuerySet[Provider]:
-    """Providers with the models they offer."""
-    offers = ProviderModel.objects.select_related("model").order_by("model__name")
-    return Provider.objects.prefetch_related(Prefetch("offers", offers)).order_by("name")
+    """Providers, each with the number of models it offers as ``offered``."""
+    return Provider.objects.annotate(offered=Count("offers")).order_by("name")
 
 
 def model_rows(*, at: datetime) -> list[ModelRow]:
