@@ -245,18 +245,14 @@ def _end_holds(settlements: Sequence[Settlement], *, at: datetime) -> dict[UUID,
     """
     if not settlements:
         return {}
+    # Of two ends of one hold in a batch the first one counts.
+    is_released = {s.hold_id: s.usage is None for s in reversed(settlements)}
     with connection.cursor() as cursor:
         cursor.execute(
-            "WITH wanted AS MATERIALIZED (SELECT h.id, v.state FROM quotas_hold h "
-            "JOIN unnest(%s::uuid[], %s::text[]) AS v(id, state) ON h.id = v.id "
-            "WHERE h.state = 'held' ORDER BY h.id FOR NO KEY UPDATE OF h) "
-            "UPDATE quotas_hold h SET state = w.state, ended_at = %s FROM wanted w WHERE h.id = w.id "
-            "RETURNING h.id, h.counter_ids, h.amounts",
-            [
-                [s.hold_id for s in settlements],
-                ["released" if s.usage is None else "settled" for s in settlements],
-                at,
-            ],
+            "UPDATE quotas_hold SET state = CASE WHEN id = ANY(%s) THEN 'released' ELSE 'settled' END, ended_at = %s "
+            "WHERE id = ANY(ARRAY(SELECT id FROM quotas_hold WHERE id = ANY(%s) AND state = 'held' ORDER BY id "
+            "FOR NO KEY UPDATE)) RETURNING id, counter_ids, amounts",
+            [[hold_id for hold_id, released in is_released.items() if released], at, list(is_released)],
         )
         return {hold_id: _EndedHold(ids, amounts) for hold_id, ids, amounts in cursor.fetchall()}
 

@@ -151,6 +151,17 @@ class TestSettle:
         assert not second[0].has_ended
         assert counter(requests) == (1, 0, 0)
 
+    def test_ends_a_hold_as_the_first_of_two_in_a_batch_says(self, who: Dimensions) -> None:
+        requests = limit(who)
+        asked = request(who)
+        admission.reserve([asked], at=NOW)
+
+        ends = admission.settle([Settlement(asked.id, None), Settlement(asked.id, asked.usage)], at=NOW)
+
+        assert [end.has_ended for end in ends] == [True, False]
+        assert Hold.objects.get().state == "released"
+        assert counter(requests) == (0, 0, 0)
+
     def test_releases_a_failed_call_without_a_trace_of_cost(self, who: Dimensions) -> None:
         requests = limit(who)
         asked = request(who)
