@@ -1,7 +1,7 @@
 """What can be found in the catalogue, and by whom."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -213,6 +213,10 @@ def category_label(category: str) -> str:
     return about.CATEGORIES.get(category, category.replace("-", " ").capitalize())
 
 
+def _price_label(model: str) -> str:
+    return PRICE_MODELS.get(model, model)
+
+
 def price_model_of_plan() -> Case:
     """Classify plans in the database: by what they charge, not by what they are called."""
     fee = _charges("fee") & ~Q(charges__contains=[{"code": "fee", "amount": "0"}])
@@ -304,14 +308,16 @@ def _facets(matching: Rows, filters: Filters) -> dict[str, list[FacetValue]]:
     by_team = elsewhere.values_list("owner", "app__owner_team__name")
     teams = by_team.annotate(n=Count("pk")).order_by("app__owner_team__name", "owner")
     return {
-        "category": _values(categories, filters.category),
-        "price": _values(prices, filters.price),
-        "team": _values(teams, filters.team),
+        "category": _values(categories, filters.category, label=category_label),
+        "price": _values(prices, filters.price, label=_price_label),
+        "team": _values(teams, filters.team, label=str),
     }
 
 
-def _values(counted: Iterable[tuple[str, str, int]], chosen: Sequence[str]) -> list[FacetValue]:
+def _values(
+    counted: Iterable[tuple[str, str, int]], chosen: Sequence[str], *, label: Callable[[str], str]
+) -> list[FacetValue]:
     """Show what was counted, and what was chosen even when it fits nothing, so that it can be unchosen."""
-    values = [FacetValue(value, label, count, value in chosen) for value, label, count in counted]
+    values = [FacetValue(value, name, count, value in chosen) for value, name, count in counted]
     known = {value.value for value in values}
-    return values + [FacetValue(value, value, 0, True) for value in chosen if value not in known]
+    return values + [FacetValue(value, label(value), 0, True) for value in chosen if value not in known]
