@@ -5,7 +5,9 @@ Work is named (``tests.races.calls:use_up``) and found by the process itself.
 
 import importlib
 import multiprocessing
+import os
 import random
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -44,7 +46,16 @@ class Processes:
 def _begin(database: str, gate: Any) -> None:
     global _gate
     _gate = gate
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     importlib.import_module("tests.races.loaded").use(database)
+
+
+def _end_with_parent() -> None:
+    """End this process when the tests were killed and nobody is left to end it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _work(work: str, arguments: dict[str, Any]) -> Any:
