@@ -69,7 +69,9 @@ class BillingPeriod(models.Model):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(condition=Q(name__regex=r"^\d{4}-(0[1-9]|1[0-2])$"), name="period_name_is_month"),
+            models.CheckConstraint(
+                condition=Q(name__regex=r"^\d{4}-(0[1-9]|1[0-2])$"), name="period_name_is_month"
+            ),
             models.CheckConstraint(condition=Q(ends_at__gt=F("starts_at")), name="period_ends_after_start"),
         ]
 
@@ -136,7 +138,9 @@ class Invoice(models.Model):
     cost_center = models.ForeignKey(
         "accounts.CostCenter", models.PROTECT, null=True, blank=True, related_name="statements"
     )
-    mode = models.CharField(max_length=10, blank=True, help_text="Cost-recovery mode of the cost center then.")
+    mode = models.CharField(
+        max_length=10, blank=True, help_text="Cost-recovery mode of the cost center then."
+    )
     state = models.CharField(max_length=11, choices=State, default=State.DRAFT)
     currency = models.CharField(max_length=3)
     subtotal_minor = models.BigIntegerField(default=0)

@@ -30,9 +30,9 @@ from metering import queries, usage_files
 from metering.dimensions import DIMENSIONS
 from metering.models import LanguageModel, RateCard
 from metering.scopes import UsageScope
-from metering.usage_reports import GRANULARITIES
 
 USUAL_DAYS = 30
+GRANULARITIES = ("hour", "day", "month", "total")
 KNOWN_PARAMETERS = ("from", "to", "granularity", "group_by", "currency", "format", *DIMENSIONS)
 
 
@@ -85,11 +85,14 @@ def usage_parameters(query: QueryDict, *, now: datetime) -> dict[str, Any]:
     _refuse_unknown(query)
     to_at = parse_instant(query["to"], field="to") if query.get("to") else now
     from_at = parse_instant(query["from"], field="from") if query.get("from") else _usual_start(to_at)
+    granularity = query.get("granularity") or "day"
+    if granularity not in GRANULARITIES:
+        raise InvalidInput("granularity", f"{granularity!r} is not one of {', '.join(GRANULARITIES)}")
     groups = [name.strip() for text in query.getlist("group_by") for name in text.split(",")]
     return {
         "from_at": from_at,
         "to_at": to_at,
-        "granularity": query.get("granularity") or "day",
+        "granularity": granularity,
         "group_by": [name for name in groups if name],
         "filters": {name: query[name] for name in ("currency", *DIMENSIONS) if query.get(name)},
     }

@@ -17,6 +17,7 @@ USUAL_DAYS = 30
 PRESETS = (7, 30, 90)
 MOST_DAYS = 3_600
 FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2999, 12, 31)
+STEPS = ((2, "hour"), (45, "day"), (200, "week"))
 MEASURES = {"cost": "Spend", "requests": "Calls", "tokens": "Tokens"}
 GROUPS = {"": "Nothing", **{one.name: one.title for one in DIMENSIONS.values()}}
 # Filters with a list to choose from; the others are set by following a number, and taken off by their chip.
@@ -31,7 +32,11 @@ class UsageForm(forms.Form):
     """The controls of the usage page. Days include the first and the last."""
 
     days = forms.TypedChoiceField(
-        required=False, coerce=int, empty_value="0", choices=[(n, n) for n in PRESETS], widget=forms.HiddenInput
+        required=False,
+        coerce=int,
+        empty_value="0",
+        choices=[(n, n) for n in PRESETS],
+        widget=forms.HiddenInput,
     )
     first = forms.DateField(
         required=False, label="From", widget=forms.DateInput({"type": "date"}, "%Y-%m-%d")
@@ -84,6 +89,10 @@ class UsageForm(forms.Form):
             )
         return typed
 
+    def choosers(self) -> list[forms.BoundField]:
+        """List the filters that one chooses from a list."""
+        return [self[name] for name in CHOSEN]
+
     @property
     def preset(self) -> int:
         """The number of days up to today, or 0 for days that were chosen; those with a mistake were chosen too."""
@@ -104,9 +113,9 @@ class UsageForm(forms.Form):
 
     @property
     def granularity(self) -> str:
-        """Hours for a day or two, months for more than four of them, else days."""
+        """Steps that can be told apart in a chart: from hours for a day or two to months for more than half a year."""
         days = (self.last_day - self.first_day).days + 1
-        return "hour" if days <= 2 else "day" if days <= 124 else "month"
+        return next((step for most, step in STEPS if days <= most), "month")
 
     @property
     def filters(self) -> dict[str, str]:

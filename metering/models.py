@@ -115,7 +115,10 @@ class Attribution(models.Model):
     app = models.ForeignKey("catalog.App", models.PROTECT, related_name="+")
     owner_team = models.ForeignKey("accounts.Team", models.PROTECT, related_name="+")
     organization = models.ForeignKey(
-        "accounts.Organization", models.PROTECT, related_name="+", help_text="Who pays: of the subscription, else the owner."
+        "accounts.Organization",
+        models.PROTECT,
+        related_name="+",
+        help_text="Who pays: of the subscription, else the owner.",
     )
     team = models.ForeignKey("accounts.Team", models.PROTECT, related_name="+", help_text="Who used it.")
     cost_center = models.ForeignKey("accounts.CostCenter", models.PROTECT, related_name="+")
@@ -132,8 +135,19 @@ class Attribution(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=[
-                    "app", "owner_team", "organization", "team", "cost_center", "subscription", "plan", "key",
-                    "environment", "model", "model_asked", "instance_type", "feature",
+                    "app",
+                    "owner_team",
+                    "organization",
+                    "team",
+                    "cost_center",
+                    "subscription",
+                    "plan",
+                    "key",
+                    "environment",
+                    "model",
+                    "model_asked",
+                    "instance_type",
+                    "feature",
                 ],
                 name="attribution_unique",
                 nulls_distinct=False,
@@ -151,7 +165,9 @@ class UsageEvent(models.Model):
     proves that every reference holds.
     """
 
-    app = models.ForeignKey("catalog.App", models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
+    app = models.ForeignKey(
+        "catalog.App", models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
     event_id = models.CharField(max_length=128)
     content_hash = models.BinaryField(max_length=16)
     occurred_at = models.DateTimeField()
@@ -171,10 +187,20 @@ class UsageEvent(models.Model):
     cost = models.DecimalField(max_digits=38, decimal_places=18, help_text="Rated platform cost, unrounded.")
     currency = models.CharField(max_length=3)
     rate_card = models.ForeignKey(
-        "metering.RateCard", models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+        "metering.RateCard",
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
     )
     instance_rate = models.ForeignKey(
-        "metering.InstanceRate", models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+        "metering.InstanceRate",
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
     )
     provider_cost = models.DecimalField(
         max_digits=38, decimal_places=18, null=True, help_text="What the provider says it charged."

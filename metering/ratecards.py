@@ -58,9 +58,7 @@ class PriceBook:
 
     def instance_price(self, instance_type: str, at: datetime) -> InstancePrice:
         """Return the rate of an instance type in force at a time; raises UnknownPrice."""
-        return _in_force(
-            self.instances.get(instance_type, ()), at, field="instance_type", name=instance_type
-        )
+        return _in_force(self.instances.get(instance_type, ()), at, field="instance_type", name=instance_type)
 
 
 def _in_force(prices: tuple[P, ...], at: datetime, *, field: str, name: str) -> P:

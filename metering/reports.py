@@ -288,7 +288,9 @@ def _occurred_at(timestamp: datetime | None, at: datetime) -> datetime:
     if timestamp is None:
         return at
     if timestamp.tzinfo is None:
-        raise Rejected("invalid_field", "timestamp", "A timestamp needs a time zone, e.g. 2026-11-01T10:00:00Z.")
+        raise Rejected(
+            "invalid_field", "timestamp", "A timestamp needs a time zone, e.g. 2026-11-01T10:00:00Z."
+        )
     if not at - MAX_AGE <= timestamp <= at + MAX_AHEAD:
         raise Rejected(
             "timestamp_out_of_range", "timestamp", "A timestamp may lie 35 days back and 5 minutes ahead."
@@ -315,7 +317,9 @@ def _quantities(event: Event) -> Quantities:
     input_tokens = input_tokens or 0
     if event.cached_input_tokens + event.cache_write_tokens > input_tokens:
         raise Rejected(
-            "invalid_field", "cached_input_tokens", "Cached and cache-write tokens are parts of the input tokens."
+            "invalid_field",
+            "cached_input_tokens",
+            "Cached and cache-write tokens are parts of the input tokens.",
         )
     if event.reasoning_tokens > event.output_tokens:
         raise Rejected("invalid_field", "reasoning_tokens", "Reasoning tokens are part of the output tokens.")
@@ -337,7 +341,9 @@ def _who(
     if environment not in ENVIRONMENTS:
         raise Rejected("invalid_field", "environment", "The environment is production, staging or sandbox.")
     if reporter.environment != "production" and environment != reporter.environment:
-        raise Rejected("wrong_environment", "environment", f"This key reports {reporter.environment} usage only.")
+        raise Rejected(
+            "wrong_environment", "environment", f"This key reports {reporter.environment} usage only."
+        )
     payer = None
     if event.subscription is not None:
         payer = find_payer(event.subscription)
@@ -375,7 +381,7 @@ def _provider_cost(event: Event) -> Decimal | None:
     try:
         amount = Decimal(event.provider_cost)
     except InvalidOperation as error:
-        raise Rejected("invalid_field", "provider_cost", "Write an amount such as \"0.0042\".") from error
+        raise Rejected("invalid_field", "provider_cost", 'Write an amount such as "0.0042".') from error
     if not amount.is_finite() or amount < 0 or amount.adjusted() > 15:
         raise Rejected("invalid_field", "provider_cost", "The amount must be finite and not negative.")
     if amount != round(amount, 18):

@@ -15,7 +15,8 @@ from metering.usage_reports import UsageReport, UsageRow
 
 MOST_SERIES = 6
 MOST_ROWS = 100
-LABELS = {"hour": "%-d %b %H:%M", "day": "%-d %b", "month": "%b %Y", "total": "%-d %b %Y"}
+LABELS = {"hour": "%-d %b %H:%M", "day": "%-d %b", "week": "%-d %b", "month": "%b %Y", "total": "%-d %b %Y"}
+HEADINGS = {"hour": "Hour", "day": "Day", "week": "Week from", "month": "Month", "total": "From"}
 TITLES = {"cost": "Spend", "requests": "Calls", "tokens": "Tokens"}
 # Where the next question leads: from a cost center to its teams, from a team to its apps.
 NEXT_GROUP = {
@@ -46,7 +47,7 @@ class TableRow:
 def chart_of(report: UsageReport, *, measure: str, currency: str) -> Chart:
     """Draw one measure over time: a line, or stacked bars when the report is grouped."""
     labels = [label_of(start, report.granularity) for start in report.stretches()]
-    heading = report.granularity.capitalize()
+    heading = HEADINGS[report.granularity]
     if not report.group_by:
         values = [_value(row.measures, measure) for row in report.over_time]
         draw: Callable[..., Chart] = line_chart

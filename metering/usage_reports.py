@@ -9,7 +9,8 @@ from typing import Literal, get_args
 
 from metering.measures import Measures, total
 
-Granularity = Literal["hour", "day", "month", "total"]
+Granularity = Literal["hour", "day", "week", "month", "total"]
+DAYS = {"day": 1, "week": 7}
 GRANULARITIES: tuple[str, ...] = get_args(Granularity)
 
 
@@ -69,7 +70,7 @@ class UsageReport:
         return tuple(UsageRow(start, (), total(found[start])) for start in self.stretches())
 
     def stretches(self) -> Iterator[datetime]:
-        """Give the start of every hour, day or month of the report; the report's own start for a total."""
+        """Give the start of every hour, day, week or month of the report; the report's own start for a total."""
         if self.granularity == "total":
             yield self.from_at
             return
@@ -85,18 +86,20 @@ def dearest_first(row: UsageRow) -> tuple[object, ...]:
 
 
 def bucket_start(at: datetime, granularity: str) -> datetime:
-    """Return the start of the UTC hour, day or month of a time."""
+    """Return the start of the UTC hour, day, week (from Monday) or month of a time."""
     at = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     if granularity == "hour":
         return at
     at = at.replace(hour=0)
+    if granularity == "week":
+        return at - timedelta(days=at.weekday())
     return at if granularity == "day" else at.replace(day=1)
 
 
 def next_bucket(start: datetime, granularity: str) -> datetime:
-    """Return the start of the next hour, day or month."""
+    """Return the start of the next hour, day, week or month."""
     if granularity == "hour":
         return start + timedelta(hours=1)
-    if granularity == "day":
-        return start + timedelta(days=1)
+    if granularity in DAYS:
+        return start + timedelta(days=DAYS[granularity])
     return (start + timedelta(days=32)).replace(day=1)

@@ -144,7 +144,7 @@ def _report_context(report: UsageReport, form: UsageForm, query: QueryDict) -> d
         "chart": usage_pages.chart_of(report, measure=measure, currency=currency),
         "rows": usage_pages.table_of(report, query=query),
         "measure_title": usage_pages.TITLES[measure],
-        "group_title": DIMENSIONS[group].title if group else report.granularity.capitalize(),
+        "group_title": DIMENSIONS[group].title if group else usage_pages.HEADINGS[report.granularity],
         "tabs": _tabs(form, query),
         "chips": _chips(form, query),
         "has_choices": any(name in form.filters for name in CHOSEN),
@@ -182,7 +182,8 @@ def _csv_url(report: UsageReport, form: UsageForm) -> str:
     asked = {
         "from": _instant(report.from_at),
         "to": _instant(report.to_at),
-        "granularity": report.granularity,
+        # The API knows no weeks: they are not parts of months.
+        "granularity": "day" if report.granularity == "week" else report.granularity,
         **({"group_by": ",".join(report.group_by)} if report.group_by else {}),
         **form.filters,
         "format": "csv",

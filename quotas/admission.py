@@ -273,7 +273,11 @@ def _apply_settlements(
         for counter_id, held in zip(hold.counter_ids, hold.amounts, strict=True):
             counter = locked[counter_id]
             counter.release(held)
-            if item is None or item.status is not ReceiptStatus.ACCEPTED or counter.limit.measure == "concurrency":
+            if (
+                item is None
+                or item.status is not ReceiptStatus.ACCEPTED
+                or counter.limit.measure == "concurrency"
+            ):
                 continue
             used = amount_of(counter.limit.measure, item.usage.quantities, item.rated.cost)
             counter.spend(used)
@@ -282,7 +286,9 @@ def _apply_settlements(
     return overruns
 
 
-def _apply_reports(chains: _Chains, ids: dict[counters.Key, int], locked: dict[int, Counter]) -> list[_Overrun]:
+def _apply_reports(
+    chains: _Chains, ids: dict[counters.Key, int], locked: dict[int, Counter]
+) -> list[_Overrun]:
     """Book reported usage; per counter, what did not fit under the limit is one overrun entry."""
     over: dict[int, Decimal] = {}
     for usage, cost, chain in chains.of_reports:

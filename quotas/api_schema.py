@@ -18,7 +18,11 @@ _TERMS: dict[str, Any] = {
     "window": {"type": "string", "enum": list(Limit.Window.values)},
     "limit": _AMOUNT,
     "mode": {"type": "string", "enum": list(Limit.Mode.values), "default": "hard"},
-    "currency": {"type": "string", "nullable": True, "description": "Of a limit of cost; that of the platform."},
+    "currency": {
+        "type": "string",
+        "nullable": True,
+        "description": "Of a limit of cost; that of the platform.",
+    },
     "starts_at": {**_TIME, "nullable": True},
     "ends_at": {**_TIME, "nullable": True},
     "note": {"type": "string"},

@@ -89,7 +89,9 @@ def load_limit_book() -> LimitBook:
         "ends_at", *columns,
     )  # fmt: skip
     for row in rows:
-        owner = next((kind, value) for kind, value in zip(OWNER_KINDS, row[10:], strict=True) if value is not None)
+        owner = next(
+            (kind, value) for kind, value in zip(OWNER_KINDS, row[10:], strict=True) if value is not None
+        )
         facts = LimitFacts(
             id=row[0],
             owner=owner,
@@ -105,7 +107,9 @@ def load_limit_book() -> LimitBook:
         )
         by_owner[owner].append(facts)
     by_id = {facts.id: facts for limits in by_owner.values() for facts in limits}
-    dates = {date for facts in by_id.values() for date in (facts.starts_at, facts.ends_at) if date is not None}
+    dates = {
+        date for facts in by_id.values() for date in (facts.starts_at, facts.ends_at) if date is not None
+    }
     minutes = frozenset(date.replace(second=0, microsecond=0) for date in dates)
     return LimitBook({owner: tuple(limits) for owner, limits in by_owner.items()}, by_id, minutes)
 

@@ -76,7 +76,7 @@ def ids_of(windows: Mapping[Key, tuple[LimitFacts, datetime]]) -> dict[Key, int]
     rows = [(windows[key][0], key[1], windows[key][1]) for key in missing]
     with connection.cursor() as cursor:
         cursor.execute(
-            'INSERT INTO quotas_limitcounter (limit_id, window_starts_at, window_ends_at, is_hard, ceiling, spent, held, '
+            "INSERT INTO quotas_limitcounter (limit_id, window_starts_at, window_ends_at, is_hard, ceiling, spent, held, "
             "overrun) SELECT *, 0, 0, 0 FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bool[], "
             "%s::numeric[]) ON CONFLICT (limit_id, window_starts_at) DO NOTHING",
             [

@@ -260,7 +260,12 @@ def _used(limit: Limit, owner: Owner, *, from_at: datetime, to_at: datetime) -> 
     """Sum what counts against the limit. Requests and tokens count whatever currency they cost."""
     if to_at <= from_at:
         return Decimal(0)
-    asked: dict[str, Any] = {"from_at": from_at, "to_at": to_at, "group_by": ["environment"], "visible": EVERYTHING}
+    asked: dict[str, Any] = {
+        "from_at": from_at,
+        "to_at": to_at,
+        "group_by": ["environment"],
+        "visible": EVERYTHING,
+    }
     filters = {owner.kind: owner.qualified_id}
     try:
         reports = [usage(**asked, filters=_in_currency(filters, limit.currency))]

@@ -42,7 +42,9 @@ class Limit(models.Model):
         HARD = "hard"
 
     id = models.BigAutoField(primary_key=True)
-    organization = models.ForeignKey("accounts.Organization", models.PROTECT, null=True, related_name="limits")
+    organization = models.ForeignKey(
+        "accounts.Organization", models.PROTECT, null=True, related_name="limits"
+    )
     cost_center = models.ForeignKey("accounts.CostCenter", models.PROTECT, null=True, related_name="limits")
     team = models.ForeignKey("accounts.Team", models.PROTECT, null=True, related_name="limits")
     app = models.ForeignKey("catalog.App", models.PROTECT, null=True, related_name="limits")
@@ -55,12 +57,16 @@ class Limit(models.Model):
     mode = models.CharField(max_length=4, choices=Mode, default=Mode.HARD)
     time_zone = models.CharField(max_length=40, default="UTC")
     environment = models.CharField(
-        max_length=10, blank=True, help_text="Counts only usage of this environment; empty: all but the sandbox."
+        max_length=10,
+        blank=True,
+        help_text="Counts only usage of this environment; empty: all but the sandbox.",
     )
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey("accounts.User", models.PROTECT, null=True, related_name="+")
-    is_default = models.BooleanField(default=False, help_text="Came with the plan, the version or the sandbox.")
+    is_default = models.BooleanField(
+        default=False, help_text="Came with the plan, the version or the sandbox."
+    )
     note = models.CharField(max_length=200, blank=True)
 
     class Meta:
@@ -81,7 +87,8 @@ class Limit(models.Model):
                 condition=~Q(measure="cost") | Q(currency__regex="^[A-Z]{3}$"), name="limit_cost_has_currency"
             ),
             models.CheckConstraint(
-                condition=Q(ends_at__isnull=True) | Q(ends_at__gte=F("starts_at")), name="limit_ends_after_start"
+                condition=Q(ends_at__isnull=True) | Q(ends_at__gte=F("starts_at")),
+                name="limit_ends_after_start",
             ),
         ]
         triggers = [
@@ -155,7 +162,9 @@ class Hold(models.Model):
     subscription_id = models.UUIDField(null=True)
     counter_ids = ArrayField(models.BigIntegerField())
     amounts = ArrayField(models.DecimalField(max_digits=38, decimal_places=18))
-    usage = models.JSONField(help_text="Attribution, model, input tokens and clamped output tokens of the call.")
+    usage = models.JSONField(
+        help_text="Attribution, model, input tokens and clamped output tokens of the call."
+    )
     counted_output_tokens = models.BigIntegerField(default=0)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()

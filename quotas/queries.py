@@ -75,7 +75,9 @@ def with_counters(limits: QuerySet[Limit], *, at: datetime) -> QuerySet[Any]:
         overrun_now=Coalesce(F("counter__overrun"), Value(ZERO)),
     )
     taken = F("spent_now") + F("held_now") + F("overrun_now")
-    return counted.annotate(taken_share=Coalesce(taken / NullIf(F("limit_value"), Value(ZERO)), Value(Decimal(1))))
+    return counted.annotate(
+        taken_share=Coalesce(taken / NullIf(F("limit_value"), Value(ZERO)), Value(Decimal(1)))
+    )
 
 
 def standing(limit: Any, *, at: datetime) -> LimitStanding:

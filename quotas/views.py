@@ -132,5 +132,3 @@ def _meter(request: PersonRequest, one: LimitStanding, tightest: LimitStanding |
 
 def _standings(limits: Any, at: Any) -> list[LimitStanding]:
     return [queries.standing(limit, at=at) for limit in limits]
-
-

@@ -41,9 +41,7 @@ def make_team(organization: Organization, **fields: Any) -> Team:
 def join(user: User, team: Team | None, role: str, *, organization: Organization | None = None) -> Membership:
     home = organization or (team.organization if team else None)
     assert home is not None
-    return Membership.objects.create(
-        user=user, organization=home, team=team, role=role, created_at=LONG_AGO
-    )
+    return Membership.objects.create(user=user, organization=home, team=team, role=role, created_at=LONG_AGO)
 
 
 def make_app(owner_team: Team, **fields: Any) -> App:
@@ -119,7 +117,9 @@ def make_subscription(app: App, team: Team, **fields: Any) -> Subscription:
     return Subscription.objects.create(app=app, team=team, created_by=created_by, **values | fields)
 
 
-def make_model(name: str = "llm-8b", *, input_price: str = "0.20", output_price: str = "0.60", **fields: Any) -> LanguageModel:
+def make_model(
+    name: str = "llm-8b", *, input_price: str = "0.20", output_price: str = "0.60", **fields: Any
+) -> LanguageModel:
     """A model with one rate card, prices in USD per million tokens; cached input costs a tenth."""
     values = {"title": name, "model_class": LanguageModel.ModelClass.SMALL}
     model = LanguageModel.objects.create(name=name, **values | fields)

@@ -65,7 +65,9 @@ class Organization(models.Model):
             models.UniqueConstraint(
                 fields=["is_platform"], condition=Q(is_platform=True), name="organization_one_platform"
             ),
-            models.CheckConstraint(condition=Q(currency__regex="^[A-Z]{3}$"), name="organization_currency_is_iso"),
+            models.CheckConstraint(
+                condition=Q(currency__regex="^[A-Z]{3}$"), name="organization_currency_is_iso"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -126,14 +128,18 @@ class Membership(models.Model):
 
     user = models.ForeignKey("accounts.User", models.CASCADE, related_name="memberships")
     organization = models.ForeignKey("accounts.Organization", models.CASCADE, related_name="memberships")
-    team = models.ForeignKey("accounts.Team", models.CASCADE, null=True, blank=True, related_name="memberships")
+    team = models.ForeignKey(
+        "accounts.Team", models.CASCADE, null=True, blank=True, related_name="memberships"
+    )
     role = models.CharField(max_length=10, choices=Role)
     created_at = models.DateTimeField()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["user", "organization", "team", "role"], name="membership_unique", nulls_distinct=False
+                fields=["user", "organization", "team", "role"],
+                name="membership_unique",
+                nulls_distinct=False,
             ),
         ]
 
@@ -186,5 +192,3 @@ class ApiKey(models.Model):
         return (self.revoked_at is None or self.revoked_at > at) and (
             self.expires_at is None or self.expires_at > at
         )
-
-

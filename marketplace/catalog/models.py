@@ -101,14 +101,20 @@ class Version(models.Model):
     example_input = models.JSONField(default=dict)
     endpoint_url = models.URLField(blank=True, help_text="Where an HTTP app is called.")
     signing_secret = models.CharField(max_length=80, blank=True)
-    allowed_models = models.JSONField(default=list, help_text="Model names in order of preference, cheapest first.")
+    allowed_models = models.JSONField(
+        default=list, help_text="Model names in order of preference, cheapest first."
+    )
     max_output_tokens = models.PositiveIntegerField(default=512)
     expected_monthly_calls = models.PositiveIntegerField()
     declared_cost_per_call = models.DecimalField(max_digits=38, decimal_places=18, null=True, blank=True)
-    slo_latency_ms = models.PositiveIntegerField(default=2000, help_text="95 % of calls answer within this time.")
+    slo_latency_ms = models.PositiveIntegerField(
+        default=2000, help_text="95 % of calls answer within this time."
+    )
     slo_availability_percent = models.DecimalField(max_digits=5, decimal_places=2, default="99.50")
     daily_calls_limit = models.PositiveIntegerField(default=10_000, help_text="Hard limit of the whole app.")
-    monthly_calls_limit = models.PositiveIntegerField(default=200_000, help_text="Hard limit of the whole app.")
+    monthly_calls_limit = models.PositiveIntegerField(
+        default=200_000, help_text="Hard limit of the whole app."
+    )
     submitted_by = models.ForeignKey("accounts.User", models.PROTECT, null=True, blank=True, related_name="+")
     submitted_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
@@ -128,8 +134,15 @@ class Version(models.Model):
             Protect(
                 name="immutable_once_submitted",
                 operation=UpdateOf(
-                    "about", "plan_id", "instructions", "prompt_template", "input_schema", "endpoint_url",
-                    "allowed_models", "max_output_tokens", "expected_monthly_calls",
+                    "about",
+                    "plan_id",
+                    "instructions",
+                    "prompt_template",
+                    "input_schema",
+                    "endpoint_url",
+                    "allowed_models",
+                    "max_output_tokens",
+                    "expected_monthly_calls",
                 ),
                 condition=Condition("OLD.state NOT IN ('draft', 'changes_requested')"),
             ),
@@ -181,7 +194,10 @@ class Plan(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["app", "code", "number"], name="plan_number_unique")]
         triggers = [
-            Protect(name="plan_never_changes", operation=UpdateOf("charges", "currency", "app_id", "code", "number"))
+            Protect(
+                name="plan_never_changes",
+                operation=UpdateOf("charges", "currency", "app_id", "code", "number"),
+            )
         ]
 
     def __str__(self) -> str:
@@ -208,7 +224,9 @@ class Subscription(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     app = models.ForeignKey("catalog.App", models.PROTECT, related_name="subscriptions")
-    plan = models.ForeignKey("catalog.Plan", models.PROTECT, null=True, blank=True, related_name="subscriptions")
+    plan = models.ForeignKey(
+        "catalog.Plan", models.PROTECT, null=True, blank=True, related_name="subscriptions"
+    )
     team = models.ForeignKey("accounts.Team", models.PROTECT, related_name="subscriptions")
     cost_center = models.ForeignKey("accounts.CostCenter", models.PROTECT, related_name="subscriptions")
     environment = models.CharField(max_length=10, choices=Environment, default=Environment.PRODUCTION)
@@ -252,7 +270,9 @@ class Subscription(models.Model):
 class SubscriptionKey(models.Model):
     """The subscription a ``sub`` key may call with."""
 
-    key = models.OneToOneField("accounts.ApiKey", models.CASCADE, primary_key=True, related_name="subscription_key")
+    key = models.OneToOneField(
+        "accounts.ApiKey", models.CASCADE, primary_key=True, related_name="subscription_key"
+    )
     subscription = models.ForeignKey("catalog.Subscription", models.CASCADE, related_name="key_links")
 
     def __str__(self) -> str:
@@ -361,7 +381,8 @@ class Review(models.Model):
                 violation_error_message="Nobody decides their own submission.",
             ),
             models.CheckConstraint(
-                condition=Q(state__in=["open", "withdrawn"]) | Q(decided_by__isnull=False, decided_at__isnull=False),
+                condition=Q(state__in=["open", "withdrawn"])
+                | Q(decided_by__isnull=False, decided_at__isnull=False),
                 name="review_decided_has_decider",
             ),
         ]

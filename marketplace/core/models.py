@@ -124,5 +124,3 @@ class NumberSequence(models.Model):
 
     def __str__(self) -> str:
         return f"{self.series} {self.last_number}"
-
-

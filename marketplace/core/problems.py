@@ -33,7 +33,9 @@ def status_of(error: HalfpennyError) -> int:
     return 500
 
 
-def problem(status: int, *, code: str, detail: str, errors: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def problem(
+    status: int, *, code: str, detail: str, errors: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """Build the body of a problem: type, title, status, detail, code and the errors per field."""
     body: dict[str, Any] = {
         "type": "about:blank",
@@ -55,7 +57,9 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     if response is None:
         return None
     errors = _field_errors(response.data) if isinstance(error, exceptions.ValidationError) else None
-    detail = "; ".join(f"{e['field']}: {e['message']}" for e in errors) if errors else _detail(error, response)
+    detail = (
+        "; ".join(f"{e['field']}: {e['message']}" for e in errors) if errors else _detail(error, response)
+    )
     code = "invalid" if errors else getattr(error, "default_code", "error")
     response.data = problem(response.status_code, code=code, detail=detail, errors=errors)
     response.content_type = PROBLEM_TYPE
@@ -67,7 +71,12 @@ def _domain_problem(error: HalfpennyError) -> Response:
     errors = None
     if isinstance(error, InvalidInput):
         errors = [
-            {"field": e.field, "message": e.message, "code": e.code, **({"limit": e.limit} if e.limit else {})}
+            {
+                "field": e.field,
+                "message": e.message,
+                "code": e.code,
+                **({"limit": e.limit} if e.limit else {}),
+            }
             for e in error.errors
         ]
     response = Response(

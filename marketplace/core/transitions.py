@@ -21,7 +21,9 @@ class IllegalTransition(Conflict):
     def __init__(self, subject: Model, *, current: str, to: str) -> None:
         self.subject, self.current, self.to = subject, current, to
         name = subject._meta.verbose_name
-        super().__init__(f"This {name} is {current.replace('_', ' ')} and cannot become {to.replace('_', ' ')}.")
+        super().__init__(
+            f"This {name} is {current.replace('_', ' ')} and cannot become {to.replace('_', ' ')}."
+        )
 
 
 def move(

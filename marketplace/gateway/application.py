@@ -69,7 +69,14 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         logger.exception("%s %s failed", request.method, request.path)
         if has_started:
             raise
-        body = {"error": {"message": "Something broke here.", "type": "server_error", "code": "internal", "param": None}}
+        body = {
+            "error": {
+                "message": "Something broke here.",
+                "type": "server_error",
+                "code": "internal",
+                "param": None,
+            }
+        }
         await respond_json(send, 500, body)
 
 
@@ -95,7 +102,9 @@ async def _no_such_path(request: Request, send: Send) -> None:
     if RUN_PATH.match(request.path):
         methods = ["POST"]
     status, code = (405, "method_not_allowed") if methods else (404, "not_found")
-    message = f"{request.path} takes {', '.join(methods)}." if methods else f"There is nothing at {request.path}."
+    message = (
+        f"{request.path} takes {', '.join(methods)}." if methods else f"There is nothing at {request.path}."
+    )
     body = {"error": {"message": message, "type": "invalid_request_error", "code": code, "param": None}}
     await respond_json(send, status, body, headers={"allow": ", ".join(methods)} if methods else None)
 

@@ -20,7 +20,9 @@ from marketplace.gateway.router import AUTO
 DONE = b"data: [DONE]\n\n"
 
 
-def _build(app_request: Callable[..., ModelRequest], request: Request, body: bytes) -> Callable[[Caller], ModelRequest]:
+def _build(
+    app_request: Callable[..., ModelRequest], request: Request, body: bytes
+) -> Callable[[Caller], ModelRequest]:
     fields = requests.decode(body)
     feature = request.header(b"x-halfpenny-feature")[:40]
     return lambda caller: app_request(fields, caller=caller, feature=feature)
@@ -63,9 +65,7 @@ async def models(gateway: Gateway, request: Request, send: Send) -> None:
     await respond_json(send, 200, {"object": "list", "data": data})
 
 
-async def _whole(
-    gateway: Gateway, find: Any, ask: Any, request: Request, send: Send, *, body: bytes
-) -> None:
+async def _whole(gateway: Gateway, find: Any, ask: Any, request: Request, send: Send, *, body: bytes) -> None:
     key = request.header(b"idempotency-key")
     if key:
         caller = await find()
@@ -103,7 +103,13 @@ async def _stream(gateway: Gateway, find: Any, ask: Any, request: Request, send:
     except HalfpennyError as error:
         if not has_started:
             raise
-        await send({"type": "http.response.body", "body": b"data: " + failures_bytes(error) + b"\n\n", "more_body": True})
+        await send(
+            {
+                "type": "http.response.body",
+                "body": b"data: " + failures_bytes(error) + b"\n\n",
+                "more_body": True,
+            }
+        )
     finally:
         gone.cancel()
         with suppress(asyncio.CancelledError):
@@ -114,7 +120,10 @@ async def _stream(gateway: Gateway, find: Any, ask: Any, request: Request, send:
 
 async def _start(send: Send, opened: OpenStream) -> None:
     limits = rate_limit_headers(opened.admission.standings, at=books.now())
-    headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in (opened.headers | limits).items()]
+    headers = [
+        (name.encode(), value.encode("latin-1", "replace"))
+        for name, value in (opened.headers | limits).items()
+    ]
     headers += [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
 

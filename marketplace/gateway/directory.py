@@ -206,7 +206,9 @@ def caller_of(
     return Caller(who, _app_facts(app, version), subscription.state, epoch)
 
 
-def caller_of_id(subscription_id: UUID, *, key_id: UUID | None = None, version: Version | None = None) -> Caller:
+def caller_of_id(
+    subscription_id: UUID, *, key_id: UUID | None = None, version: Version | None = None
+) -> Caller:
     """Read a subscription and return it as a caller, see ``caller_of``. Raises NotFound, AppPaused."""
     epoch = read_epochs().get(DIRECTORY, 0)
     subscription = _subscription(Q(pk=subscription_id))

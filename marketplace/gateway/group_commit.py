@@ -76,7 +76,9 @@ class GroupCommit(Generic[I, O]):
         while self._waiting:
             batch = self._take()
             try:
-                answers = await loop.run_in_executor(self._executor, self._commit, [item for item, _ in batch])
+                answers = await loop.run_in_executor(
+                    self._executor, self._commit, [item for item, _ in batch]
+                )
             except Exception as error:  # the edge of the thread: whoever waits must hear of it
                 answers = [error] * len(batch)
             for (_, future), answer in zip(batch, answers, strict=True):

@@ -127,9 +127,7 @@ async def respond(
     await send({"type": "http.response.body", "body": body})
 
 
-async def respond_json(
-    send: Send, status: int, value: Any, *, headers: dict[str, str] | None = None
-) -> None:
+async def respond_json(send: Send, status: int, value: Any, *, headers: dict[str, str] | None = None) -> None:
     """Send a value as JSON; Decimal, UUID and datetime become strings."""
     body = value if isinstance(value, bytes) else encode(value).encode()
     await respond(send, status, body, headers=headers)

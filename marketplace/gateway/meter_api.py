@@ -64,7 +64,9 @@ def decode(body: bytes, content_type: str) -> list[Event | Rejection]:
         if not isinstance(batch, list):
             raise NotJson("A CloudEvents batch is a JSON array.")
         if len(batch) > reports.MAX_EVENTS:
-            raise reports.TooLarge("", f"A request may have {reports.MAX_EVENTS} events.", limit=reports.MAX_EVENTS)
+            raise reports.TooLarge(
+                "", f"A request may have {reports.MAX_EVENTS} events.", limit=reports.MAX_EVENTS
+            )
         return _cloud_events(batch)
     return reports.decode(body, is_ndjson=content_type in NDJSON_TYPES)
 
@@ -135,7 +137,11 @@ async def _load_names(gateway: Gateway, reporter: Reporter, events: list[Event |
     if subscriptions:
         await gateway.read(lambda: gateway.directory.load_payers(reporter.app_id, subscriptions))
     # PostgreSQL has no NUL in texts, so no cost center has one either.
-    codes = {e.cost_center for e in events if isinstance(e, Event) and e.cost_center and "\x00" not in e.cost_center}
+    codes = {
+        e.cost_center
+        for e in events
+        if isinstance(e, Event) and e.cost_center and "\x00" not in e.cost_center
+    }
     if codes:
         payers = [gateway.directory.payer(reporter.app_id, text) for text in subscriptions]
         organizations = {reporter.organization_id, *(p.organization_id for p in payers if p)}

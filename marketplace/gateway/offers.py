@@ -51,7 +51,9 @@ def load_offer_book() -> OfferBook:
         row.provider.name: ProviderEndpoint(
             name=row.provider.name,
             base_url=row.provider.base_url,
-            api_key=os.environ.get(row.provider.api_key_variable, "") if row.provider.api_key_variable else "",
+            api_key=os.environ.get(row.provider.api_key_variable, "")
+            if row.provider.api_key_variable
+            else "",
             timeout_s=row.provider.timeout_s,
         )
         for row in rows

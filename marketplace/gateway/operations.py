@@ -142,10 +142,7 @@ def model_rows(*, at: datetime) -> list[ModelRow]:
         Prefetch("rate_cards", in_force, to_attr="in_force"),
         Prefetch("offers", ProviderModel.objects.select_related("provider").order_by("provider__name")),
     ).order_by("-is_active", "name")
-    return [
-        ModelRow(model, next(iter(model.in_force), None), list(model.offers.all()))
-        for model in models
-    ]
+    return [ModelRow(model, next(iter(model.in_force), None), list(model.offers.all())) for model in models]
 
 
 def instance_rates() -> QuerySet[InstanceRate]:

@@ -129,7 +129,9 @@ class Gateway:
             self._offers = (epoch, book)
         return self._offers[1]
 
-    async def admit(self, find: FindCaller, ask: Callable[[Caller], ModelRequest | None]) -> tuple[Admission, Any]:
+    async def admit(
+        self, find: FindCaller, ask: Callable[[Caller], ModelRequest | None]
+    ) -> tuple[Admission, Any]:
         """Hold what a call may use at most, before anything is sent.
 
         ``ask`` builds the model request for a caller, or None for an app that runs elsewhere. Raises LimitReached
@@ -176,7 +178,9 @@ class Gateway:
         estimate = Estimate(need.input_tokens + need.output_tokens, from_atto(dearest(route, need)))
         return HoldRequest(hold_id, usage, estimate, expires_at), route
 
-    async def complete(self, find: FindCaller, ask: Callable[[Caller], ModelRequest]) -> tuple[Served, Completion]:
+    async def complete(
+        self, find: FindCaller, ask: Callable[[Caller], ModelRequest]
+    ) -> tuple[Served, Completion]:
         """Make a whole call and return its answer once it is metered."""
         admission, request = await self.admit(find, ask)
         try:

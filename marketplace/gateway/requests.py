@@ -62,7 +62,9 @@ def chat(fields: dict[str, Any], *, app: AppFacts, feature: str = "") -> ModelRe
     if app.instructions:
         fields = {**fields, "messages": [{"role": "system", "content": app.instructions}, *messages]}
     choices = _whole(fields, "n", default=1, most=MAX_CHOICES)
-    asked = _whole(fields, "max_completion_tokens", default=None) or _whole(fields, "max_tokens", default=None)
+    asked = _whole(fields, "max_completion_tokens", default=None) or _whole(
+        fields, "max_tokens", default=None
+    )
     output = min(asked or app.max_output_tokens, app.max_output_tokens)
     return ModelRequest(
         path="chat/completions",
@@ -95,7 +97,9 @@ def _flag(fields: Mapping[str, Any], name: str) -> bool:
     return bool(value)
 
 
-def _whole(fields: Mapping[str, Any], name: str, *, default: int | None, most: int | None = None) -> int | None:
+def _whole(
+    fields: Mapping[str, Any], name: str, *, default: int | None, most: int | None = None
+) -> int | None:
     value = fields.get(name)
     if value is None:
         return default

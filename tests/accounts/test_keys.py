@@ -31,7 +31,9 @@ class TestAuthenticate:
 
         assert keys.authenticate(text, at=NOW).pk == key.pk
 
-    @pytest.mark.parametrize("text", ["", "hp", "hp_pat_x", "hp_pat__x", "sk-123", "hp_pat_a_b_c", "hp_xxx_a_b"])
+    @pytest.mark.parametrize(
+        "text", ["", "hp", "hp_pat_x", "hp_pat__x", "sk-123", "hp_pat_a_b_c", "hp_xxx_a_b"]
+    )
     def test_refuses_malformed_keys(self, cast: Cast, text: str) -> None:
         with pytest.raises(keys.BadKey):
             keys.authenticate(text, at=NOW)

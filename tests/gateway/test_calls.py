@@ -48,12 +48,17 @@ def settled() -> UsageEvent:
 
 class TestChatCompletions:
     def test_answers_and_meters_what_the_provider_reports(self, world: World) -> None:
-        raw = client(world).chat.completions.with_raw_response.create(model="auto", messages=MESSAGES, max_tokens=50)
+        raw = client(world).chat.completions.with_raw_response.create(
+            model="auto", messages=MESSAGES, max_tokens=50
+        )
         answer = raw.parse()
 
         event = settled()
         assert answer.choices[0].message.content
-        assert (event.input_tokens, event.output_tokens) == (answer.usage.prompt_tokens, answer.usage.completion_tokens)
+        assert (event.input_tokens, event.output_tokens) == (
+            answer.usage.prompt_tokens,
+            answer.usage.completion_tokens,
+        )
         assert raw.headers["x-request-id"] == event.event_id
         assert raw.headers["x-halfpenny-model"] == "llm-8b"
         assert Decimal(raw.headers["x-halfpenny-cost"]) == event.cost > 0
@@ -62,7 +67,9 @@ class TestChatCompletions:
 
     def test_streams_and_meters_the_same(self, world: World) -> None:
         whole = client(world).chat.completions.create(model="auto", messages=MESSAGES, max_tokens=50)
-        stream = client(world).chat.completions.create(model="auto", messages=MESSAGES, max_tokens=50, stream=True)
+        stream = client(world).chat.completions.create(
+            model="auto", messages=MESSAGES, max_tokens=50, stream=True
+        )
         text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
 
         assert text == whole.choices[0].message.content
@@ -128,9 +135,12 @@ class TestChatCompletions:
         assert settled().output_tokens <= 3
 
     @pytest.mark.parametrize(
-        ("model", "status", "code"), [("llm-secret", 403, "model_not_approved"), ("no-such", 404, "model_not_found")]
+        ("model", "status", "code"),
+        [("llm-secret", 403, "model_not_approved"), ("no-such", 404, "model_not_found")],
     )
-    def test_refuses_models_the_app_may_not_use(self, world: World, model: str, status: int, code: str) -> None:
+    def test_refuses_models_the_app_may_not_use(
+        self, world: World, model: str, status: int, code: str
+    ) -> None:
         with pytest.raises(openai.APIStatusError) as caught:
             client(world).chat.completions.create(model=model, messages=MESSAGES)
 
@@ -150,9 +160,12 @@ class TestChatCompletions:
     def test_gives_the_first_answer_again_for_an_idempotency_key(self, world: World) -> None:
         body = {"model": "auto", "messages": MESSAGES}
         answers = [
-            post(world, "/v1/chat/completions", body, key=world.sub_key, **{"Idempotency-Key": "k1"}) for _ in range(2)
+            post(world, "/v1/chat/completions", body, key=world.sub_key, **{"Idempotency-Key": "k1"})
+            for _ in range(2)
         ]
-        other = post(world, "/v1/chat/completions", body | {"n": 2}, key=world.sub_key, **{"Idempotency-Key": "k1"})
+        other = post(
+            world, "/v1/chat/completions", body | {"n": 2}, key=world.sub_key, **{"Idempotency-Key": "k1"}
+        )
 
         assert answers[0].data == answers[1].data
         assert other.status == 409
@@ -224,7 +237,9 @@ class TestEmbeddingsAndModels:
 
 class TestRunApp:
     def test_runs_a_hosted_app_by_its_input(self, world: World) -> None:
-        answer = post(world, "/apps/where2eat/run", {"input": {"text": "Send me the report."}}, key=world.sub_key)
+        answer = post(
+            world, "/apps/where2eat/run", {"input": {"text": "Send me the report."}}, key=world.sub_key
+        )
 
         body = answer.json()
         assert answer.status == 200
@@ -264,7 +279,13 @@ class TestMeter:
             {"id": "2", "app_id": "elsewhere", "model": "llm-8b", "tokens": 10},
             {"id": "3", "app_id": "where2eat", "model": "nobody-knows", "tokens": 10},
             {"id": "4", "app_id": "where2eat", "model": "llm-8b", "tokens": -1},
-            {"id": "5", "app_id": "where2eat", "model": "llm-8b", "tokens": 1, "timestamp": "2020-01-01T00:00:00Z"},
+            {
+                "id": "5",
+                "app_id": "where2eat",
+                "model": "llm-8b",
+                "tokens": 1,
+                "timestamp": "2020-01-01T00:00:00Z",
+            },
             {"id": "6", "app_id": "where2eat", "model": "llm-8b", "token": 1},
             {"id": "7", "app_id": "where2eat", "model": "llm-8b", "tokens": 1, "tags": {"a": "\x00"}},
             {"id": "8", "app_id": "where2eat", "model": "llm-8b", "tokens": 1, "cost_center": "CC\x00"},
@@ -301,7 +322,9 @@ class TestMeter:
             key=world.app_key,
             **{"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"},
         )
-        cloud = post(world, "/meter", envelope, key=world.app_key, **{"Content-Type": "application/cloudevents+json"})
+        cloud = post(
+            world, "/meter", envelope, key=world.app_key, **{"Content-Type": "application/cloudevents+json"}
+        )
 
         assert zipped.json()["accepted"] == len(zipped.json()["results"]) == 3
         assert cloud.json()["accepted"] == 1
@@ -311,7 +334,9 @@ class TestMeter:
         ("body", "content_type", "status"),
         [(b"{", "application/json", 400), (b"[]" * 0, "application/json", 400), (b"x", "text/csv", 415)],
     )
-    def test_refuses_what_it_cannot_read(self, world: World, body: bytes, content_type: str, status: int) -> None:
+    def test_refuses_what_it_cannot_read(
+        self, world: World, body: bytes, content_type: str, status: int
+    ) -> None:
         answer = post(world, "/meter", body, key=world.app_key, **{"Content-Type": content_type})
 
         assert answer.status == status

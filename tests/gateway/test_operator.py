@@ -57,7 +57,12 @@ def make_job(name: str = "gateway.run_smoke", **fields: Any) -> Job:
 
 
 def make_provider(**fields: Any) -> Provider:
-    values = {"name": "demo", "title": "Demo provider", "base_url": "http://127.0.0.1:8001/v1", "is_demo": True}
+    values = {
+        "name": "demo",
+        "title": "Demo provider",
+        "base_url": "http://127.0.0.1:8001/v1",
+        "is_demo": True,
+    }
     return Provider.objects.create(**values | fields)
 
 
@@ -95,7 +100,9 @@ class TestSpending:
         assert all(one.is_new for one in shown.top)
         assert shown.total.today == Decimal("1.37")
 
-    def test_sums_what_it_does_not_list(self, cast: Cast, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_sums_what_it_does_not_list(
+        self, cast: Cast, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(operations, "TOP", 1)
 
         shown = operations.spending(by="app", at=NOW)

@@ -33,7 +33,13 @@ def submitted(cast: Cast, provider: str, **fields: object) -> Version:
     make_models(provider)
     app = factories.make_app(cast.creator_team, created_by=cast.creator)
     plan = factories.make_plan(app)
-    about = {"name": "Tone", "summary": "Politer mails.", "description": "", "category": "writing", "icon": "pen"}
+    about = {
+        "name": "Tone",
+        "summary": "Politer mails.",
+        "description": "",
+        "category": "writing",
+        "icon": "pen",
+    }
     version = factories.make_version(app, state="draft", plan=plan, about=about, **fields)
     submissions.submit(version, by=cast.creator, at=NOW)
     return version
@@ -46,7 +52,9 @@ def run_smoke_job() -> Job:
 
 
 class TestSmokeRun:
-    def test_calls_the_version_in_the_sandbox_and_opens_a_review(self, cast: Cast, demo_provider: str) -> None:
+    def test_calls_the_version_in_the_sandbox_and_opens_a_review(
+        self, cast: Cast, demo_provider: str
+    ) -> None:
         version = submitted(cast, demo_provider)
 
         job = run_smoke_job()
@@ -119,7 +127,9 @@ class TestTryIt:
 
         assert "This call was not made" in answer.content.decode()
 
-    def test_is_not_there_for_a_stranger_when_the_app_is_internal(self, cast: Cast, app: App, client: Client) -> None:
+    def test_is_not_there_for_a_stranger_when_the_app_is_internal(
+        self, cast: Cast, app: App, client: Client
+    ) -> None:
         App.objects.update(is_public=False)
         client.force_login(cast.stranger)
 

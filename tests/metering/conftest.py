@@ -40,7 +40,14 @@ def who(cast: Cast, app: App) -> Dimensions:
 
 def make_usage(who: Dimensions, event_id: str = "e1", *, tokens: int = 480, **fields: Any) -> Usage:
     quantities = fields.pop("quantities", Quantities(input_tokens=tokens))
-    return Usage(event_id=event_id, occurred_at=fields.pop("at", NOW), who=who, model="llm-8b", quantities=quantities, **fields)
+    return Usage(
+        event_id=event_id,
+        occurred_at=fields.pop("at", NOW),
+        who=who,
+        model="llm-8b",
+        quantities=quantities,
+        **fields,
+    )
 
 
 @pytest.fixture

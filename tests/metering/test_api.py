@@ -110,7 +110,9 @@ class TestUsageAsCSV:
         world.app.name = '=HYPERLINK("http://evil.example")'
         world.app.save()
 
-        rows = list(csv.DictReader(StringIO(ask(cast.finance, **DAYS, group_by="app", format="csv").content.decode())))
+        rows = list(
+            csv.DictReader(StringIO(ask(cast.finance, **DAYS, group_by="app", format="csv").content.decode()))
+        )
 
         assert rows[0]["app_label"].startswith("'=HYPERLINK")
 
@@ -143,7 +145,11 @@ class TestRateCards:
 
         (card,) = ask(cast.operator, "rate-cards", model="llm-70b").json()["results"]
 
-        assert (card["model"], card["input_per_mtok"], card["cached_input_per_mtok"]) == ("llm-70b", "0.9", "0.09")
+        assert (card["model"], card["input_per_mtok"], card["cached_input_per_mtok"]) == (
+            "llm-70b",
+            "0.9",
+            "0.09",
+        )
 
     def test_is_not_for_consumers_and_strangers(self, cast: Cast, ask: Any) -> None:
         assert ask(cast.consumer, "rate-cards").status_code == 403

@@ -88,7 +88,11 @@ class TestUsageEvent:
     def test_is_never_changed(self, who: Dimensions, change: str) -> None:
         ingest.record([make_usage(who)], at=NOW)
 
-        with pytest.raises(ProgrammingError, match="Cannot"), transaction.atomic(), connection.cursor() as cursor:
+        with (
+            pytest.raises(ProgrammingError, match="Cannot"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
             cursor.execute(change)
 
 
@@ -96,7 +100,8 @@ class TestRebuild:
     def test_gives_what_incremental_recording_gave(self, who: Dimensions) -> None:
         for hour in range(4):
             ingest.record(
-                [make_usage(who, f"{hour}-{n}", tokens=n, at=NOW - timedelta(hours=hour)) for n in range(5)], at=NOW
+                [make_usage(who, f"{hour}-{n}", tokens=n, at=NOW - timedelta(hours=hour)) for n in range(5)],
+                at=NOW,
             )
         before = list(UsageRollup.objects.order_by("hour").values())
 

@@ -7,12 +7,20 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def prices(**per_mtok: str) -> TokenPrices:
-    values = {"input": "0.20", "cached_input": "0.02", "cache_write": "0.25", "output": "0.60", "reasoning": "0.80"}
+    values = {
+        "input": "0.20",
+        "cached_input": "0.02",
+        "cache_write": "0.25",
+        "output": "0.60",
+        "reasoning": "0.80",
+    }
     atto = {name: to_atto(Decimal(value)) for name, value in (values | per_mtok).items()}
     return TokenPrices(id=7, currency="USD", starts_at=START, ends_at=None, **atto)
 
 
-INSTANCE = InstancePrice(id=3, currency="USD", per_hour=to_atto(Decimal("0.526")), starts_at=START, ends_at=None)
+INSTANCE = InstancePrice(
+    id=3, currency="USD", per_hour=to_atto(Decimal("0.526")), starts_at=START, ends_at=None
+)
 
 
 class TestRate:

@@ -47,14 +47,19 @@ def text(answer: Any) -> str:
 
 
 class TestUsage:
-    def test_shows_totals_groups_chart_and_a_way_to_the_file(self, cast: Cast, world: World, look: Any) -> None:
+    def test_shows_totals_groups_chart_and_a_way_to_the_file(
+        self, cast: Cast, world: World, look: Any
+    ) -> None:
         page = text(look(cast.finance, "/usage/?days=7"))
 
         assert "$1.57" in page
         assert "Where to eat" in page
         assert "in total: Where to eat $1.56, Exchange $0.01." in page
         assert "Show as table" in page
-        assert "/api/v1/usage?from=2026-11-09T00%3A00%3A00Z&amp;to=2026-11-16T00%3A00%3A00Z&amp;granularity=day" in page
+        assert (
+            "/api/v1/usage?from=2026-11-09T00%3A00%3A00Z&amp;to=2026-11-16T00%3A00%3A00Z&amp;granularity=day"
+            in page
+        )
 
     def test_leads_from_a_group_to_what_it_is_made_of(self, cast: Cast, world: World, look: Any) -> None:
         page = text(look(cast.finance, "/usage/?days=7&group_by=team"))
@@ -139,7 +144,7 @@ class TestAppSummary:
     def test_shows_calls_and_spend_of_seven_days(self, cast: Cast, world: World, look: Any) -> None:
         fragment = text(look(cast.creator, self.PATH, headers={"HX-Request": "true"}))
 
-        assert "<b class=\"num\">4</b> calls" in fragment
+        assert '<b class="num">4</b> calls' in fragment
         assert "$1.56" in fragment
         assert "sparkline" in fragment
 

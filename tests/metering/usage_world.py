@@ -47,7 +47,9 @@ def make_world(cast: Cast) -> World:
     ========  =========  =====  ==========  =======  ==========  ===========================
     """
     factories.make_model("llm-8b")
-    people_team = factories.make_team(cast.company, slug="team-people", cost_center=factories.make_cost_center(cast.company, code="CC-200"))
+    people_team = factories.make_team(
+        cast.company, slug="team-people", cost_center=factories.make_cost_center(cast.company, code="CC-200")
+    )
     app = factories.make_listed_app(cast.creator_team, slug="where2eat", name="Where to eat")
     other_app = factories.make_listed_app(people_team, slug="fx", name="Exchange")
     subscription = factories.make_subscription(app, cast.consumer_team)
@@ -58,7 +60,15 @@ def make_world(cast: Cast) -> World:
     ingest.record(
         [
             used(subscription, "e1", at=YESTERDAY, input_tokens=1_000_000, latency_ms=100),
-            used(subscription, "e2", at=TODAY.replace(hour=11, minute=30), input_tokens=500_000, output_tokens=100_000, latency_ms=201, key=key),
+            used(
+                subscription,
+                "e2",
+                at=TODAY.replace(hour=11, minute=30),
+                input_tokens=500_000,
+                output_tokens=100_000,
+                latency_ms=201,
+                key=key,
+            ),
             used(people, "e3", at=TODAY.replace(hour=11, minute=45), input_tokens=2_000_000),
             used(stranger, "e4", at=TODAY.replace(hour=9), input_tokens=4_000_000, latency_ms=400),
             used(sandbox, "e5", at=TODAY.replace(hour=8), input_tokens=50_000, latency_ms=50),
@@ -69,7 +79,13 @@ def make_world(cast: Cast) -> World:
 
 
 def used(
-    subscription: Subscription, event_id: str, *, at: datetime, latency_ms: int | None = None, key: ApiKey | None = None, **quantities: Any
+    subscription: Subscription,
+    event_id: str,
+    *,
+    at: datetime,
+    latency_ms: int | None = None,
+    key: ApiKey | None = None,
+    **quantities: Any,
 ) -> Usage:
     """One call for a subscription."""
     team = subscription.team

@@ -28,7 +28,12 @@ def ask(client: Client) -> Any:
 def post(client: Client) -> Any:
     def send(person: User, kind: str, id_: Any, **terms: Any) -> Any:
         client.force_login(person)
-        body = {"owner": {"kind": kind, "id": id_}, "measure": "requests", "window": "day", "limit": "100"} | terms
+        body = {
+            "owner": {"kind": kind, "id": id_},
+            "measure": "requests",
+            "window": "day",
+            "limit": "100",
+        } | terms
         return client.post(URL, body, content_type="application/json")
 
     return send
@@ -47,7 +52,12 @@ class TestList:
         body = ask(cast.consumer, owner_kind="subscription", owner_id=str(world.subscription.pk)).json()
 
         daily, monthly = body["results"]
-        assert (daily["limit"], daily["used"], daily["held"], daily["remaining"]) == ("1000", "12", "3", "985")
+        assert (daily["limit"], daily["used"], daily["held"], daily["remaining"]) == (
+            "1000",
+            "12",
+            "3",
+            "985",
+        )
         assert (daily["measure"], daily["window"], daily["mode"]) == ("requests", "day", "hard")
         assert daily["owner"]["id"] == str(world.subscription.pk)
         assert daily["is_default"] is True
@@ -58,7 +68,9 @@ class TestList:
     def test_explains_which_owner_binds(self, cast: Cast, world: World, ask: Any, post: Any) -> None:
         post(cast.operator, "team", "team-ops", limit="5")
 
-        daily = ask(cast.consumer, owner_kind="subscription", owner_id=str(world.subscription.pk)).json()["results"][0]
+        daily = ask(cast.consumer, owner_kind="subscription", owner_id=str(world.subscription.pk)).json()[
+            "results"
+        ][0]
 
         assert daily["effective"]["owner"] == {"kind": "team", "id": "team-ops", "label": "Operations"}
 
@@ -75,7 +87,11 @@ class TestList:
         assert ask(cast.consumer, owner_kind=kind, owner_id=id_).status_code == status
 
     def test_hides_everything_of_others_from_the_stranger(self, cast: Cast, world: World, ask: Any) -> None:
-        for kind, id_ in (("team", "team-ops"), ("subscription", world.subscription.pk), ("app", "where2eat")):
+        for kind, id_ in (
+            ("team", "team-ops"),
+            ("subscription", world.subscription.pk),
+            ("app", "where2eat"),
+        ):
             assert ask(cast.stranger, owner_kind=kind, owner_id=str(id_)).status_code == 404
         ours = {row["owner"]["id"] for row in ask(cast.stranger).json()["results"]}
         assert ours == {str(world.stranger_subscription.pk)}
@@ -107,7 +123,13 @@ class TestCreate:
 
     def test_sets_money_exactly(self, cast: Cast, post: Any) -> None:
         answer = post(
-            cast.finance, "organization", "demo", measure="cost", window="month", limit="99.95", currency="USD"
+            cast.finance,
+            "organization",
+            "demo",
+            measure="cost",
+            window="month",
+            limit="99.95",
+            currency="USD",
         )
 
         assert (answer.json()["limit"], answer.json()["currency"]) == ("99.95", "USD")
@@ -142,7 +164,9 @@ class TestCreate:
             ({"limits": "1"}, "limits"),
         ],
     )
-    def test_names_the_field_that_is_wrong(self, cast: Cast, post: Any, terms: dict[str, Any], field: str) -> None:
+    def test_names_the_field_that_is_wrong(
+        self, cast: Cast, post: Any, terms: dict[str, Any], field: str
+    ) -> None:
         answer = post(cast.operator, "team", "team-ops", **terms)
 
         assert answer.status_code == 400
@@ -167,7 +191,12 @@ class TestCreate:
 
     def test_takes_a_personal_key(self, cast: Cast, client: Client) -> None:
         _, secret = issue_personal_key(cast.operator, by=cast.operator, at=timezone.now())
-        body = {"owner": {"kind": "team", "id": "team-ops"}, "measure": "requests", "window": "day", "limit": "1"}
+        body = {
+            "owner": {"kind": "team", "id": "team-ops"},
+            "measure": "requests",
+            "window": "day",
+            "limit": "1",
+        }
 
         answer = client.post(
             URL, body, content_type="application/json", headers={"Authorization": f"Bearer {secret}"}

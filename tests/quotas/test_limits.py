@@ -40,7 +40,9 @@ def set_limit(owner: Owner, terms: Terms, *, by: Actor, at: datetime = NOW, **fi
 
 def call(who: Dimensions) -> Admitted | Refused:
     usage = Usage("call", NOW, who, "llm-8b", Quantities(input_tokens=10))
-    request = HoldRequest(uuid4(), usage, Estimate(tokens=20, cost=Decimal("0.001")), NOW + timedelta(minutes=5))
+    request = HoldRequest(
+        uuid4(), usage, Estimate(tokens=20, cost=Decimal("0.001")), NOW + timedelta(minutes=5)
+    )
     return admission.reserve([request], at=NOW)[0]
 
 
@@ -54,7 +56,9 @@ class TestSetLimit:
         assert isinstance(refused, Refused)
         assert refused.standing.limit.owner == ("team", team.pk)
 
-    def test_changes_the_one_that_was_set_in_place(self, team: Owner, operator: Actor, who: Dimensions) -> None:
+    def test_changes_the_one_that_was_set_in_place(
+        self, team: Owner, operator: Actor, who: Dimensions
+    ) -> None:
         limit = set_limit(team, MONTHLY_CALLS, by=operator)
         call(who)
 
@@ -72,7 +76,11 @@ class TestSetLimit:
         first, second = audit.history(limit)
 
         assert (first.action, first.actor, first.reason) == ("quotas.limit.set", operator.user, "trial month")
-        assert (second.action, second.old["limit"], second.new["limit"]) == ("quotas.limit.changed", "100", "50")
+        assert (second.action, second.old["limit"], second.new["limit"]) == (
+            "quotas.limit.changed",
+            "100",
+            "50",
+        )
 
     @pytest.mark.parametrize(
         ("terms", "used"),
@@ -98,12 +106,16 @@ class TestSetLimit:
     def test_counts_only_the_sandbox_for_a_sandbox(self, cast: Cast, world: World, operator: Actor) -> None:
         sandbox = cast.consumer_team.subscriptions.get(environment="sandbox")
 
-        limit = set_limit(owner_of("subscription", sandbox), Terms("requests", "day", Decimal(3)), by=operator)
+        limit = set_limit(
+            owner_of("subscription", sandbox), Terms("requests", "day", Decimal(3)), by=operator
+        )
 
         assert limit.environment == "sandbox"
         assert queries.standings(Limit.objects.filter(pk=limit.pk), at=NOW)[0].used == 1
 
-    def test_waits_for_a_later_start_and_ends_the_present_one_there(self, team: Owner, operator: Actor) -> None:
+    def test_waits_for_a_later_start_and_ends_the_present_one_there(
+        self, team: Owner, operator: Actor
+    ) -> None:
         tomorrow = NOW + timedelta(days=1)
         present = set_limit(team, MONTHLY_CALLS, by=operator)
         set_limit(team, Terms("requests", "month", Decimal(7)), by=operator, starts_at=tomorrow)
@@ -129,7 +141,9 @@ class TestSetLimit:
             (Terms("requests", "day", Decimal(1), currency="USD"), "currency"),
         ],
     )
-    def test_names_the_field_that_is_wrong(self, team: Owner, operator: Actor, terms: Terms, field: str) -> None:
+    def test_names_the_field_that_is_wrong(
+        self, team: Owner, operator: Actor, terms: Terms, field: str
+    ) -> None:
         with pytest.raises(InvalidInput) as refused:
             set_limit(team, terms, by=operator)
 
@@ -143,7 +157,9 @@ class TestSetLimit:
 
 
 class TestRightOf:
-    def test_is_whole_for_finance_and_operators_of_platform_and_organization(self, cast: Cast, world: World) -> None:
+    def test_is_whole_for_finance_and_operators_of_platform_and_organization(
+        self, cast: Cast, world: World
+    ) -> None:
         treasurer = factories.make_user()
         factories.join(treasurer, None, "finance", organization=cast.stranger_team.organization)
         theirs = owner_of("team", cast.stranger_team)
@@ -163,15 +179,24 @@ class TestRightOf:
         assert limits.right_of(actor_for(cast.approver), app) is Right.NONE
 
     def test_is_none_for_the_stranger(self, cast: Cast, world: World) -> None:
-        for kind, thing in (("app", world.app), ("subscription", world.subscription), ("team", cast.consumer_team)):
+        for kind, thing in (
+            ("app", world.app),
+            ("subscription", world.subscription),
+            ("team", cast.consumer_team),
+        ):
             assert limits.right_of(actor_for(cast.stranger), owner_of(kind, thing)) is Right.NONE
 
-    def test_keeps_makers_from_raising_what_others_set(self, cast: Cast, world: World, operator: Actor) -> None:
+    def test_keeps_makers_from_raising_what_others_set(
+        self, cast: Cast, world: World, operator: Actor
+    ) -> None:
         app, creator = owner_of("app", world.app), actor_for(cast.creator)
         set_limit(app, MONTHLY_CALLS, by=operator)
 
         set_limit(app, Terms("requests", "month", Decimal(80)), by=creator)
-        for looser in (Terms("requests", "month", Decimal(81)), Terms("requests", "month", Decimal(10), mode="warn")):
+        for looser in (
+            Terms("requests", "month", Decimal(81)),
+            Terms("requests", "month", Decimal(10), mode="warn"),
+        ):
             with pytest.raises(NotAllowed):
                 set_limit(app, looser, by=creator)
 
@@ -221,5 +246,3 @@ class TestEndLimit:
 
         with pytest.raises(NotAllowed):
             limits.end_limit(limit, owner=app, by=actor_for(cast.creator), at=NOW)
-
-

@@ -24,7 +24,9 @@ def make_limit(owner: Any, kind: str, value: str, **fields: Any) -> Limit:
     return Limit.objects.create(**{kind: owner}, limit_value=Decimal(value), **values | fields)
 
 
-def count(limit: Limit, *, spent: str = "0", held: str = "0", overrun: str = "0", at: datetime = MONTH) -> None:
+def count(
+    limit: Limit, *, spent: str = "0", held: str = "0", overrun: str = "0", at: datetime = MONTH
+) -> None:
     LimitCounter.objects.create(
         limit=limit,
         window_starts_at=at,
@@ -79,7 +81,9 @@ class TestLimitsOf:
 
         assert queries.limits_of("team", cast.consumer_team.pk, at=NOW)[0].resets_at is None
 
-    def test_is_one_query(self, cast: Cast, world: World, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    def test_is_one_query(
+        self, cast: Cast, world: World, django_assert_num_queries: DjangoAssertNumQueries
+    ) -> None:
         with django_assert_num_queries(1):
             shown = queries.limits_of("subscription", world.subscription.pk, at=NOW)
             assert [one.owner.label for one in shown] == ["Where to eat for Operations"] * 2
@@ -122,7 +126,9 @@ class TestEffective:
         assert tightest["requests", "month"].owner.kind == "key"
         assert tightest["requests", "day"].owner.kind == "subscription"
 
-    def test_is_one_query(self, cast: Cast, world: World, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    def test_is_one_query(
+        self, cast: Cast, world: World, django_assert_num_queries: DjangoAssertNumQueries
+    ) -> None:
         owner = find_owner(person(cast, "consumer"), "subscription", str(world.subscription.pk))
 
         with django_assert_num_queries(1):
@@ -174,7 +180,9 @@ class TestFindOwner:
             ("consumer", "team", "no/such/team"),
         ],
     )
-    def test_hides_what_is_not_for_somebody(self, cast: Cast, world: World, who: str, kind: str, id_: str) -> None:
+    def test_hides_what_is_not_for_somebody(
+        self, cast: Cast, world: World, who: str, kind: str, id_: str
+    ) -> None:
         with pytest.raises(NotFound):
             find_owner(person(cast, who), kind, id_)
 

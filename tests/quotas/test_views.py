@@ -68,7 +68,9 @@ class TestLimitsOf:
         assert 'hx-trigger="every 10s"' in page
 
     def test_says_when_each_window_starts_anew(self, cast: Cast, world: World, look: Any) -> None:
-        fragment = text(look(cast.consumer, f"/limits/subscription/{world.subscription.pk}/", headers=FRAGMENT))
+        fragment = text(
+            look(cast.consumer, f"/limits/subscription/{world.subscription.pk}/", headers=FRAGMENT)
+        )
 
         assert "Calls a day" in fragment
         assert "resets in " in fragment
@@ -76,20 +78,29 @@ class TestLimitsOf:
     def test_tells_which_other_limit_refuses_before(self, cast: Cast, world: World, look: Any) -> None:
         team_limit(cast, "3", measure="requests", window="day")
 
-        fragment = text(look(cast.consumer, f"/limits/subscription/{world.subscription.pk}/", headers=FRAGMENT))
+        fragment = text(
+            look(cast.consumer, f"/limits/subscription/{world.subscription.pk}/", headers=FRAGMENT)
+        )
 
         assert "Before it, the limit of the team Operations refuses." in fragment
 
     def test_shows_the_rest_of_the_chain(self, cast: Cast, world: World, look: Any) -> None:
         team_limit(cast, "3", measure="cost", window="month", currency="USD")
 
-        fragment = text(look(cast.consumer, f"/limits/subscription/{world.subscription.pk}/", headers=FRAGMENT))
+        fragment = text(
+            look(cast.consumer, f"/limits/subscription/{world.subscription.pk}/", headers=FRAGMENT)
+        )
 
         assert "Cost a month of the team Operations" in fragment
         assert "$3.00" in fragment
 
     def test_is_not_there_for_the_stranger(self, cast: Cast, world: World, look: Any) -> None:
-        for path in (f"subscription/{world.subscription.pk}", "team/team-ops", "app/where2eat", "organization/demo"):
+        for path in (
+            f"subscription/{world.subscription.pk}",
+            "team/team-ops",
+            "app/where2eat",
+            "organization/demo",
+        ):
             assert look(cast.stranger, f"/limits/{path}/").status_code == 404
 
     def test_keeps_to_its_budget_of_queries(

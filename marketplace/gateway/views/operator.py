@@ -33,9 +33,7 @@ PAGE_SIZE = 50
 class JobFilter(forms.Form):
     """Which jobs the list shows."""
 
-    state = forms.ChoiceField(
-        required=False, label="State", choices=[("", "All states"), *Job.State.choices]
-    )
+    state = forms.ChoiceField(required=False, label="State", choices=[("", "All states"), *Job.State.choices])
     name = forms.ChoiceField(required=False, label="Work")
 
     def __init__(self, data: Any, *, names: list[str]) -> None:

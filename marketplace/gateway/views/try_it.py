@@ -71,5 +71,3 @@ def _run(actor: access.Actor, app: App, data: dict[str, Any]) -> AppRun:
     )
     find = partial(caller_of_id, sandbox.pk)
     return background.call(lambda gateway: app_runs.run(gateway, lambda: gateway.read(find), data=data))
-
-

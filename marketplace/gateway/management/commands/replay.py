@@ -119,5 +119,7 @@ def _complaint(outcome: Outcome, lost: list[str]) -> str:
     if lost:
         return f"{len(lost)} acknowledged events are missing, among them {', '.join(lost[:5])}."
     if outcome.unanswered:
-        return f"{outcome.unanswered} events got no answer; replay again, what had arrived is not counted twice."
+        return (
+            f"{outcome.unanswered} events got no answer; replay again, what had arrived is not counted twice."
+        )
     return "" if outcome.accepted + outcome.duplicates else "Nothing was accepted."
