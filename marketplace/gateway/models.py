@@ -7,13 +7,19 @@ from marketplace.core.ids import uuid7
 
 
 class Provider(models.Model):
-    """A server that speaks the OpenAI protocol. Its key comes from the environment variable named here."""
+    """A server that speaks the OpenAI protocol.
+
+    Its key is sealed here, or comes from the environment variable named here.
+    """
 
     name = models.SlugField(max_length=40, unique=True)
     title = models.CharField(max_length=80)
     kind = models.CharField(max_length=10, choices=[("openai", "OpenAI protocol")], default="openai")
     base_url = models.CharField(max_length=200)
     api_key_variable = models.CharField(max_length=60, blank=True)
+    api_key_sealed = models.TextField(
+        blank=True, editable=False, help_text="See marketplace.gateway.sealing; comes before the variable."
+    )
     timeout_s = models.PositiveSmallIntegerField(default=120)
     is_active = models.BooleanField(default=True)
     is_demo = models.BooleanField(default=False, help_text="Answers are made up by the demo provider.")

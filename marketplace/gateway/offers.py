@@ -1,15 +1,19 @@
 """The snapshot the router chooses from: which provider offers which model, at which price, reached how."""
 
+import logging
 import os
 from dataclasses import dataclass
 from datetime import datetime
 
 from marketplace.core import epochs
 from marketplace.core.snapshots import Snapshot
-from marketplace.gateway.models import ProviderModel
+from marketplace.gateway import sealing
+from marketplace.gateway.models import Provider, ProviderModel
 from marketplace.gateway.providers.base import ProviderEndpoint
 from marketplace.gateway.router import Offer
 from metering.ratecards import PriceBook, UnknownPrice, load_price_book
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class OfferBook:
 
 
 def load_offer_book() -> OfferBook:
-    """Read providers and their models; keys come from the environment variables that providers name."""
+    """Read providers and their models, and open the providers' keys."""
     rows = list(
         ProviderModel.objects.filter(is_active=True, provider__is_active=True)
         .select_related("provider", "model")
@@ -51,15 +55,27 @@ def load_offer_book() -> OfferBook:
         row.provider.name: ProviderEndpoint(
             name=row.provider.name,
             base_url=row.provider.base_url,
-            api_key=os.environ.get(row.provider.api_key_variable, "")
-            if row.provider.api_key_variable
-            else "",
+            api_key=key_of(row.provider),
             timeout_s=row.provider.timeout_s,
         )
         for row in rows
     }
     listed = tuple((row.model.name, row.provider.name, row.upstream_name) for row in rows)
     return OfferBook(load_price_book(), endpoints, listed)
+
+
+def key_of(provider: Provider) -> str:
+    """Return the key of a provider: the stored one, else that of the environment variable it names, else none.
+
+    One that was sealed under another secret key cannot be opened; the provider will refuse calls without it.
+    """
+    if not provider.api_key_sealed:
+        return os.environ.get(provider.api_key_variable, "") if provider.api_key_variable else ""
+    try:
+        return sealing.unseal(provider.api_key_sealed)
+    except sealing.CannotOpen:
+        logger.error("the key of provider %s was sealed with another SECRET_KEY: set it again", provider.name)
+        return ""
 
 
 offer_book: Snapshot[OfferBook] = Snapshot(epochs.DIRECTORY, load_offer_book)

@@ -1,14 +1,17 @@
 """What an operator looks at first: who spends, what failed, what hangs, which prices and providers there are."""
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from enum import StrEnum
 
 from django.db.models import Count, Min, Prefetch, Q, QuerySet
 
 from marketplace.core.models import Job
+from marketplace.gateway import sealing
 from marketplace.gateway.models import Provider, ProviderModel
 from metering.measures import total
 from metering.models import InstanceRate, LanguageModel, RateCard
@@ -82,6 +85,25 @@ class ModelRow:
     offers: Sequence[ProviderModel]
 
 
+class KeyState(StrEnum):
+    """Whether calls to a provider carry a key."""
+
+    STORED = "stored"
+    VARIABLE = "from the environment"
+    VARIABLE_EMPTY = "the variable is empty"
+    UNREADABLE = "cannot be opened"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class ProviderRow:
+    """A provider, the models that it offers now, and how it stands with its key."""
+
+    provider: Provider
+    models: Sequence[str]
+    key_state: KeyState
+
+
 def spending(*, by: str, at: datetime) -> Spending:
     """Return who spends most: ``by`` is a key of SPENDERS."""
     today = bucket_start(at, "day")
@@ -133,6 +155,34 @@ def failed_jobs() -> QuerySet[Job]:
 def providers() -> QuerySet[Provider]:
     """Providers, each with the number of models it offers as ``offered``."""
     return Provider.objects.annotate(offered=Count("offers")).order_by("name")
+
+
+def provider_rows() -> list[ProviderRow]:
+    """List providers with what they offer now (two queries)."""
+    offered = ProviderModel.objects.filter(is_active=True).select_related("model").order_by("model__name")
+    found = Provider.objects.prefetch_related(Prefetch("offers", offered)).order_by("name")
+    return [
+        ProviderRow(each, [offer.model.name for offer in each.offers.all()], key_state(each))
+        for each in found
+    ]
+
+
+def key_state(provider: Provider) -> KeyState:
+    """Tell whether a provider's calls carry a key, without showing it."""
+    if provider.api_key_sealed:
+        try:
+            sealing.unseal(provider.api_key_sealed)
+        except sealing.CannotOpen:
+            return KeyState.UNREADABLE
+        return KeyState.STORED
+    if provider.api_key_variable:
+        return KeyState.VARIABLE if os.environ.get(provider.api_key_variable) else KeyState.VARIABLE_EMPTY
+    return KeyState.NONE
+
+
+def offerable() -> list[LanguageModel]:
+    """Return the models that a provider may offer, by name."""
+    return list(LanguageModel.objects.filter(is_active=True).order_by("name"))
 
 
 def model_rows(*, at: datetime) -> list[ModelRow]:

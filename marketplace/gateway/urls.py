@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from marketplace.gateway.views import operator, try_it
+from marketplace.gateway.views import operator, providers, try_it
 
 app_name = "gateway"
 urlpatterns = [
@@ -11,6 +11,9 @@ urlpatterns = [
     path("operator/jobs/", operator.jobs, name="jobs"),
     path("operator/jobs/<uuid:job_id>/retry/", operator.retry_job, name="job-retry"),
     path("operator/jobs/<uuid:job_id>/cancel/", operator.cancel_job, name="job-cancel"),
+    path("operator/providers/", providers.providers, name="providers"),
+    path("operator/add-provider/", providers.add, name="provider-add"),
+    path("operator/providers/<slug:name>/", providers.change, name="provider"),
     path("operator/models/", operator.models, name="models"),
     path("operator/models/<path:name>/", operator.model, name="model"),
 ]
