@@ -34,7 +34,7 @@ def submit(version: Version, *, by: User, at: datetime, allow_http: bool = False
     """Hand a version in: it can no longer be edited, and its smoke test is queued.
 
     Raises InvalidInput with everything that is missing or wrong, IllegalTransition when it is handed in already.
-    ``allow_http`` lets an HTTP app be called without TLS, for development.
+    ``allow_http`` lets an HTTP app have an address without TLS; whether it is called is decided at every call.
     """
     version = Version.objects.select_related("app__owner_team__organization", "plan").get(pk=version.pk)
     check_complete(version, allow_http=allow_http)

@@ -12,7 +12,10 @@ from marketplace.config.refusals import Refused
 
 # name -> (lock, what it does)
 OWN_COMMANDS = {
-    "up": ("run", "start everything and print the address; --empty, --port, --host, --workers, --detach"),
+    "up": (
+        "run",
+        "start everything and print the address; --empty, --port, --host, --workers, --debug, --detach",
+    ),
     "down": ("run", "stop it"),
     "status": ("run", "what runs, since when; --json"),
     "services": ("run", "start|stop|status: only PostgreSQL and Valkey, for those who develop"),
@@ -91,4 +94,6 @@ def _run_django(command: str, arguments: list[str]) -> int:
         os.environ.update(
             {name: value for name, value in found.environment.items() if name not in os.environ}
         )
+        # Links and keys that a command makes must be good for the web processes, too.
+        os.environ.setdefault("SECRET_KEY", paths.secret_key(data))
     return importlib.import_module("marketplace.config.cli.django_command").main(command, arguments)

@@ -53,7 +53,9 @@ SECTIONS = (
     Section("Today", "gateway:today", "activity", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
     Section("Jobs", "gateway:jobs", "list-checks", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
     Section("Models", "gateway:models", "cpu", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
-    Section("Providers", "gateway:providers", "server", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
+    Section(
+        "Providers", "gateway:providers", "server", "Operate", frozenset({Role.OPERATOR}), is_platform=True
+    ),
     Section("Notices", "accounts:notices", "bell", "You"),
     Section("Teams", "accounts:teams", "users", "You"),
     Section("Keys", "accounts:keys", "key-round", "You"),

@@ -18,7 +18,7 @@ def is_current(data: Path, database_url: str, *, provider_url: str, needs_organi
     has_static_files = (paths.static_dir(data) / "staticfiles.json").exists()
     if not has_static_files or not stamp.exists() or stamp.read_text() != _state(database_url, provider_url):
         return False
-    return not needs_organization or _has_organization(database_url)
+    return not needs_organization or has_organization(database_url)
 
 
 def remember(data: Path, database_url: str, *, provider_url: str) -> None:
@@ -51,7 +51,8 @@ def _applied_migrations(database_url: str) -> str:
     return hashlib.sha256(repr(found).encode()).hexdigest()
 
 
-def _has_organization(database_url: str) -> bool:
+def has_organization(database_url: str) -> bool:
+    """Say whether the database holds an organization: without one nobody can do anything."""
     with psycopg.connect(database_url, connect_timeout=10) as connection:
         return bool(connection.execute("SELECT 1 FROM accounts_organization LIMIT 1").fetchone())
 

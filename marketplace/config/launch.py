@@ -29,6 +29,7 @@ class Options:
     workers: int
     is_empty: bool
     is_detached: bool
+    is_debug: bool = False
 
     @property
     def address(self) -> str:
@@ -52,11 +53,16 @@ def shared_environment(options: Options) -> dict[str, str]:
     told = {
         "HALFPENNY_DEMO_PROVIDER_URL": f"http://127.0.0.1:{options.provider_port}",
         "HALFPENNY_PUBLIC_URL": options.address,
-        "HALFPENNY_HASHED_STATIC": "1",
+        # Whoever works on pages wants to see a changed file at once, and the stack of what broke.
+        "DEBUG": "1" if options.is_debug else "0",
+        "HALFPENNY_HASHED_STATIC": "0" if options.is_debug else "1",
         "ALLOWED_HOSTS": ",".join(_allowed_hosts(options.host)),
         "DEMO": "0" if options.is_empty else "1",
     }
-    return {name: os.environ.get(name, value) for name, value in told.items()}
+    told = {name: os.environ.get(name, value) for name, value in told.items()}
+    # Over plain http a browser would never send them back, and nobody could sign in.
+    is_plain = told["HALFPENNY_PUBLIC_URL"].startswith("http://")
+    return {"SECURE_COOKIES": os.environ.get("SECURE_COOKIES", "0" if is_plain else "1"), **told}
 
 
 def environment(options: Options, data: Path) -> dict[str, str]:

@@ -19,6 +19,7 @@ from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
+from django.utils import timezone
 
 from marketplace.config import freshness
 from marketplace.config.refusals import Refused
@@ -28,7 +29,7 @@ MIGRATION_LOCK = 7_301_184
 
 
 def main() -> int:
-    """Check, migrate, collect static files if they changed, tell the demo world where its provider is, report."""
+    """Check, migrate, collect static files if they changed, fill what is new, follow the demo provider, report."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.config.settings")
     django.setup()
     try:
@@ -40,7 +41,10 @@ def main() -> int:
     collect_static_files(Path(settings.STATIC_ROOT))
     if settings.DEMO:
         follow_demo_provider()
-    Path(sys.argv[1]).write_text(json.dumps({"migrations": missing, "is_empty": is_empty()}))
+    found_empty = is_empty()
+    if found_empty:
+        seed_prices()
+    Path(sys.argv[1]).write_text(json.dumps({"migrations": missing, "is_empty": found_empty}))
     return 0
 
 
@@ -102,6 +106,13 @@ def follow_demo_provider() -> None:
     from marketplace.config.demo import provider_address  # noqa: PLC0415 (models can be imported only after setup)
 
     provider_address.follow(provider_url=settings.DEMO_PROVIDER_URL)
+
+
+def seed_prices() -> None:
+    """Give a new installation the well-known models and prices, so that nothing stands between it and a call."""
+    from marketplace.config.price_list import seed_catalogue  # noqa: PLC0415 (models, as above)
+
+    seed_catalogue(at=timezone.now())
 
 
 def is_empty() -> bool:

@@ -36,6 +36,7 @@ class Start:
         self.is_ready = False
         self.supervisor = Supervisor(announce=say, changed=self.write_state)
         self.environment = launch.environment(options, data)
+        self.database_url = os.environ.get("DATABASE_URL") or paths.postgres_url(data)
 
     def run(self) -> int:
         """Start, watch, stop; return the exit code."""
@@ -106,10 +107,11 @@ class Start:
     def _prepare(self) -> None:
         """Migrate, collect static files and load the demo world, each only if something is missing."""
         began = time.monotonic()
-        url = os.environ.get("DATABASE_URL") or paths.postgres_url(self.data)
         wants_demo = not self.options.is_empty
         provider_url = self.environment["HALFPENNY_DEMO_PROVIDER_URL"]
-        if freshness.is_current(self.data, url, provider_url=provider_url, needs_organization=wants_demo):
+        if freshness.is_current(
+            self.data, self.database_url, provider_url=provider_url, needs_organization=wants_demo
+        ):
             report("Database is up to date", began)
             return
         answer = self.data / ".preparation.json"
@@ -123,7 +125,7 @@ class Start:
             self._require(
                 "The demo world could not be loaded", str(paths.CHECKOUT / "manage.py"), "load_demo"
             )
-        freshness.remember(self.data, url, provider_url=provider_url)
+        freshness.remember(self.data, self.database_url, provider_url=provider_url)
 
     def _require(self, complaint: str, *arguments: str) -> None:
         if self.supervisor.run_to_end([sys.executable, *arguments], environment=self.environment):
@@ -164,7 +166,14 @@ class Start:
         say(f"\nOpen {self.options.address}   (ready after {took_s:.1f} s)")
         if not self.options.is_local:
             say("Everybody who reaches this machine can open it, and sign in to the demo world.")
+        if not freshness.has_organization(self.database_url):
+            say(f"Nobody can sign in yet: {self._founding_command()} makes the first organization.")
         say(f"Stop it with Ctrl-C or `python3 manage.py down`. Data and logs: {self.data}")
+
+    def _founding_command(self) -> str:
+        where = f" --data {self.data}" if os.environ.get("HALFPENNY_DATA") else ""
+        asked = "--name 'Your company' --admin-email you@example.com"
+        return f"`python3 manage.py create_organization {asked}{where}`"
 
     def _watch(self) -> None:
         while True:

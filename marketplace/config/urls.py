@@ -22,5 +22,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/", include("allauth.urls")),
 ]
 
+handler400 = "marketplace.config.error_pages.bad_request"
+handler403 = "marketplace.config.error_pages.forbidden"
+handler404 = "marketplace.config.error_pages.not_found"
+handler500 = "marketplace.config.error_pages.broken"
+
 if settings.DEBUG:
     urlpatterns.append(path("styleguide/", styleguide, name="styleguide"))

@@ -198,7 +198,7 @@ class AppViewSet(
         """Hand the draft in; its check is queued."""
         version = queries_creator.newest_version(self.get_object())
         by = actor_of(request).user
-        run = submissions.submit(version, by=by, at=timezone.now(), allow_http=settings.DEBUG)
+        run = submissions.submit(version, by=by, at=timezone.now(), allow_http=bool(settings.EGRESS_ALLOW))
         version.refresh_from_db()
         body = {"version": VersionSerializer(version).data, "check": CheckSerializer(run).data}
         return Response(body, status=status.HTTP_202_ACCEPTED)

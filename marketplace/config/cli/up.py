@@ -41,6 +41,11 @@ def parse(arguments: list[str]) -> Options:
     add("--provider-port", type=int, help="port of the demo model provider (default: the next one)")
     add("--workers", type=int, default=2, help="web processes (default 2)")
     add("--empty", action="store_true", help="no demo world and no demo model provider")
+    add(
+        "--debug",
+        action="store_true",
+        help="for developers: error pages with the stack, unhashed static files",
+    )
     add("--detach", action="store_true", help="return as soon as it is ready, and leave it running")
     found = parser.parse_args(arguments)
     return Options(
@@ -50,6 +55,7 @@ def parse(arguments: list[str]) -> Options:
         workers=max(found.workers, 1),
         is_empty=found.empty,
         is_detached=found.detach,
+        is_debug=found.debug,
     )
 
 
