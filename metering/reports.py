@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -127,18 +127,31 @@ class TooLarge(InvalidInput):
 FindPayer = Callable[[str], Payer | None]
 FindCostCenter = Callable[[int, str], int | None]
 
+T = TypeVar("T")
+
 _events = msgspec.json.Decoder(list[Event])
 _raw_events = msgspec.json.Decoder(list[msgspec.Raw])
 _event = msgspec.json.Decoder(Event)
-_id_only = msgspec.json.Decoder(dict[str, Any])
+_anything = msgspec.json.Decoder(msgspec.Raw)
+
+
+def parse_json(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
+    """Decode JSON. Raises NotJson for what is none, and msgspec.ValidationError for JSON of another shape."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NotJson(f"The body is not JSON: {error}") from error
+    except RecursionError as error:
+        raise NotJson("The body is nested too deeply.") from error
 
 
 def split(body: bytes, *, is_ndjson: bool = False) -> list[bytes] | bytes:
     """Split a body into its events: one object, an array, or NDJSON. An array is returned as it is."""
     if is_ndjson:
         lines = [line for line in body.split(b"\n") if line.strip()]
-        if len(lines) > MAX_EVENTS:
-            raise TooLarge("", f"A request may have {MAX_EVENTS} events.", limit=MAX_EVENTS)
+        bound(len(lines))
         return lines
     stripped = body.lstrip()
     if not stripped:
@@ -154,18 +167,20 @@ def decode(body: bytes, *, is_ndjson: bool = False) -> list[Event | Rejection]:
     parts = split(body, is_ndjson=is_ndjson)
     if isinstance(parts, bytes):
         try:
-            events: list[Event | Rejection] = list(_events.decode(parts))
+            events: list[Event | Rejection] = [*parse_json(parts, _events)]
         except msgspec.ValidationError:
-            parts = [bytes(raw) for raw in _raw_events.decode(parts)]
-        except msgspec.DecodeError as error:
-            raise NotJson(f"The body is not JSON: {error}") from error
+            parts = [bytes(raw) for raw in parse_json(parts, _raw_events)]
         else:
-            if len(events) > MAX_EVENTS:
-                raise TooLarge("", f"A request may have {MAX_EVENTS} events.", limit=MAX_EVENTS)
+            bound(len(events))
             return events
-    if len(parts) > MAX_EVENTS:
-        raise TooLarge("", f"A request may have {MAX_EVENTS} events.", limit=MAX_EVENTS)
+    bound(len(parts))
     return [_decode_one(part) for part in parts]
+
+
+def bound(count: int) -> None:
+    """Refuse more events than one request may have. Raises TooLarge."""
+    if count > MAX_EVENTS:
+        raise TooLarge("", f"A request may have {MAX_EVENTS} events.", limit=MAX_EVENTS)
 
 
 def decode_values(values: Sequence[Any]) -> list[Event | Rejection]:
@@ -181,11 +196,11 @@ def decode_values(values: Sequence[Any]) -> list[Event | Rejection]:
 
 def _decode_one(part: bytes) -> Event | Rejection:
     try:
-        return _event.decode(part)
+        return parse_json(part, _event)
     except msgspec.ValidationError as error:
+        # The decoder stopped at the first field that does not fit; what follows may not even be JSON.
+        parse_json(part, _anything)
         return _rejection_of(error)
-    except msgspec.DecodeError as error:
-        raise NotJson(f"The body is not JSON: {error}") from error
 
 
 def _rejection_of(error: msgspec.ValidationError) -> Rejection:
@@ -384,9 +399,17 @@ def _provider_cost(event: Event) -> Decimal | None:
         raise Rejected("invalid_field", "provider_cost", 'Write an amount such as "0.0042".') from error
     if not amount.is_finite() or amount < 0 or amount.adjusted() > 15:
         raise Rejected("invalid_field", "provider_cost", "The amount must be finite and not negative.")
-    if amount != round(amount, 18):
+    if _decimals(amount) > 18:
         raise Rejected("invalid_field", "provider_cost", "An amount may have 18 decimals.")
     return amount
+
+
+def _decimals(amount: Decimal) -> int:
+    """Count the decimals of an amount; zeros at its end are none."""
+    _, digits, exponent = amount.as_tuple()
+    assert isinstance(exponent, int)
+    significant = "".join(map(str, digits)).rstrip("0")
+    return -exponent - (len(digits) - len(significant)) if significant else 0
 
 
 def _tags(tags: dict[str, str] | None) -> dict[str, str] | None:

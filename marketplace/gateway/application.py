@@ -1,4 +1,4 @@
-"""The hot paths as one ASGI application: /v1, /meter, /apps/{slug}/run, /jobs. Runs beside Django or alone."""
+"""The hot paths as one ASGI application: /v1, /meter, /otlp, /apps/{slug}/run, /jobs. Runs beside Django or alone."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from weakref import WeakKeyDictionary
 
 from marketplace.core.errors import HalfpennyError
-from marketplace.gateway import chat_api, failures, meter_api, run_api
+from marketplace.gateway import chat_api, failures, meter_api, otlp_api, run_api
 from marketplace.gateway.http import ClientGone, Message, Receive, Request, Scope, Send, respond_json
 from marketplace.gateway.pipeline import Gateway
 
@@ -19,6 +19,7 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", "/v1/embeddings"): chat_api.embeddings,
     ("GET", "/v1/models"): chat_api.models,
     ("POST", "/meter"): meter_api.meter,
+    ("POST", otlp_api.PATH): otlp_api.traces,
 }
 RUN_PATH = re.compile(r"^/apps/([a-z0-9_-]{1,60})/run$")
 JOB_PATH = re.compile(r"^/jobs/([0-9a-fA-F-]{36})$")
@@ -28,7 +29,9 @@ _gateways: WeakKeyDictionary[asyncio.AbstractEventLoop, Gateway] = WeakKeyDictio
 
 def takes(path: str) -> bool:
     """Tell whether a path is answered here."""
-    return path.startswith(("/v1/", "/jobs/")) or path == "/meter" or RUN_PATH.match(path) is not None
+    return (
+        path.startswith(("/v1/", "/otlp/", "/jobs/")) or path == "/meter" or RUN_PATH.match(path) is not None
+    )
 
 
 def gateway_of_loop() -> Gateway:
@@ -110,6 +113,10 @@ async def _no_such_path(request: Request, send: Send) -> None:
 
 
 async def _refuse(request: Request, send: Send, error: HalfpennyError) -> None:
+    if otlp_api.takes(request.path):
+        status, headers = failures.status_for(error), failures.headers_for(error)
+        await otlp_api.refuse(request, send, status, error.message, headers=headers)
+        return
     is_openai = request.path.startswith("/v1/")
     body = failures.openai_body(error) if is_openai else failures.problem_body(error)
     await respond_json(send, failures.status_for(error), body, headers=failures.headers_for(error))

@@ -1,13 +1,19 @@
 """The little of HTTP that the hot paths need, directly on ASGI: a framework costs several times the work itself."""
 
+import asyncio
+import gzip
 import zlib
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from io import BytesIO
 from typing import Any
 
 import msgspec
 
 from marketplace.core.errors import InvalidInput
 from marketplace.core.json import encode
+
+# What is larger is unpacked and decoded in a thread: the others go on meanwhile.
+INLINE_BYTES = 32_768
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -22,6 +28,17 @@ class BodyTooLarge(InvalidInput):
 
     def __init__(self, limit: int) -> None:
         super().__init__("", f"The body may have {limit} bytes.", limit=limit)
+
+
+class UnsupportedType(InvalidInput):
+    """The body is in a format this path does not take."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+    def __init__(self, content_type: str, *, taken: Sequence[str]) -> None:
+        formats = f"{', '.join(taken[:-1])} or {taken[-1]}"
+        super().__init__("Content-Type", f"{content_type!r} is not taken; send {formats}.")
 
 
 class BadEncoding(InvalidInput):
@@ -55,6 +72,12 @@ class Request:
         if self._headers is None:
             self._headers = dict(self.scope["headers"])
         return self._headers.get(name, b"").decode("latin-1")
+
+    def headers_under(self, prefix: str) -> dict[str, str]:
+        """Return the headers whose lower-case names begin with a prefix."""
+        raw = prefix.encode()
+        pairs = (pair for pair in self.scope["headers"] if pair[0].startswith(raw))
+        return {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
 
     @property
     def key(self) -> str:
@@ -90,7 +113,9 @@ class Request:
             return body
         if encoding != "gzip":
             raise BadEncoding(f"The content encoding {encoding!r} is not taken; use gzip or none.")
-        return gunzip(body, limit=limit)
+        if len(body) <= INLINE_BYTES:
+            return gunzip(body, limit=limit)
+        return await asyncio.to_thread(gunzip, body, limit=limit)
 
     async def disconnected(self) -> None:
         """Return when the caller has gone."""
@@ -99,16 +124,15 @@ class Request:
 
 
 def gunzip(body: bytes, *, limit: int) -> bytes:
-    """Unpack gzip up to a limit, so that a small body cannot fill the memory."""
-    unpacker = zlib.decompressobj(wbits=31)
+    """Unpack gzip, one member or several in a row, up to a limit, so that a small body cannot fill the memory."""
     try:
-        plain = unpacker.decompress(body, limit + 1)
-    except zlib.error as error:
+        plain = gzip.GzipFile(fileobj=BytesIO(body)).read(limit + 1)
+    except EOFError as error:
+        raise BadEncoding("The gzip body is cut off.") from error
+    except (OSError, zlib.error) as error:
         raise BadEncoding("The body is not gzip.") from error
     if len(plain) > limit:
         raise BodyTooLarge(limit)
-    if not unpacker.eof:
-        raise BadEncoding("The gzip body is cut off.")
     return plain
 
 

@@ -4,38 +4,21 @@ import asyncio
 from typing import Any
 from urllib.parse import parse_qs
 
-import msgspec
-
-from marketplace.core.errors import InvalidInput
 from marketplace.core.money import to_text
 from marketplace.gateway import books
 from marketplace.gateway.books import Report, Stale
-from marketplace.gateway.http import Request, Send, respond_json
+from marketplace.gateway.http import INLINE_BYTES, Request, Send, UnsupportedType, respond_json
 from marketplace.gateway.pipeline import Gateway, Moving
-from metering import reports
+from metering import cloud_events, reports
 from metering.ingest import Receipt, ReceiptStatus
-from metering.reports import Event, NotJson, Reading, Rejection, Reporter
+from metering.reports import Event, Reading, Rejection, Reporter
 
 LOOKUPS = 5
-INLINE_BYTES = 32_768
 JSON_TYPES = frozenset({"application/json", "text/json", ""})
 NDJSON_TYPES = frozenset({"application/x-ndjson", "application/jsonl", "application/ndjson"})
 CLOUDEVENT = "application/cloudevents+json"
 CLOUDEVENT_BATCH = "application/cloudevents-batch+json"
-
-
-class UnsupportedType(InvalidInput):
-    """The body is in a format this path does not take."""
-
-    code = "unsupported_media_type"
-    status = 415
-
-    def __init__(self, content_type: str) -> None:
-        super().__init__(
-            "Content-Type",
-            f"{content_type!r} is not taken; send application/json, application/x-ndjson, {CLOUDEVENT} "
-            f"or {CLOUDEVENT_BATCH}.",
-        )
+TAKEN = ("application/json", "application/x-ndjson", CLOUDEVENT, CLOUDEVENT_BATCH)
 
 
 async def meter(gateway: Gateway, request: Request, send: Send) -> None:
@@ -43,61 +26,28 @@ async def meter(gateway: Gateway, request: Request, send: Send) -> None:
     await gateway.find(request.key, kind="app")
     content_type = request.content_type
     if content_type not in JSON_TYPES | NDJSON_TYPES | {CLOUDEVENT, CLOUDEVENT_BATCH}:
-        raise UnsupportedType(content_type)
+        raise UnsupportedType(content_type, taken=TAKEN)
+    attributes = request.headers_under(cloud_events.PREFIX) if request.header(b"ce-specversion") else {}
     body = await request.body(limit=reports.MAX_BYTES)
     if len(body) <= INLINE_BYTES:
-        events = decode(body, content_type)
+        events = decode(body, content_type, attributes)
     else:
-        events = await asyncio.to_thread(decode, body, content_type)
+        events = await asyncio.to_thread(decode, body, content_type, attributes)
     reading, receipts = await record(gateway, request.key, events)
     is_full = parse_qs(request.query.decode("latin-1")).get("receipts") == ["all"]
     status, answer = answer_of(reading, receipts, is_full=is_full)
     await respond_json(send, status, answer)
 
 
-def decode(body: bytes, content_type: str) -> list[Event | Rejection]:
-    """Decode a report in any of its formats."""
+def decode(body: bytes, content_type: str, attributes: dict[str, str]) -> list[Event | Rejection]:
+    """Decode a report in any of its formats. ``attributes`` are those of a CloudEvent in binary mode."""
     if content_type == CLOUDEVENT:
-        return _cloud_events([_json(body)])
+        return cloud_events.decode_one(body)
     if content_type == CLOUDEVENT_BATCH:
-        batch = _json(body)
-        if not isinstance(batch, list):
-            raise NotJson("A CloudEvents batch is a JSON array.")
-        if len(batch) > reports.MAX_EVENTS:
-            raise reports.TooLarge(
-                "", f"A request may have {reports.MAX_EVENTS} events.", limit=reports.MAX_EVENTS
-            )
-        return _cloud_events(batch)
+        return cloud_events.decode_batch(body)
+    if attributes and content_type in JSON_TYPES:
+        return cloud_events.decode_binary(body, attributes)
     return reports.decode(body, is_ndjson=content_type in NDJSON_TYPES)
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
-        raise NotJson(f"The body is not JSON: {error}") from error
-
-
-def _cloud_events(envelopes: list[Any]) -> list[Event | Rejection]:
-    """Take the fields from ``data``; id and time come from the envelope (CloudEvents 1.0)."""
-    events: list[Event | Rejection] = []
-    for envelope in envelopes:
-        if not isinstance(envelope, dict) or envelope.get("specversion") != "1.0":
-            events.append(Rejection("invalid_field", "specversion", "A CloudEvent has specversion 1.0."))
-            continue
-        missing = next((name for name in ("id", "source", "type") if not envelope.get(name)), None)
-        if missing:
-            events.append(Rejection("missing_field", missing, f"A CloudEvent has the attribute {missing!r}."))
-            continue
-        data = envelope.get("data")
-        if not isinstance(data, dict):
-            events.append(Rejection("missing_field", "data", "The fields of the event stand in data."))
-            continue
-        fields = {**data, "id": envelope["id"]}
-        if envelope.get("time") is not None:
-            fields["timestamp"] = envelope["time"]
-        events += reports.decode_values([fields])
-    return events
 
 
 async def record(
