@@ -1,0 +1,135 @@
+"""The way of an event: queue, disk, server. One recorder belongs to one process; a forked child makes its own."""
+
+import atexit
+import logging
+import sys
+import threading
+import time
+import weakref
+
+from .events import Entry
+from .problems import Callback, Problem, Problems
+from .sender import Sender
+from .settings import Settings
+from .spool import Spool
+from .transport import Transport
+from .writer import MOST_WAITING, Writer
+
+log = logging.getLogger("halfpenny")
+
+DURABLE_WAIT_S = 10.0
+AT_EXIT_S = 5.0
+
+
+class Recorder:
+    """Takes events from any thread. Its threads start with the first event, so that making one costs nothing."""
+
+    def __init__(self, settings: Settings, *, on_problem: Callback | None) -> None:
+        self._settings = settings
+        self.problems = Problems(settings.folder, on_problem=on_problem)
+        self.spool = Spool(
+            settings.folder, segment_bytes=settings.segment_bytes, max_bytes=settings.max_spool_bytes
+        )
+        self.sender = Sender(
+            self.spool,
+            Transport(settings.url, settings.key, timeout_s=settings.timeout_s),
+            self.problems,
+            batch_events=settings.batch_events,
+            batch_bytes=settings.batch_bytes,
+            flush_interval_s=settings.flush_interval_s,
+        )
+        always = {"app_id": settings.app_id}
+        if settings.environment:
+            always["environment"] = settings.environment
+        self.writer = Writer(
+            self.spool,
+            self.problems,
+            self.sender,
+            always=always,
+            fsync_interval_s=settings.fsync_interval_s,
+        )
+        self.dropped = 0
+        self.is_running = False
+        self._is_closed = False
+        self.starting = threading.Lock()
+
+    def put(self, entry: Entry, *, is_durable: bool) -> None:
+        """Take an event; when durable, return when it is on disk."""
+        queue = self.writer.queue
+        if queue.qsize() >= MOST_WAITING:
+            self._drop(entry)
+            return
+        queue.put(entry)
+        if not self.is_running:
+            self.start()
+        if self._is_closed:
+            self.writer.drain()
+        elif is_durable and not self.writer.barrier().wait(DURABLE_WAIT_S):
+            log.error("The disk did not take the event %s in %d s.", entry.event_id, DURABLE_WAIT_S)
+
+    def start(self) -> None:
+        """Start the threads, once."""
+        with self.starting:
+            if self.is_running or self._is_closed:
+                return
+            try:
+                self.writer.thread.start()
+                self.sender.thread.start()
+            except RuntimeError:
+                # The interpreter is ending and starts no threads any more: to disk, for the next process.
+                self._is_closed = True
+                return
+            self.is_running = True
+            _close_at_exit(self)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Bring everything that was put so far to disk and to the server; False when time did not suffice."""
+        if not self.is_running:
+            return self.writer.queue.empty()
+        deadline = time.monotonic() + timeout_s
+        if not self.writer.barrier().wait(timeout_s):
+            return False
+        self.sender.hurry()
+        return self.spool.wait_settled(max(deadline - time.monotonic(), 0.0))
+
+    def close(self, timeout_s: float) -> None:
+        """Write everything, send what can be sent in time, and end the threads. What is left waits in the spool."""
+        with self.starting:
+            was_running, self._is_closed = self.is_running and not self._is_closed, True
+        if not was_running:
+            return
+        deadline = time.monotonic() + timeout_s
+        self.writer.barrier(is_last=True)
+        self.writer.thread.join(timeout_s)
+        self.sender.close()
+        self.sender.thread.join(max(deadline - time.monotonic(), 0.0))
+        self.writer.drain()
+        # A thread that still waits for an answer would settle into files that are closed; the process ends anyway.
+        if not self.sender.thread.is_alive():
+            self.spool.close()
+
+    def abandon(self) -> None:
+        """Let go, in a forked child, of what is the parent's."""
+        self.spool.abandon()
+
+    def _drop(self, entry: Entry) -> None:
+        self.dropped += 1
+        if self.dropped == 1 or self.dropped % 10_000 == 0:
+            message = f"{MOST_WAITING} events wait for the disk."
+            self.problems.tell([Problem("dropped", {"id": entry.event_id, **entry.fields}, message=message)])
+
+
+def _close_at_exit(recorder: Recorder) -> None:
+    """Close before the interpreter ends; children of multiprocessing end without `atexit` and have their own way."""
+    reference = weakref.ref(recorder)
+
+    def close() -> None:
+        living = reference()
+        if living is not None:
+            living.close(AT_EXIT_S)
+
+    atexit.register(close)
+    util = sys.modules.get("multiprocessing.util")
+    process = sys.modules.get("multiprocessing.process")
+    if util is not None and process is not None and process.parent_process() is not None:
+        util.Finalize(None, close, exitpriority=100)
