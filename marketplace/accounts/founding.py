@@ -1,4 +1,4 @@
-"""How an organization begins: with a cost center, a team and one person who can do everything in it.
+"""How an organization begins and grows: a cost center, a team, one person who can do everything in it, then more.
 
 The first organization of an installation is the platform's own, so its person can approve, close months and operate.
 """
@@ -14,7 +14,7 @@ from django.utils.text import slugify
 
 from marketplace.accounts.models import CostCenter, Membership, Organization, Team, User
 from marketplace.core import audit
-from marketplace.core.errors import Conflict, InvalidInput
+from marketplace.core.errors import Conflict, InvalidInput, NotFound
 
 Role = Membership.Role
 TEAM_ROLES = (Role.CREATOR, Role.CONSUMER)
@@ -96,6 +96,65 @@ def create_organization(asked: Founding, *, at: datetime) -> Founded:
         new={"slug": slug, "is_platform": organization.is_platform, "admin": person.email},
     )
     return Founded(organization, cost_center, team, person, is_new)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a role is held: in a team, or (none) in the whole organization."""
+
+    organization: Organization
+    team: Team | None
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A role that somebody has now; ``is_new_person`` when they had no account before."""
+
+    membership: Membership
+    is_new_person: bool
+
+
+def find_place(organization: str, *, team: str = "") -> Place:
+    """Look up an organization and one of its teams by their slugs; raises NotFound."""
+    found = Organization.objects.filter(slug=organization).first()
+    if found is None:
+        raise NotFound("organization", organization)
+    if not team:
+        return Place(found, None)
+    found_team = found.teams.filter(slug=team).first()
+    if found_team is None:
+        raise NotFound("team", team)
+    return Place(found, found_team)
+
+
+@transaction.atomic
+def add_member(email: str, *, place: Place, role: str, at: datetime) -> Joined:
+    """Give the person with this mail address a role, and an account if they have none. Raises InvalidInput.
+
+    Creators and consumers act for a team; the other roles are for a team or a whole organization.
+    """
+    if role in TEAM_ROLES and place.team is None:
+        raise InvalidInput("team", f"is missing: a {role} acts for a team")
+    person, is_new = _person(email, at=at)
+    membership, is_new_role = Membership.objects.get_or_create(
+        user=person,
+        organization=place.organization,
+        team=place.team,
+        role=role,
+        defaults={"created_at": at},
+    )
+    if is_new_role:
+        audit.record(
+            "accounts.membership.added",
+            subject=membership,
+            at=at,
+            new={
+                "person": person.email,
+                "role": role,
+                "in": str(place.team or place.organization),
+            },
+        )
+    return Joined(membership, is_new)
 
 
 def _slug(asked: Founding) -> str:

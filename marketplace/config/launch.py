@@ -61,8 +61,8 @@ def shared_environment(options: Options) -> dict[str, str]:
     }
     told = {name: os.environ.get(name, value) for name, value in told.items()}
     # Over plain http a browser would never send them back, and nobody could sign in.
-    is_plain = told["HALFPENNY_PUBLIC_URL"].startswith("http://")
-    return {"SECURE_COOKIES": os.environ.get("SECURE_COOKIES", "0" if is_plain else "1"), **told}
+    cookies = {"SECURE_COOKIES": "0" if told["HALFPENNY_PUBLIC_URL"].startswith("http://") else "1"}
+    return told | {name: os.environ.get(name, value) for name, value in cookies.items()}
 
 
 def environment(options: Options, data: Path) -> dict[str, str]:

@@ -69,13 +69,14 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A finished call as its answer tells of it."""
+    """A finished call as its answer tells of it; ``currency`` is that of ``cost``, empty when there is none."""
 
     admission: Admission
     model: str
     reason: str
     cost: Decimal
     usage: Quantities
+    currency: str = ""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -251,14 +252,14 @@ class Gateway:
         )
         receipt = await self._end(admission, usage)
         reason = admission.route.reason if admission.route else "the app's own endpoint"
-        cost = receipt.rated.cost if receipt else Decimal(0)
-        return Served(admission, usage.model, reason, cost, quantities)
+        cost, currency = (receipt.rated.cost, receipt.currency) if receipt else (Decimal(0), "")
+        return Served(admission, usage.model, reason, cost, quantities, currency)
 
     async def settle_app_call(self, admission: Admission, usage: Usage) -> Served:
         """End the hold of an app that runs elsewhere with what it used."""
         receipt = await self._end(admission, usage)
-        cost = receipt.rated.cost if receipt else Decimal(0)
-        return Served(admission, usage.model, "the app's own endpoint", cost, usage.quantities)
+        cost, currency = (receipt.rated.cost, receipt.currency) if receipt else (Decimal(0), "")
+        return Served(admission, usage.model, "the app's own endpoint", cost, usage.quantities, currency)
 
     async def release(self, admission: Admission) -> None:
         """End a hold without a charge: nothing was delivered."""

@@ -119,3 +119,46 @@ class TestCommand:
 
         with pytest.raises(CommandError, match="There is an organization 'example-inc' already"):
             run()
+
+
+def add_member(**options: str) -> str:
+    out = StringIO()
+    values = {"email": "bob@example.com", "organization": "example-inc", "team": "", "role": "approver"}
+    call_command("add_member", stdout=out, **values | options)
+    return out.getvalue()
+
+
+class TestAddMember:
+    def test_gives_a_new_person_a_role_and_a_link(self) -> None:
+        run()
+
+        told = add_member(role="consumer", team="first-team")
+
+        bob = User.objects.get(email="bob@example.com")
+        assert access.actor_for(bob).roles == {"consumer"}
+        assert "/accounts/password/reset/key/" in told
+
+    def test_changes_nothing_the_second_time(self) -> None:
+        run()
+        add_member()
+
+        told = add_member()
+
+        assert User.objects.get(email="bob@example.com").memberships.count() == 1
+        assert "/accounts/" not in told
+        assert AuditEntry.objects.filter(action="accounts.membership.added").count() == 1
+
+    @pytest.mark.parametrize(
+        ("options", "sentence"),
+        [
+            ({"organization": "nobody"}, "There is no organization"),
+            ({"team": "nowhere"}, "There is no team"),
+            ({"role": "consumer"}, "a consumer acts for a team"),
+            ({"email": "bob"}, "is not a mail address"),
+        ],
+    )
+    def test_says_in_a_sentence_what_is_wrong(self, options: dict[str, str], sentence: str) -> None:
+        run()
+
+        with pytest.raises(CommandError, match=sentence):
+            add_member(**options)

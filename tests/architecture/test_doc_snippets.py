@@ -1,6 +1,7 @@
 """The snippets of README and API guide, run as a reader would: one after the other, against a running demo world."""
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,11 +14,10 @@ from urllib.parse import quote, urlencode
 import pytest
 from django.core.management import call_command
 from django.db import connection
-from django.utils import timezone
 
 from marketplace.accounts import access
 from marketplace.accounts.models import User
-from marketplace.gateway.offers import load_offer_book, offer_book
+from marketplace.gateway.offers import offer_book
 from metering import rollups
 from metering.models import UsageEvent
 from metering.ratecards import load_price_book
@@ -77,26 +77,36 @@ class TestProductionSettings:
 
 @pytest.mark.django_db
 class TestShellSnippets:
-    """What is said to be typed into `manage.py shell` of an empty installation."""
+    """What is said to be typed in an empty installation: commands, and lines of `manage.py shell`."""
 
     @pytest.fixture(autouse=True)
     def installation(self) -> None:
         call_command("seed_catalogue", stdout=StringIO())
-        User.objects.create_superuser("admin@example.com")
 
-    def test_of_the_production_guide_make_a_marketplace_that_can_call_a_model(self) -> None:
-        _run_python("docs/guides/production.md")
+    def test_of_the_production_guide_make_people_who_can_do_everything(self) -> None:
+        _run_commands("docs/guides/production.md", "create_organization", "add_member")
 
-        admin = access.actor_for(User.objects.get(email="admin@example.com"))
+        admin, bob, eve = (
+            access.actor_for(User.objects.get(email=f"{name}@example.com"))
+            for name in ("admin", "bob", "eve")
+        )
         assert admin.is_platform("operator") and admin.teams_as("consumer")
-        offers = load_offer_book().offers(at=timezone.now())
-        assert [(offer.model, offer.provider) for offer in offers] == [("gpt-4o-mini", "openai")]
+        assert bob.is_platform("approver") and not bob.team_ids
+        assert eve.teams_as("consumer") == admin.team_ids
 
     def test_of_the_operators_guide_change_a_price_from_a_date(self) -> None:
         _run_python("docs/guides/operators.md")
 
         december = load_price_book().token_prices("gpt-4o-mini", datetime(2026, 12, 1, tzinfo=UTC))
         assert december.output == 600_000_000_000_000_000
+
+
+def _run_commands(name: str, *commands: str) -> None:
+    for block in documents(name)[0].blocks("sh"):
+        for line in block.text.splitlines():
+            words = shlex.split(line)
+            if len(words) > 2 and words[1] == "manage.py" and words[2] in commands:
+                call_command(*words[2:], stdout=StringIO())
 
 
 def _run_python(name: str) -> None:

@@ -11,7 +11,7 @@ from marketplace.catalog.models import App, Listing, Review, SmokeRun, Subscript
 from marketplace.core import jobs
 from marketplace.core.models import Job
 from marketplace.gateway import background, tasks
-from metering.models import UsageEvent
+from metering.models import RateCard, UsageEvent
 from quotas.models import Hold, Limit
 from tests import factories
 from tests.conftest import Cast
@@ -109,6 +109,42 @@ class TestTryIt:
         sandbox = Subscription.objects.get(environment="sandbox")
         assert sandbox.team == cast.consumer_team
         assert UsageEvent.objects.get().attribution.subscription_id == sandbox.pk
+
+    def test_uses_the_credit_of_the_chosen_team(self, cast: Cast, app: App, client: Client) -> None:
+        # By its name this team comes after the other, so it is not the one taken unasked.
+        second = factories.make_team(cast.company, name="Zebra")
+        factories.join(cast.consumer, second, "consumer")
+        client.force_login(cast.consumer)
+        assert "Zebra" in client.get("/catalog/where2eat/").content.decode()
+
+        answer = client.post(
+            "/catalog/where2eat/try/",
+            {"input.text": "Hello.", "team": str(second.pk)},
+            headers={"HX-Request": "true"},
+        )
+
+        assert "from the sandbox credit of Zebra" in answer.content.decode()
+        assert Subscription.objects.get(environment="sandbox").team == second
+
+    def test_uses_no_credit_of_another_team(self, cast: Cast, app: App, client: Client) -> None:
+        client.force_login(cast.consumer)
+
+        for team in (cast.stranger_team.pk, "nonsense"):
+            answer = client.post("/catalog/where2eat/try/", {"input.text": "Hello.", "team": str(team)})
+            assert "This call was not made" in answer.content.decode()
+
+        assert not UsageEvent.objects.exists()
+
+    def test_tells_the_cost_in_the_currency_of_the_price(self, cast: Cast, app: App, client: Client) -> None:
+        RateCard.objects.update(currency="EUR")
+        client.force_login(cast.consumer)
+
+        answer = client.post(
+            "/catalog/where2eat/try/", {"input.text": "Hello."}, headers={"HX-Request": "true"}
+        )
+
+        assert "€" in answer.content.decode() or "EUR" in answer.content.decode()
+        assert "$" not in answer.content.decode()
 
     def test_says_what_is_wrong_with_the_input(self, cast: Cast, app: App, client: Client) -> None:
         client.force_login(cast.consumer)

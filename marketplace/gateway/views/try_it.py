@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from marketplace.accounts import access
+from marketplace.accounts.models import Team
 from marketplace.catalog import queries, subscriptions
 from marketplace.catalog.inputs import Input, inputs_asked
 from marketplace.catalog.models import App
@@ -27,10 +28,12 @@ def try_it(request: HttpRequest, slug: str) -> HttpResponse:
     """Run a listed app once with the entered input; the answer and its cost replace the box below the form."""
     actor = request.actor  # type: ignore[attr-defined]
     listing = access.get(queries.visible_listings(actor), app__slug=slug)
-    context: dict[str, Any] = {"app": listing.app}
+    context: dict[str, Any] = {"app": listing.app, "currency": settings.CURRENCY}
     try:
+        team = _team(actor, request.POST.get("team", ""))
+        context["team"] = team
         data = _entered(inputs_asked(listing.version.input_schema), request.POST)
-        context["run"] = _run(actor, listing.app, data)
+        context["run"] = _run(actor, listing.app, data, team=team)
     except InvalidInput as error:
         context["errors"] = error.errors
     except HalfpennyError as error:
@@ -62,10 +65,18 @@ def _number(text: str) -> int | str | float:
         return text
 
 
-def _run(actor: access.Actor, app: App, data: dict[str, Any]) -> AppRun:
-    team = access.own_teams(actor, role=access.Role.CONSUMER).first() or access.teams(actor).first()
+def _team(actor: access.Actor, chosen: str) -> Team:
+    """Return whose sandbox pays: the team that was chosen, else the person's first by name."""
+    teams = access.own_teams(actor, role=access.Role.CONSUMER)
+    if chosen:
+        return access.get(teams, pk=chosen)
+    team = teams.order_by("name").first()
     if team is None:
-        raise NotAllowed("Only members of a team can try an app.")
+        raise NotAllowed("Only consumers of a team can try an app.")
+    return team
+
+
+def _run(actor: access.Actor, app: App, data: dict[str, Any], *, team: Team) -> AppRun:
     sandbox = subscriptions.sandbox_for(
         app, team=team, by=actor.user, at=timezone.now(), credit=settings.SANDBOX_CREDIT
     )
