@@ -1,0 +1,101 @@
+"""Which pages there are: found in the URL conf where they need nothing, written down here where they do."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import NoReverseMatch, reverse
+
+from billing.models import Invoice
+from marketplace.catalog.models import Plan, Review, SmokeRun, Subscription
+from quotas.models import Limit
+from tests.architecture.test_urls import routes
+
+
+@dataclass(frozen=True)
+class Detail:
+    """A page that needs arguments: who looks at it, and how the arguments are found in the demo world."""
+
+    role: str
+    name: str
+    arguments: Callable[[], tuple[Any, ...]]
+
+
+def _given(*values: Any) -> Callable[[], tuple[Any, ...]]:
+    return lambda: values
+
+
+def _own(app: str, **fields: Any) -> Callable[[], tuple[Any, ...]]:
+    """A subscription of the demo consumer's team."""
+    return lambda: (Subscription.objects.get(app__slug=app, team__slug="team-ops", **fields).pk,)
+
+
+DETAILS = (
+    Detail("creator", "catalog:creator-new", _given("summarizer")),
+    Detail("creator", "catalog:creator-new", _given("http-app")),
+    Detail("creator", "catalog:creator-app", _given("where2eat")),
+    Detail("creator", "catalog:creator-app", _given("palette-namer")),
+    Detail("creator", "catalog:creator-edit", _given("survey-digest")),
+    Detail("creator", "catalog:creator-withdraw", _given("palette-namer")),
+    Detail("creator", "catalog:check", lambda: (SmokeRun.objects.get(version__app__slug="palette-namer").pk,)),
+    Detail("creator", "metering:app-usage", _given("where2eat")),
+    Detail("creator", "quotas:limits", lambda: ("app", _app_limit().app_id)),
+    Detail("approver", "catalog:review", lambda: (Review.objects.get(state="open").pk,)),
+    Detail(
+        "approver", "catalog:review", lambda: (Review.objects.filter(state="approved").latest("opened_at").pk,)
+    ),
+    Detail("consumer", "catalog:listing", _given("where2eat")),
+    Detail("consumer", "catalog:listing", _given("fx-convert")),
+    Detail("consumer", "catalog:subscribe", _given("translator")),
+    Detail("consumer", "billing:price", lambda: ("translator", Plan.objects.filter(app__slug="translator").latest("pk").code)),
+    Detail("consumer", "catalog:subscription", _own("where2eat")),
+    Detail("consumer", "catalog:subscription", _own("inbox-digest")),
+    Detail("consumer", "catalog:subscription-plan", _own("translator")),
+    Detail("consumer", "catalog:subscription-cancel", _own("translator")),
+    Detail("consumer", "metering:subscription-usage", _own("where2eat")),
+    Detail("consumer", "quotas:limits", lambda: ("subscription", *_own("where2eat")())),
+    Detail("finance", "billing:period", _given("2026-11")),
+    Detail("finance", "billing:period", _given("2026-09")),
+    Detail("finance", "billing:period-close", _given("2026-10")),
+    Detail("finance", "billing:period-preview", _given("2026-10")),
+    Detail("finance", "billing:invoice", lambda: (Invoice.objects.filter(kind="invoice").latest("number").number,)),
+    Detail("finance", "billing:invoice", lambda: (Invoice.objects.filter(kind="statement").latest("number").number,)),
+    Detail("operator", "gateway:model", _given("llm-8b")),
+    Detail("operator", "gateway:provider", _given("demo")),
+    Detail("operator", "quotas:limit-set", lambda: ("app", _app_limit().app_id)),
+)  # fmt: skip
+
+# What needs arguments and is no page to look at: actions that are posted, fragments of pages above, files.
+NO_PAGES = {
+    "accounts:enter", "accounts:key-revoke", "gateway:try", "gateway:job-retry", "gateway:job-cancel",
+    "catalog:creator-submit", "catalog:creator-check-again", "catalog:creator-version", "catalog:subscription-keys",
+    "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end",
+    "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:invoice-csv",
+}  # fmt: skip
+# The management API is no page, the admin is Django's own, and these two belong to a mail that was sent.
+ELSEWHERE = ("api:", "admin:", "account_confirm_email", "account_reset_password_from_key")
+
+
+def main_pages() -> list[str]:
+    """Return the path of everything that needs no arguments, in a stable order."""
+    return sorted({path for path in map(_bare_path, _names()) if path is not None})
+
+
+def names_with_arguments() -> set[str]:
+    """Return the names of everything that does."""
+    return {name for name in _names() if _bare_path(name) is None}
+
+
+def _names() -> set[str]:
+    return {route.name for route in routes() if not route.name.startswith(ELSEWHERE)}
+
+
+def _bare_path(name: str) -> str | None:
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return None
+
+
+def _app_limit() -> Limit:
+    return Limit.objects.filter(app__slug="where2eat").earliest("pk")

@@ -1,0 +1,98 @@
+"""What a browser has to complain about a page: errors, refused content, accessibility, width."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import ConsoleMessage, Page, Request, Response
+
+# Rules whose verdict depends on colors; the others say the same in both schemes.
+COLOR_RULES = ["color-contrast", "link-in-text-block"]
+OVERFLOWING = """() => {
+  const width = document.documentElement.clientWidth;
+  if (document.scrollingElement.scrollWidth <= width) return [];
+  return [...document.querySelectorAll("body *")]
+    .filter((one) => one.getBoundingClientRect().right > width + 1)
+    .map((one) => one.outerHTML.slice(0, 120));
+}"""
+RUN_AXE = """async (only) => {
+  const found = await axe.run({
+    resultTypes: ["violations"],
+    preload: false, // no rule of ours reads style sheets
+    ...(only ? { runOnly: { type: "rule", values: only } } : {}),
+  });
+  return found.violations.map((one) => `${one.id}: ${one.help}: ${one.nodes.map((n) => n.html.slice(0, 160)).join(" | ")}`);
+}"""
+
+
+class Watch:
+    """Collects what goes wrong in a page while it loads and is used."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self._under_way: set[Request] = set()
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
+        page.on("request", self._on_request)
+        page.on("requestfinished", self._on_end)
+        page.on("requestfailed", self._on_failure)
+        page.on("response", self._on_response)
+
+    def open(self, path: str) -> None:
+        """Go to a page and wait until it, and what it fetches by itself, has arrived."""
+        self._under_way.clear()
+        self.page.goto(path)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until nothing is under way any more."""
+        while self._under_way:
+            self.page.wait_for_timeout(5)
+        self.page.wait_for_function(
+            "!document.querySelector('.htmx-request, .htmx-swapping, .htmx-settling')"
+        )
+
+    def axe(self, *, only: list[str] | None = None) -> list[str]:
+        """Return what axe finds; with ``only``, by these rules."""
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(AXE_SCRIPT)
+        found: list[str] = self.page.evaluate(RUN_AXE, only)
+        return found
+
+    def overflow(self) -> list[str]:
+        """Return the elements that make the page scroll sideways."""
+        found: list[str] = self.page.evaluate(OVERFLOWING)
+        return found
+
+    def take_complaints(self) -> list[str]:
+        """Return what was collected so far, and start anew."""
+        taken, self.complaints[:] = list(self.complaints), []
+        return taken
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        # Violations of the content security policy are console errors too.
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"console: {message.text}")
+
+    def _on_request(self, request: Request) -> None:
+        self._under_way.add(request)
+
+    def _on_end(self, request: Request) -> None:
+        self._under_way.discard(request)
+
+    def _on_failure(self, request: Request) -> None:
+        self._on_end(request)
+        self.complaints.append(f"request failed: {request.method} {request.url} {request.failure}")
+
+    def _on_response(self, response: Response) -> None:
+        if response.status >= 400:
+            self.complaints.append(f"answer {response.status}: {response.request.method} {response.url}")
+
+
+@contextmanager
+def watched(page: Page) -> Iterator[Watch]:
+    """Watch a page, and fail at the end if anything was complained about."""
+    watch = Watch(page)
+    yield watch
+    assert watch.take_complaints() == []
