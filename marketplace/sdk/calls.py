@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar, Unpack
 
 from .fields import ABOUT, About, given
 from .responses import Reading, read_usage
+from .streams import AsyncWatched, Watched, is_async_stream
 from .usage import Usage, field
 
 log = logging.getLogger("halfpenny")
@@ -31,9 +32,12 @@ class Sink(Protocol):
 class Call:
     """A call under way. None of its methods raises on account of a response that it cannot read."""
 
-    __slots__ = ("_about", "_find", "_is_finished", "_readings", "_sink", "_started_ns")
+    __slots__ = ("_about", "_find", "_is_finished", "_readings", "_sink", "_started_ns", "opener")
 
-    def __init__(self, sink: Sink, about: dict[str, Any], *, find: Find | None) -> None:
+    def __init__(
+        self, sink: Sink, about: dict[str, Any], *, find: Find | None, opener: object = None
+    ) -> None:
+        self.opener = opener
         self._sink = sink
         self._about = about
         self._find = find
@@ -51,6 +55,11 @@ class Call:
             # The host app's edge: what it returns may be anything, and metering must not break it.
             log.exception("Reading the usage of a response failed.")
         return response
+
+    def watch(self, stream: Any) -> Any:
+        """Return a stream, plain or asynchronous, that counts its usage into this call when it ends."""
+        kind = AsyncWatched if is_async_stream(stream) else Watched
+        return kind(stream if is_async_stream(stream) else iter(stream), self, is_whole_call=False)
 
     def set(self, **about: Unpack[About]) -> None:
         """Say for whom or what this call is, when that is known only inside of it."""

@@ -65,7 +65,9 @@ class Meter:
     @overload
     def meter(self, function: F, /) -> F: ...
     @overload
-    def meter(self, function: None = None, /, *, find: Find | None = None, **about: Unpack[About]) -> Metered: ...
+    def meter(
+        self, function: None = None, /, *, find: Find | None = None, **about: Unpack[About]
+    ) -> Metered: ...
 
     def meter(self, function: Any = None, /, *, find: Find | None = None, **about: Unpack[About]) -> Any:
         """Meter calls: ``@meter.meter``, ``@meter.meter(feature=…)`` or ``with meter.meter(…) as call``.

@@ -27,6 +27,7 @@ class Metered:
         self._find_sink = find_sink
         self._about = about
         self._find = find
+        self._latest: Call | None = None
 
     def __call__(self, function: F) -> F:
         """Meter a function, coroutine function, generator or async generator; it stays what it is."""
@@ -40,12 +41,17 @@ class Metered:
 
     def __enter__(self) -> Call:
         call = self._begin()
+        self._latest = call
         _calls.set((*_calls.get(), call))
         return call
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        *outer, call = _calls.get()
-        _calls.set(tuple(outer))
+        calls = _calls.get()
+        # Not simply the last one: blocks in generators end in any order, and sometimes in another context.
+        call = next((each for each in reversed(calls) if each.opener is self), self._latest)
+        _calls.set(tuple(each for each in calls if each is not call))
+        if call is None:
+            return
         if error is None:
             call.finish()
         else:
@@ -58,7 +64,7 @@ class Metered:
         self.__exit__(kind, error, trace)
 
     def _begin(self) -> Call:
-        return Call(self._find_sink(), self._about, find=self._find)
+        return Call(self._find_sink(), self._about, find=self._find, opener=self)
 
     def _function(self, function: F) -> F:
         @functools.wraps(function)

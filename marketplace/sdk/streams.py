@@ -2,11 +2,26 @@
 
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
-from .calls import Call
 from .responses import Reading, read_usage
 from .usage import Usage
+
+
+class StreamedCall(Protocol):
+    """The call that a stream belongs to."""
+
+    def add(self, reading: Reading) -> None:
+        """Count a usage."""
+        ...
+
+    def finish(self) -> None:
+        """Record it."""
+        ...
+
+    def fail(self, error: BaseException) -> None:
+        """Record what was used before it failed."""
+        ...
 
 
 def is_stream(value: Any) -> bool:
@@ -24,7 +39,7 @@ class _Reader:
 
     __slots__ = ("_call", "_is_ended", "_is_whole_call", "_model", "_usage")
 
-    def __init__(self, call: Call, *, is_whole_call: bool) -> None:
+    def __init__(self, call: StreamedCall, *, is_whole_call: bool) -> None:
         self._call = call
         self._is_whole_call = is_whole_call
         self._model: str | None = None
@@ -58,7 +73,7 @@ class _Reader:
 class Watched:
     """A stream as it was, with its usage read on the way. Ends with its last item, an error, `close`, or when dropped."""
 
-    def __init__(self, stream: Any, call: Call, *, is_whole_call: bool = True) -> None:
+    def __init__(self, stream: Any, call: StreamedCall, *, is_whole_call: bool = True) -> None:
         self._stream = stream
         self._reader = _Reader(call, is_whole_call=is_whole_call)
 
@@ -115,7 +130,7 @@ class Watched:
 class AsyncWatched:
     """The same for asynchronous streams."""
 
-    def __init__(self, stream: Any, call: Call, *, is_whole_call: bool = True) -> None:
+    def __init__(self, stream: Any, call: StreamedCall, *, is_whole_call: bool = True) -> None:
         self._stream = stream
         self._reader = _Reader(call, is_whole_call=is_whole_call)
 
