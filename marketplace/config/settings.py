@@ -152,6 +152,8 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = env.str("ACCOUNT_EMAIL_VERIFICATION", "none" if DEBUG or DEMO else "mandatory")
 ACCOUNT_LOGOUT_ON_GET = False
+# Who set a password by a link that was meant for them need not type it again at once.
+ACCOUNT_LOGIN_ON_PASSWORD_RESET = True
 ACCOUNT_ADAPTER = "marketplace.accounts.sign_in.AccountAdapter"
 OPEN_SIGN_UP = env.bool("HALFPENNY_OPEN_SIGN_UP", DEBUG or DEMO)
 # One OpenID Connect provider by settings: OIDC_SERVER_URL, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, OIDC_NAME.

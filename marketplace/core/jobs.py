@@ -15,13 +15,14 @@ from django.db import transaction
 from django.db.models import F, Q
 from kombu.exceptions import OperationalError
 
-from marketplace.core import audit
+from marketplace.core import audit, notices
 from marketplace.core.errors import HalfpennyError, InvalidInput, Unavailable
 from marketplace.core.models import Job
 
 logger = logging.getLogger(__name__)
 
 LEASE = timedelta(minutes=11)
+WORKER_LOST = "Its worker ended or hung in the middle of it each time; the log of that moment may say why."
 Work = Callable[..., Any]
 _registry: dict[str, Work] = {}
 
@@ -77,11 +78,40 @@ def nudge(job_id: UUID) -> None:
 
 
 def take(job_id: UUID, *, at: datetime) -> Job | None:
-    """Take a queued job, or one whose lease ran out; None when another worker has it."""
+    """Take a queued job, or one whose lease ran out; None when another worker has it, or when it is given up.
+
+    An attempt counts when it begins: work that kills its worker never comes to its end.
+    """
+    if _give_up(job_id, at=at):
+        return None
     taken = Job.objects.filter(
-        Q(state=Job.State.QUEUED, run_at__lte=at) | Q(state=Job.State.RUNNING, locked_until__lt=at), pk=job_id
+        Q(state=Job.State.QUEUED, run_at__lte=at)
+        | Q(state=Job.State.RUNNING, locked_until__lt=at, attempts__lt=F("max_attempts")),
+        pk=job_id,
     ).update(state=Job.State.RUNNING, attempts=F("attempts") + 1, locked_until=at + LEASE, last_error="")
     return Job.objects.get(pk=job_id) if taken else None
+
+
+def _give_up(job_id: UUID, *, at: datetime) -> bool:
+    """Fail a job whose last attempt ended with its worker; tell whoever queued it. False when there is none such."""
+    with transaction.atomic():
+        is_lost = bool(
+            Job.objects.filter(
+                pk=job_id, state=Job.State.RUNNING, locked_until__lt=at, attempts__gte=F("max_attempts")
+            ).update(state=Job.State.FAILED, last_error=WORKER_LOST, ended_at=at, locked_until=None)
+        )
+        if is_lost:
+            job = Job.objects.get(pk=job_id)
+            logger.error(
+                "job %s %s is given up after %s attempts: %s", job.name, job.pk, job.attempts, WORKER_LOST
+            )
+            _note("core.job.given_up", job, old=Job.State.RUNNING, new=Job.State.FAILED, at=at, by=None)
+            if job.created_by is not None:
+                text = f"Work in the background ({job.name}) was given up: {WORKER_LOST}"
+                notices.notify(
+                    [job.created_by], text=text, at=at, key=f"job-given-up:{job.pk}:{at:%Y%m%dT%H%M%S}"
+                )
+    return is_lost
 
 
 def run(job_id: UUID, *, at: datetime) -> Job | None:

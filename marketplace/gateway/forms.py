@@ -1,6 +1,6 @@
 """What operators type about providers: facts, a key that never comes back, and a row for each model."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +57,6 @@ class ProviderForm(forms.Form):
         min_value=1,
         max_value=MOST_SECONDS,
         initial=120,
-        help_text="Seconds.",
     )
     is_active = forms.BooleanField(label="Calls go there", required=False, initial=True)
 
@@ -70,7 +69,8 @@ class ProviderForm(forms.Form):
         provider: Provider | None = None,
     ) -> None:
         super().__init__(data, initial=_initial(provider))
-        self._models = models
+        # What is offered stands on top, where it is looked for.
+        self._models = sorted(models, key=lambda model: model.name not in offered)
         if provider is not None:
             del self.fields["name"]
         if provider is None or not provider.api_key_sealed:
@@ -79,7 +79,7 @@ class ProviderForm(forms.Form):
             self.fields[
                 "api_key"
             ].help_text = "A key is stored. Leave this empty to keep it; it is never shown."
-        for model in models:
+        for model in self._models:
             self.fields[f"offer-{model.pk}"] = forms.BooleanField(
                 label=model.name, required=False, initial=model.name in offered
             )
@@ -91,10 +91,11 @@ class ProviderForm(forms.Form):
                 widget=forms.TextInput(attrs={"placeholder": model.name}),
             )
 
-    def offer_rows(self) -> Iterator[OfferRow]:
+    def offer_rows(self) -> list[OfferRow]:
         """Give the fields of each model."""
-        for model in self._models:
-            yield OfferRow(model, self[f"offer-{model.pk}"], self[f"upstream-{model.pk}"])
+        return [
+            OfferRow(model, self[f"offer-{model.pk}"], self[f"upstream-{model.pk}"]) for model in self._models
+        ]
 
     def facts(self) -> ProviderFacts:
         """Return what was typed of the provider itself."""
