@@ -5,7 +5,6 @@ import logging
 import sys
 import threading
 import time
-import weakref
 
 from .events import Entry
 from .problems import Callback, Problem, Problems
@@ -19,6 +18,7 @@ log = logging.getLogger("halfpenny")
 
 DURABLE_WAIT_S = 10.0
 AT_EXIT_S = 5.0
+LEAST_FOR_DISK_S = 1.0
 
 
 class Recorder:
@@ -48,7 +48,7 @@ class Recorder:
             always=always,
             fsync_interval_s=settings.fsync_interval_s,
         )
-        self.dropped = 0
+        self._overflowed = 0
         self.is_running = False
         self._is_closed = False
         self.starting = threading.Lock()
@@ -63,7 +63,7 @@ class Recorder:
         if not self.is_running:
             self.start()
         if self._is_closed:
-            self.writer.drain()
+            self._write_here()
         elif is_durable and not self.writer.barrier().wait(DURABLE_WAIT_S):
             log.error("The disk did not take the event %s in %d s.", entry.event_id, DURABLE_WAIT_S)
 
@@ -98,38 +98,49 @@ class Recorder:
             was_running, self._is_closed = self.is_running and not self._is_closed, True
         if not was_running:
             return
+        atexit.unregister(self.close)
         deadline = time.monotonic() + timeout_s
         self.writer.barrier(is_last=True)
-        self.writer.thread.join(timeout_s)
+        self.writer.thread.join(max(timeout_s, LEAST_FOR_DISK_S))
         self.sender.close()
         self.sender.thread.join(max(deadline - time.monotonic(), 0.0))
-        self.writer.drain()
+        self._write_here()
         # A thread that still waits for an answer would settle into files that are closed; the process ends anyway.
         if not self.sender.thread.is_alive():
             self.spool.close()
 
     def abandon(self) -> None:
         """Let go, in a forked child, of what is the parent's."""
+        self.is_running, self._is_closed = False, True
+        atexit.unregister(self.close)
         self.spool.abandon()
 
+    def _write_here(self) -> None:
+        """Write what waits, when there is no thread any more that would."""
+        if self.writer.thread.ident is not None:
+            self.writer.thread.join(LEAST_FOR_DISK_S)
+        if not self.writer.thread.is_alive():
+            self.writer.drain()
+
+    @property
+    def dropped(self) -> int:
+        """Return how many events found no room, in memory or on disk."""
+        return self._overflowed + self.writer.dropped
+
     def _drop(self, entry: Entry) -> None:
-        self.dropped += 1
-        if self.dropped == 1 or self.dropped % 10_000 == 0:
+        self._overflowed += 1
+        if self._overflowed == 1 or self._overflowed % 10_000 == 0:
             message = f"{MOST_WAITING} events wait for the disk."
             self.problems.tell([Problem("dropped", {"id": entry.event_id, **entry.fields}, message=message)])
 
 
 def _close_at_exit(recorder: Recorder) -> None:
-    """Close before the interpreter ends; children of multiprocessing end without `atexit` and have their own way."""
-    reference = weakref.ref(recorder)
+    """Close before the interpreter ends, also when the app has let go of its meter.
 
-    def close() -> None:
-        living = reference()
-        if living is not None:
-            living.close(AT_EXIT_S)
-
-    atexit.register(close)
+    Children of multiprocessing end without `atexit` and have a way of their own.
+    """
+    atexit.register(recorder.close, AT_EXIT_S)
     util = sys.modules.get("multiprocessing.util")
     process = sys.modules.get("multiprocessing.process")
     if util is not None and process is not None and process.parent_process() is not None:
-        util.Finalize(None, close, exitpriority=100)
+        util.Finalize(None, recorder.close, args=(AT_EXIT_S,), exitpriority=100)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .segments import START, SUFFIX, Segment
+from .segments import SUFFIX, Segment
 
 log = logging.getLogger("halfpenny")
 
@@ -107,6 +107,9 @@ class Spool:
             found = [path for path in self.paths() if path not in own]
             adopted = [segment for path in found if (segment := Segment.adopt(path)) is not None]
             for segment in adopted:
+                if segment.is_settled:
+                    segment.remove()
+                    continue
                 segment.unsettled_lines = _count_lines(segment)
                 self.pending += segment.unsettled_lines
                 self._older.append(segment)
@@ -190,7 +193,7 @@ def _count_lines(segment: Segment) -> int:
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size - START
+        return path.stat().st_size
     except OSError:
         return 0
 

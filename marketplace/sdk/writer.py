@@ -44,6 +44,7 @@ class Writer:
         self._always = always
         self._fsync_interval_s = fsync_interval_s
         self._sync_at: float | None = None
+        self.dropped = 0
         self.thread = threading.Thread(target=self._run, name="halfpenny-writer", daemon=True)
 
     def barrier(self, *, is_last: bool = False) -> Barrier:
@@ -94,20 +95,25 @@ class Writer:
         lines, problems = self._encode(entries)
         try:
             if lines:
-                self._spool.append(lines)
+                self._spool.append(list(lines.values()))
         except OSError as error:
-            problems += [_problem("dropped", entry, f"The spool has no room: {error}.") for entry in entries]
+            self.dropped += len(lines)
+            problems += [
+                _problem("dropped", entry, f"There is no room: {error}.")
+                for entry in map(entries.__getitem__, lines)
+            ]
         else:
             self._sync_at = self._sync_at or time.monotonic() + self._fsync_interval_s
             self._sender.notify()
         self._problems.tell(problems)
 
-    def _encode(self, entries: list[Entry]) -> tuple[list[bytes], list[Problem]]:
-        lines: list[bytes] = []
+    def _encode(self, entries: list[Entry]) -> tuple[dict[int, bytes], list[Problem]]:
+        """Return the line of each entry, by its place, and what is wrong with those that have none."""
+        lines: dict[int, bytes] = {}
         problems: list[Problem] = []
-        for entry in entries:
+        for place, entry in enumerate(entries):
             try:
-                lines.append(encode(entry, always=self._always))
+                lines[place] = encode(entry, always=self._always)
             except (ValueError, TypeError, RecursionError) as error:
                 problems.append(_problem("damaged", entry, f"The event has no JSON: {error}."))
         return lines, problems
