@@ -196,8 +196,8 @@ FIELDS = [
 AMOUNTS = st.integers(0, 10**35).map(lambda atto: f"{atto // 10**18}.{atto % 10**18:018}")
 COUNTS = st.integers(-1, 10) | st.integers(10**11, 10**13)
 PLAUSIBLE = {
-    "id": TEXTS, "model": st.just("llm-8b"), "tokens": COUNTS, "output_tokens": COUNTS, "duration_ms": COUNTS,
-    "timestamp": st.datetimes().map(lambda moment: f"{moment.isoformat()}Z"), "subscription": TEXTS | st.uuids().map(str),
+    "id": TEXTS, "tokens": COUNTS, "output_tokens": COUNTS, "duration_ms": COUNTS,
+    "timestamp": st.none() | st.datetimes().map(lambda moment: f"{moment.isoformat()}Z"), "subscription": TEXTS | st.uuids().map(str),
     "cost_center": TEXTS, "feature": TEXTS, "provider_cost": TEXTS | st.decimals().map(str) | AMOUNTS,
     "currency": st.just("USD"), "tags": st.dictionaries(TEXTS, TEXTS, max_size=22),
 }  # fmt: skip
