@@ -158,6 +158,9 @@ class ModelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
     lookup_field = "name"
     lookup_value_regex = "[^/]+"
 
+    def get_object(self) -> LanguageModel:
+        return access.get(self.get_queryset(), name=self.kwargs["name"])
+
 
 class RateCardFilter(filters.FilterSet):
     model = filters.CharFilter(field_name="model__name")

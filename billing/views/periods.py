@@ -92,8 +92,9 @@ def close(request: PersonRequest, name: str) -> HttpResponse:
 def progress(request: PersonRequest, name: str) -> HttpResponse:
     """Show how far the close of a month is (fragment, polled); when it has ended the page is loaded anew."""
     require_finance(request.actor)
-    job = background.close_job(name)
+    # First what may not exist: a name that is no month is none of a job either.
     month = queries.month_called(name, at=timezone.now())
+    job = background.close_job(name)
     response = render(request, "billing/_progress.html", {"job": job, "month": month})
     if job is None or job.ended_at is not None:
         response["HX-Refresh"] = "true"

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.db import DataError
 from django.db.models import Model, Q, QuerySet
 
 from marketplace.accounts.models import CostCenter, Membership, Organization, Team, User
@@ -16,6 +17,7 @@ from marketplace.core.errors import NotAllowed, NotFound
 
 Role = Membership.Role
 M = TypeVar("M", bound=Model)
+NOT_A_KEY = (ObjectDoesNotExist, ValidationError, ValueError, TypeError, OverflowError, DataError)
 PLATFORM_ROLES = frozenset({Role.APPROVER, Role.FINANCE, Role.OPERATOR})
 
 
@@ -65,10 +67,13 @@ def actor_for(user: User) -> Actor:
 
 
 def get(queryset: QuerySet[M], /, **lookup: object) -> M:
-    """Return exactly one object of an already narrowed queryset; raises NotFound."""
+    """Return exactly one object of an already narrowed queryset; raises NotFound.
+
+    So it does for what cannot be a key at all: a damaged UUID, a number too large, a character no text may hold.
+    """
     try:
         return queryset.get(**lookup)
-    except (ObjectDoesNotExist, ValueError, TypeError) as error:
+    except NOT_A_KEY as error:
         key = ", ".join(str(value) for value in lookup.values())
         raise NotFound(str(queryset.model._meta.verbose_name), key) from error
 
