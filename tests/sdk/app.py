@@ -14,31 +14,37 @@ def make(url: str, spool: str, *, durable: bool = False, flush_interval_s: float
     return Meter(url, "k", "where2eat", spool_dir=spool, durable=durable, flush_interval_s=flush_interval_s)
 
 
+def say(ids: list[str]) -> None:
+    """Print ids in pieces that a pipe takes whole, so that processes do not talk into each other's lines."""
+    for start in range(0, len(ids), 100):
+        os.write(1, "".join(f"{each}\n" for each in ids[start : start + 100]).encode())
+
+
 def killed(url: str, spool: str) -> None:
     """Say each durably recorded id, from four threads, until killed."""
     meter = make(url, spool, durable=True)
 
     def work() -> None:
         while True:
-            os.write(1, meter.record(tokens=1, model="llm-8b").encode() + b"\n")
+            say([meter.record(tokens=1, model="llm-8b")])
 
     for _ in range(4):
         threading.Thread(target=work).start()
 
 
 def suicidal(url: str, spool: str) -> None:
-    """Record a thousand, see them in the file, and be killed before any is sent."""
+    """Record less than a batch, see it in the file, and be killed before it is sent."""
     meter = make(url, spool, flush_interval_s=600)
-    ids = [meter.record(tokens=1, model="llm-8b") for _ in range(1_000)]
+    ids = [meter.record(tokens=1, model="llm-8b") for _ in range(400)]
     meter._recorder.writer.barrier().wait(20)
-    os.write(1, "".join(f"{each}\n" for each in ids).encode())
+    say(ids)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def leaving(url: str, spool: str) -> None:
     """Record and end, without any farewell."""
     meter = make(url, spool, flush_interval_s=600)
-    print("\n".join(meter.record(tokens=1, model="llm-8b") for _ in range(100)))
+    say([meter.record(tokens=1, model="llm-8b") for _ in range(100)])
 
 
 def failing(url: str, spool: str) -> None:
@@ -51,9 +57,9 @@ def forking(url: str, spool: str) -> None:
     """Record before and after a fork, in parent and children, with threads under way."""
     meter = make(url, spool)
     ids = [meter.record(tokens=1, model="llm-8b") for _ in range(100)]
-    print("\n".join(ids), flush=True)
+    say(ids)
     children = [pid for _ in range(3) if (pid := _child(meter))]
-    print("\n".join(meter.record(tokens=2, model="llm-8b") for _ in range(100)), flush=True)
+    say([meter.record(tokens=2, model="llm-8b") for _ in range(100)])
     for child in children:
         os.waitpid(child, 0)
 
@@ -62,7 +68,7 @@ def _child(meter: Meter) -> int:
     pid = os.fork()
     if pid == 0:
         ids = [meter.record(tokens=3, model="llm-8b") for _ in range(100)]
-        os.write(1, "".join(f"{each}\n" for each in ids).encode())
+        say(ids)
         sys.exit(0 if meter.flush() else 1)
     return pid
 
@@ -80,13 +86,13 @@ def multiprocess(url: str, spool: str) -> None:
 
 def _record_some(meter: Meter) -> None:
     ids = [meter.record(tokens=1, model="llm-8b") for _ in range(50)]
-    os.write(1, "".join(f"{each}\n" for each in ids).encode())
+    say(ids)
 
 
 def orphaning(url: str, spool: str) -> None:
     """Record, fork a child that lives on, and be killed: the child's copy of our files must not keep them."""
     meter = make(url, spool, flush_interval_s=600)
-    print(meter.record(tokens=1, model="llm-8b"), flush=True)
+    say([meter.record(tokens=1, model="llm-8b")])
     meter._recorder.writer.barrier().wait(20)
     if os.fork() == 0:
         os.write(1, b"child\n")

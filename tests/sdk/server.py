@@ -1,5 +1,6 @@
 """A server that answers like POST /meter and remembers what it got, for tests that need no database."""
 
+import contextlib
 import gzip
 import json
 import threading
@@ -86,6 +87,11 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         server: MeterServer = self.server.meter_server  # type: ignore[attr-defined]
         status, headers, answer = server.answer({**self.headers, "path": self.path}, body)
+        with contextlib.suppress(ConnectionError):
+            # Whoever asked may have been killed meanwhile.
+            self._respond(status, headers, answer)
+
+    def _respond(self, status: int, headers: dict[str, str], answer: bytes) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

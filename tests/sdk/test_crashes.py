@@ -88,7 +88,7 @@ class TestKill:
         self, server: MeterServer, make_meter: MakeMeter, tmp_path: Path
     ) -> None:
         code, ids, _ = outcome("suicidal", server, tmp_path)
-        assert (code, len(ids), server.requests) == (-signal.SIGKILL, 1_000, [])
+        assert (code, len(ids), server.requests) == (-signal.SIGKILL, 400, [])
 
         meter = make_meter()
 
