@@ -17,10 +17,11 @@ INTERFACES = {
     "migrations",
     "templatetags",
 }
-# Edges with other names: the gateway's own (its clock is ``books.now``), start and stop, sign-in, ids that carry time.
+# Edges with other names: the gateway's own (its clock is ``books.now``), what runs inside of apps, start and stop, sign-in, ids that carry time.
 EDGES = (
     "marketplace.config",
     "marketplace.gateway",
+    "marketplace.sdk",
     "marketplace.accounts.authentication",
     "marketplace.accounts.middleware",
     "marketplace.accounts.sign_in",
