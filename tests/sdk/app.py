@@ -1,4 +1,4 @@
-"""Small apps that tests start as processes of their own: ``python -m tests.sdk.app WHAT URL SPOOL``."""
+"""Small apps that tests start as processes of their own: ``python -m tests.sdk.app WHAT URL SPOOL [KEY]``."""
 
 import multiprocessing
 import os
@@ -11,7 +11,8 @@ from marketplace.sdk import Meter
 
 
 def make(url: str, spool: str, *, durable: bool = False, flush_interval_s: float = 0.01) -> Meter:
-    return Meter(url, "k", "where2eat", spool_dir=spool, durable=durable, flush_interval_s=flush_interval_s)
+    key = sys.argv[4] if len(sys.argv) > 4 else "hp_app_test"
+    return Meter(url, key, "where2eat", spool_dir=spool, durable=durable, flush_interval_s=flush_interval_s)
 
 
 def say(ids: list[str]) -> None:
@@ -106,4 +107,4 @@ APPS: dict[str, Callable[[str, str], None]] = {
 }
 
 if __name__ == "__main__":
-    APPS[sys.argv[1]](*sys.argv[2:])
+    APPS[sys.argv[1]](*sys.argv[2:4])
