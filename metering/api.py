@@ -21,9 +21,9 @@ from rest_framework.viewsets import ViewSetMixin
 from marketplace.accounts import access
 from marketplace.accounts.access import PLATFORM_ROLES
 from marketplace.accounts.requests import actor_of
+from marketplace.core.api_fields import AmountField
 from marketplace.core.csv import CONTENT_TYPE, to_csv
 from marketplace.core.errors import InvalidInput
-from marketplace.core.money import to_text
 from marketplace.core.periods import parse_instant
 from marketplace.core.renderers import CSVRenderer
 from metering import queries, usage_files
@@ -112,13 +112,6 @@ def _refuse_unknown(query: Mapping[str, str]) -> None:
             raise InvalidInput(
                 name, f"is not a parameter; there are {', '.join(KNOWN_PARAMETERS)}", code="unknown_parameter"
             )
-
-
-class AmountField(serializers.Field):
-    """An exact amount as text."""
-
-    def to_representation(self, value: Any) -> str:
-        return to_text(value)
 
 
 class RateCardSerializer(serializers.ModelSerializer):

@@ -261,6 +261,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    # Choices of several things have the same field name; these are the names of their types.
+    "ENUM_NAME_OVERRIDES": {
+        "BillingPeriodStateEnum": "billing.models.BillingPeriod.State",
+        "InvoiceKindEnum": "billing.models.Invoice.Kind",
+        "InvoiceStateEnum": "billing.models.Invoice.State",
+    },
 }
 
 # --- mail and logs ---------------------------------------------------------------------------------------

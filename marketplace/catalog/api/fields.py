@@ -1,23 +1,12 @@
 """What the API shows of versions, checks and plans. Ids and amounts are texts, times RFC 3339."""
 
-from decimal import Decimal
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from marketplace.catalog.models import Plan, SmokeRun, Version
 from marketplace.catalog.plan_terms import terms_of
-from marketplace.core.money import to_text
-
-
-@extend_schema_field(OpenApiTypes.STR)
-class AmountField(serializers.Field):
-    """An unrounded amount, as a text without trailing zeros."""
-
-    def to_representation(self, value: Decimal) -> str:
-        return to_text(value)
+from marketplace.core.api_fields import AmountField
 
 
 class PlanTermsSerializer(serializers.Serializer):

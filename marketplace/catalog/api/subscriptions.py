@@ -17,8 +17,8 @@ from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import ApiKey, CostCenter, Team
 from marketplace.accounts.requests import actor_of
 from marketplace.catalog import queries, subscriptions
-from marketplace.catalog.api.fields import AmountField
 from marketplace.catalog.models import App, Plan, Subscription, SubscriptionKey
+from marketplace.core.api_fields import AmountField
 from marketplace.core.errors import InvalidInput
 
 OVERLAP_HOURS = 24
