@@ -12,10 +12,10 @@ import psutil
 
 from marketplace.config import freshness, launch, logs, paths, preflight, running
 from marketplace.config.launch import Options
-from marketplace.config.readiness import is_ready, why_not_ready
+from marketplace.config.readiness import is_alive, is_ready, why_not_ready
 from marketplace.config.refusals import Refused
 from marketplace.config.services import postgres, valkey
-from marketplace.config.supervisor import Server, Stopped, Supervisor, end_orphans
+from marketplace.config.supervisor import Liveness, Server, Stopped, Supervisor, end_orphans
 
 READY_TIMEOUT_S = 120
 TOO_MANY_DEATHS = 4
@@ -136,7 +136,8 @@ class Start:
         programs = launch.programs(self.options, self.data)
         for name, program in programs.items():
             # Stopped first, so that nobody comes in any more while the work that is under way ends.
-            self.supervisor.start(program, stops_first=name == "web")
+            alive = Liveness(partial(is_alive, self.options.address)) if name == "web" else None
+            self.supervisor.start(program, stops_first=name == "web", liveness=alive)
         self._await_readiness()
         self.write_state()
         report(", ".join(programs), began)

@@ -93,6 +93,11 @@ class Program:
         if self._popen.returncode is None:
             self._end_group()
 
+    def kill(self) -> None:
+        """End the program and all that it started at once, whatever they are doing."""
+        if self.process() is not None:
+            self._end_group()
+
     def last_words(self) -> str:
         """Say how the program ended."""
         code = self._popen.returncode if self._popen else None
@@ -134,6 +139,56 @@ class Server:
         return "ended"
 
 
+class Liveness:
+    """Whether a running program still answers: asked now and then, in a thread, so that nobody waits for it.
+
+    `answers` is asked every `every_s` seconds; after `patience` times without an answer the program counts as hung.
+    While it starts, for `start_s` at most and until its first answer, no question counts.
+    """
+
+    def __init__(
+        self, answers: Callable[[], bool], *, every_s: float = 5, patience: int = 4, start_s: float = 120
+    ) -> None:
+        self._answers = answers
+        self._every_s = every_s
+        self._patience = patience
+        self._start_s = start_s
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget what was asked: the program was just started."""
+        self._failures = 0
+        self._counts_from = time.monotonic() + self._start_s
+        self._next = time.monotonic() + self._every_s
+        # An answer to an older question goes to a list that nobody reads any more.
+        self._found: list[bool] = []
+        self._thread: threading.Thread | None = None
+
+    def is_hung(self) -> bool:
+        """Take in what the last question found, ask the next one when it is due, and judge."""
+        if self._thread is not None and not self._thread.is_alive():
+            self._thread = None
+            self._judge(any(self._found))
+        if self._failures >= self._patience:
+            return True
+        if self._thread is None and time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._every_s
+            self._found = []
+            self._thread = threading.Thread(target=self._ask, args=(self._found,), daemon=True)
+            self._thread.start()
+        return False
+
+    def _ask(self, found: list[bool]) -> None:
+        found.append(self._answers())
+
+    def _judge(self, has_answered: bool) -> None:
+        if has_answered:
+            self._failures = 0
+            self._counts_from = 0
+        elif time.monotonic() >= self._counts_from:
+            self._failures += 1
+
+
 @dataclass
 class Watched:
     """A part, when it was last started, how often it died, and when it may be tried again (monotonic
@@ -141,6 +196,7 @@ class Watched:
 
     part: Part
     stops_first: bool = False
+    liveness: Liveness | None = None
     since: float = 0
     started: float = 0
     deaths: int = 0
@@ -167,9 +223,12 @@ class Supervisor:
         self._is_urgent = self._stop.is_set()
         self._stop.set()
 
-    def start(self, part: Part, *, stops_first: bool = False) -> None:
-        """Start a part and keep it running from now on; `stops_first`: it is stopped before all others."""
-        watched = Watched(part, stops_first)
+    def start(self, part: Part, *, stops_first: bool = False, liveness: Liveness | None = None) -> None:
+        """Start a part and keep it running from now on; `stops_first`: it is stopped before all others.
+
+        With `liveness`, a program that does not answer any more is killed and started again.
+        """
+        watched = Watched(part, stops_first, liveness)
         self.watched.append(watched)
         self._launch(watched)
 
@@ -202,6 +261,7 @@ class Supervisor:
         """Look at every part once and start again what died, after a pause that grows with its failures."""
         for watched in self.watched:
             if watched.part.process() is not None:
+                self._end_hung(watched)
                 continue
             if watched.not_before is None:
                 self._mourn(watched)
@@ -214,6 +274,17 @@ class Supervisor:
         for watched in sorted(in_order, key=lambda watched: not watched.stops_first):
             watched.part.stop(is_urgent=lambda: self._is_urgent)
 
+    def _end_hung(self, watched: Watched) -> None:
+        """Kill a program that runs and does not answer; the next look finds it dead and starts it again."""
+        if (
+            watched.liveness is None
+            or not watched.liveness.is_hung()
+            or not isinstance(watched.part, Program)
+        ):
+            return
+        self._announce(f"{watched.part.name} runs but does not answer")
+        watched.part.kill()
+
     def _mourn(self, watched: Watched) -> None:
         was_stable = time.monotonic() - watched.started > STABLE_AFTER_S
         watched.failures = 0 if was_stable else watched.failures + 1
@@ -224,6 +295,8 @@ class Supervisor:
 
     def _launch(self, watched: Watched) -> None:
         watched.started, watched.since, watched.not_before = time.monotonic(), time.time(), None
+        if watched.liveness is not None:
+            watched.liveness.begin_anew()
         try:
             watched.part.start()
         except Refused as refusal:

@@ -1,6 +1,7 @@
 import os
 import signal
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,15 @@ import psutil
 import pytest
 
 from marketplace.config import supervisor as module
-from marketplace.config.supervisor import MARK, Program, Stopped, Supervisor, end_orphans, find_orphans
+from marketplace.config.supervisor import (
+    MARK,
+    Liveness,
+    Program,
+    Stopped,
+    Supervisor,
+    end_orphans,
+    find_orphans,
+)
 
 SLEEP = "import time; time.sleep(600)"
 WITH_CHILD = (
@@ -92,6 +101,81 @@ class TestTick:
 
         # A quarter of a second, doubled for each failure in a row, never more than twenty seconds.
         assert pauses == [0.5, 1, 2, 4, 8, 16, 20, 20]
+
+
+# Answers at a port of its own choice until it is told to hang: then it still runs and listens, and says nothing.
+ANSWERING = """
+import http.server, sys, time, pathlib
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if pathlib.Path(sys.argv[1]).exists():
+            time.sleep(600)
+        self.send_response(200); self.end_headers()
+    def log_message(self, *_): pass
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+class TestLiveness:
+    def answering(self, data: Path) -> Program:
+        command = [sys.executable, "-c", ANSWERING, str(data / "hang")]
+        return Program("web", command, {**os.environ, MARK: str(data)}, data / "web.log", drain_s=1)
+
+    def test_replaces_a_program_that_runs_and_does_not_answer(
+        self, data: Path, supervisor: Supervisor, said: list[str]
+    ) -> None:
+        part = self.answering(data)
+
+        def answers() -> bool:
+            try:
+                port = part.log.read_text().split()[-1]
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=0.2):
+                    return True
+            except (OSError, IndexError):
+                return False
+
+        liveness = Liveness(answers, every_s=0.05, patience=3)
+        supervisor.start(part, liveness=liveness)
+        first = pid_of(part)
+        assert supervisor.wait(answers, timeout_s=20)
+        supervisor.wait(lambda: False, timeout_s=0.5)
+        assert pid_of(part) == first
+
+        (data / "hang").touch()
+        assert supervisor.wait(lambda: "web runs but does not answer" in said, timeout_s=20)
+        (data / "hang").unlink()
+
+        assert supervisor.wait(lambda: was_replaced(part, first) and answers(), timeout_s=20)
+        assert said == ["web runs but does not answer", "web was ended by signal 9; starting it again"]
+
+    def test_has_patience(self) -> None:
+        liveness = Liveness(lambda: False, every_s=0, patience=3, start_s=0)
+
+        assert self.questions_until_hung(liveness) == 3
+
+    def test_begins_to_count_anew_after_an_answer(self) -> None:
+        found = iter([False, False, True, False, False, False])
+        liveness = Liveness(lambda: next(found), every_s=0, patience=3, start_s=0)
+
+        assert self.questions_until_hung(liveness) == 6
+
+    def test_waits_for_a_program_that_starts(self) -> None:
+        found = iter([False] * 5 + [True] + [False] * 3)
+        liveness = Liveness(lambda: next(found), every_s=0, patience=3, start_s=1000)
+
+        # Five times nothing while it starts, the first answer, and from then on three times nothing.
+        assert self.questions_until_hung(liveness) == 9
+
+    def questions_until_hung(self, liveness: Liveness) -> int:
+        """Look until it counts as hung; return how many questions that took."""
+        asked = 0
+        while not liveness.is_hung():
+            assert liveness._thread is not None
+            liveness._thread.join()
+            asked += 1
+        return asked
 
 
 class TestStop:
