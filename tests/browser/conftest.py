@@ -4,8 +4,6 @@ Playwright's synchronous interface keeps an event loop in this thread for as lon
 than this folder's tests: code of later tests that starts a loop of its own would be refused.
 """
 
-import os
-import shutil
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -15,9 +13,9 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.test import override_settings
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
-from marketplace.config.cli.test import CHROMIUM
+from marketplace.config.cli.test import find_chromium
 from marketplace.gateway import background
 from tests.browser.clock import Clock, moving_clock
 from tests.browser.site import Site
@@ -29,7 +27,6 @@ __all__ = ["demo_provider"]
 # The demo world's story ends on this Monday at noon; the tests of pages look at it from there.
 DAY = "2026-11-23"
 EVENTS = "3000"
-
 
 # WhiteNoise hands Django an open file, which it cannot read piece by piece under ASGI: it reads it whole, and says so.
 STATIC_FILES = "ignore:StreamingHttpResponse must consume synchronous iterators:Warning"
@@ -55,10 +52,12 @@ def playwright() -> Iterator[Playwright]:
 @pytest.fixture(scope="package")
 def chromium(playwright: Playwright, browser_type_launch_args: dict[str, Any]) -> Iterator[Browser]:
     """The Chromium that the machine has; Playwright's own is not downloaded."""
-    found = os.environ.get("HALFPENNY_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM)), None)
+    found = find_chromium()
     if found is None:
-        pytest.fail("No Chromium found; install it (Debian, Ubuntu: apt-get install chromium).")
-    browser = playwright.chromium.launch(executable_path=Path(found), **browser_type_launch_args)
+        pytest.fail("Browser tests need Chromium (Debian, Ubuntu: apt-get install chromium).")
+    # What a page fetches may take its time on a machine that does other things too.
+    expect.set_options(timeout=20_000)
+    browser = playwright.chromium.launch(executable_path=found, **browser_type_launch_args)
     yield browser
     browser.close()
 

@@ -66,7 +66,7 @@ def _pytest(own: list[str], *, is_quick: bool) -> list[str]:
     if not own:
         # Two processes are worth their start only for the whole suite.
         command += ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile"]
-    if not any(shutil.which(name) for name in CHROMIUM):
+    if not is_quick and find_chromium() is None:
         print("No Chromium found: browser tests are left out (Debian, Ubuntu: apt-get install chromium).")
         left_out.append("not browser")
     if os.environ.get("DATABASE_URL"):
@@ -75,6 +75,13 @@ def _pytest(own: list[str], *, is_quick: bool) -> list[str]:
     if left_out and "-m" not in own:
         command += ["-m", " and ".join(left_out)]
     return [*command, *own]
+
+
+def find_chromium() -> Path | None:
+    """Return the browser for the tests: CHROMIUM_PATH, else the first of the usual names that is installed."""
+    named = os.environ.get("CHROMIUM_PATH")
+    found = (named, *map(shutil.which, CHROMIUM))
+    return next((Path(one) for one in found if one), None)
 
 
 def _forget_outdated_databases(data: Path) -> None:
