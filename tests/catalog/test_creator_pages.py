@@ -314,7 +314,7 @@ class TestAppPage:
         slug = review.version.app.slug
         creator.post(reverse("catalog:creator-version", args=[slug]))
 
-        with django_assert_max_num_queries(BUDGET + 4):
+        with django_assert_max_num_queries(BUDGET):
             page_of(creator, "creator-app", slug)
 
     @pytest.mark.parametrize("who", ["stranger", "consumer", "approver"])

@@ -284,4 +284,5 @@ def _form_page(
 def _changes(version: Version, listed: Version | None) -> list[queries_review.Change]:
     if listed is None or listed.pk == version.pk:
         return []
-    return queries_review.differences(version, before=queries_review.last_approved(version))
+    # What is listed is what was approved last: an approval replaces it in the same transaction.
+    return queries_review.differences(version, before=listed)
