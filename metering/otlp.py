@@ -13,11 +13,14 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from marketplace.core.errors import InvalidInput
-from metering.reports import parse_json
+from metering.reports import TooLarge, parse_json
 
 Value: TypeAlias = str | int | Decimal | bool | None
 Attributes: TypeAlias = dict[str, Value]
 
+MAX_SPANS = 50_000
+MAX_ATTRIBUTES = 1_000_000
+MAX_OBJECTS = 1_000_000
 MAX_UINT64 = 2**64 - 1
 
 
@@ -46,11 +49,15 @@ class NotTraces(InvalidInput):
 
 
 def decode_protobuf(body: bytes) -> list[Span]:
-    """Read an ExportTraceServiceRequest. An empty body is an empty request. Raises NotTraces."""
+    """Read an ExportTraceServiceRequest. An empty body is an empty request. Raises NotTraces, TooLarge."""
+    if len(body) > 2 * MAX_SPANS:
+        _bound_messages(body)
     try:
         request = ExportTraceServiceRequest.FromString(body)
     except DecodeError as error:
         raise NotTraces("The body is not an ExportTraceServiceRequest in protobuf.") from error
+    sent = (span for part in request.resource_spans for scope in part.scope_spans for span in scope.spans)
+    _bound(sum(len(span.attributes) for span in sent), MAX_ATTRIBUTES, "attributes")
     return [
         Span(
             span.trace_id.hex(),
@@ -127,11 +134,14 @@ _request = msgspec.json.Decoder(_Request)
 
 
 def decode_json(body: bytes) -> list[Span]:
-    """Read an ExportTraceServiceRequest. Raises NotJson, NotTraces."""
+    """Read an ExportTraceServiceRequest. Raises NotJson, NotTraces, TooLarge."""
+    _bound(body.count(b"{"), MAX_OBJECTS, "objects")
     try:
         request = parse_json(body, _request)
     except msgspec.ValidationError as error:
         raise NotTraces(f"The body is not an ExportTraceServiceRequest: {error}.") from error
+    scopes = (scope for part in request.resource_spans or () for scope in part.scope_spans or ())
+    _bound(sum(len(scope.spans or ()) for scope in scopes), MAX_SPANS, "spans")
     return list(_json_spans(request))
 
 
@@ -178,3 +188,59 @@ def _nanoseconds(value: int | str | None) -> int:
     if not 0 <= moment <= MAX_UINT64:
         raise NotTraces("A time is a whole number of nanoseconds.")
     return moment
+
+
+def _bound(count: int, most: int, what: str) -> None:
+    if count > most:
+        raise TooLarge("", f"A request may have {most} {what}.", limit=most)
+
+
+# Keys of resource_spans, scope_spans and spans, each inside the one before: field number and wire type 2.
+SPAN_PATH = (1 << 3 | 2, 2 << 3 | 2, 2 << 3 | 2)
+
+
+def _bound_messages(body: bytes) -> None:
+    """Count spans and what they stand in before anything is built of them: an empty one has two bytes in the body
+    and a hundred times as many in memory. Raises TooLarge, NotTraces."""
+    counts = [0, 0, 0]
+    levels = [(0, len(body))]
+    try:
+        while levels:
+            position, end = levels.pop()
+            if position >= end:
+                continue
+            depth = len(levels)
+            key, position = _varint(body, position)
+            size, position = _size_of_field(body, position, key & 7)
+            levels.append((position + size, end))
+            if key == SPAN_PATH[depth]:
+                counts[depth] += 1
+                _bound(counts[depth], MAX_SPANS, ("resources", "scopes", "spans")[depth])
+                if depth < len(SPAN_PATH) - 1:
+                    levels.append((position, position + size))
+    except IndexError as error:
+        raise NotTraces("The body is cut off.") from error
+
+
+def _size_of_field(body: bytes, position: int, wire_type: int) -> tuple[int, int]:
+    """Return how long the value of a field is and where it begins."""
+    if wire_type == 2:
+        return _varint(body, position)
+    if wire_type == 0:
+        return 0, _varint(body, position)[1]
+    if wire_type in (1, 5):
+        return (8 if wire_type == 1 else 4), position
+    raise NotTraces("The body is not an ExportTraceServiceRequest in protobuf.")
+
+
+def _varint(body: bytes, position: int) -> tuple[int, int]:
+    """Return the number that begins at a position, and where it ends. Raises IndexError, NotTraces."""
+    number = shift = 0
+    while shift < 70:
+        byte = body[position]
+        position += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, position
+        shift += 7
+    raise NotTraces("The body is not an ExportTraceServiceRequest in protobuf.")

@@ -7,7 +7,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from metering import otlp
 from metering.otlp import NotTraces, Span
-from metering.reports import NotJson
+from metering.reports import NotJson, TooLarge
 
 EXPECTED = Span(
     trace_id="5b8efff798038103d269b633813fc60c",
@@ -72,7 +72,15 @@ class TestDecode:
             otlp.decode_protobuf(body)
 
     @pytest.mark.parametrize(
-        "body", [b"", b"{", b"\xff", b'{"resourceSpans": [{"resource": {"attributes": [{"key": "\xff"}]}}]}', b"[" * 100_000, b'{"a":' * 100_000]
+        "body",
+        [
+            b"",
+            b"{",
+            b"\xff",
+            b'{"resourceSpans": [{"resource": {"attributes": [{"key": "\xff"}]}}]}',
+            b"[" * 100_000,
+            b'{"a":' * 100_000,
+        ],
     )
     def test_refuses_what_is_no_json(self, body: bytes) -> None:
         with pytest.raises((NotJson, NotTraces)):
@@ -96,3 +104,58 @@ class TestDecode:
     def test_refuses_values_of_another_kind(self, span: dict[str, Any]) -> None:
         with pytest.raises(NotTraces):
             otlp.decode_json(request_with(**span))
+
+
+def field(key: int, content: bytes) -> bytes:
+    """Write a field of wire type 2; the length as a varint of three bytes."""
+    length = len(content)
+    return bytes([key << 3 | 2, length & 127 | 128, length >> 7 & 127 | 128, length >> 14]) + content
+
+
+def spans_of(*spans: bytes) -> bytes:
+    return field(1, field(2, b"".join(spans)))
+
+
+class TestBounds:
+    """Of what is small in a body and large in memory."""
+
+    def test_take_50_000_spans_and_no_more(self) -> None:
+        span = field(2, bytes.fromhex("12080000000000000001"))
+
+        assert len(otlp.decode_protobuf(spans_of(*[span] * 50_000))) == 50_000
+        with pytest.raises(TooLarge):
+            otlp.decode_protobuf(spans_of(*[span] * 50_001))
+
+    @pytest.mark.parametrize("empty", [b"\x0a\x00", b"\x12\x00"])
+    def test_refuse_two_bytes_a_million_times(self, empty: bytes) -> None:
+        with pytest.raises(TooLarge):
+            otlp.decode_protobuf(empty * 1_000_000 if empty[0] == 10 else spans_of(empty * 900_000))
+
+    def test_refuse_a_million_attributes_of_nothing(self) -> None:
+        with pytest.raises(TooLarge):
+            otlp.decode_protobuf(spans_of(field(2, b"\x4a\x00" * 1_000_001)))
+
+    def test_step_over_fields_of_every_kind(self) -> None:
+        # An unknown varint, 64 and 32 bits, and bytes, before a field of spans
+        unknown = b"\x78\x96\x01" + b"\x79" + b"8" * 8 + b"\x7d" + b"4" * 4 + field(15, b"\x12" * 110_000)
+
+        assert len(otlp.decode_protobuf(unknown + spans_of(b"\x12\x00"))) == 1
+
+    @pytest.mark.parametrize(
+        "start", [b"\x0b", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\x0f", b"\x78"]
+    )
+    def test_refuse_a_long_body_that_is_no_protobuf(self, start: bytes) -> None:
+        with pytest.raises(NotTraces):
+            otlp.decode_protobuf(start + b"\xff" * 100_001)
+
+    def test_hold_for_json(self) -> None:
+        some, more = (
+            json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [{}] * count}]}]})
+            for count in (50_000, 50_001)
+        )
+
+        assert len(otlp.decode_json(some.encode())) == 50_000
+        with pytest.raises(TooLarge):
+            otlp.decode_json(more.encode())
+        with pytest.raises(TooLarge):
+            otlp.decode_json(b"[" + b"{}," * 1_000_001 + b"{}]")
