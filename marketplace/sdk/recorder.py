@@ -17,6 +17,8 @@ from .writer import MOST_WAITING, Writer
 log = logging.getLogger("halfpenny")
 
 DURABLE_WAIT_S = 10.0
+# Between two writes; what a kill may lose grows by as much.
+LINGER_S = 0.005
 AT_EXIT_S = 5.0
 LEAST_FOR_DISK_S = 1.0
 
@@ -47,6 +49,7 @@ class Recorder:
             self.sender,
             always=always,
             fsync_interval_s=settings.fsync_interval_s,
+            linger_s=0.0 if settings.is_durable else LINGER_S,
         )
         self._overflowed = 0
         self.is_running = False

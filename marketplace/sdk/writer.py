@@ -35,6 +35,7 @@ class Writer:
         *,
         always: dict[str, Any],
         fsync_interval_s: float,
+        linger_s: float,
     ) -> None:
         # Put by the app's threads; simple queues may be put into from signal handlers and destructors.
         self.queue: queue.SimpleQueue[Entry | Barrier] = queue.SimpleQueue()
@@ -43,6 +44,7 @@ class Writer:
         self._sender = sender
         self._always = always
         self._fsync_interval_s = fsync_interval_s
+        self._linger_s = linger_s
         self._sync_at: float | None = None
         self.dropped = 0
         self.thread = threading.Thread(target=self._run, name="halfpenny-writer", daemon=True)
@@ -60,7 +62,9 @@ class Writer:
 
     def _run(self) -> None:
         while not self._round(block=True):
-            pass
+            # Whoever puts into a queue that nobody waits at need not wake anybody, which is most of what it costs.
+            if self._linger_s:
+                time.sleep(self._linger_s)
 
     def _round(self, *, block: bool, is_due: bool = False) -> bool:
         """Take what there is, write it, sync when it is time; tell whether the last barrier was among it."""
