@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from metering.otlp import Span, Value
+from metering.otlp import Attributes, Span, Value
 from metering.reports import MAX_TAGS, Event, Rejection, decode_values
 
 TOKENS = {
@@ -40,7 +40,18 @@ MODELS = ("gen_ai.response.model", "gen_ai.request.model")
 PROVIDERS = ("gen_ai.provider.name", "gen_ai.system")
 APPS = ("halfpenny.app.id", "service.name")
 ENVIRONMENTS = ("halfpenny.environment", "deployment.environment.name", "deployment.environment")
-OURS = ("owner", "subscription", "cost_center", "feature", "instance_type", "provider_cost", "currency")
+OURS = {
+    name: (f"halfpenny.{name}",)
+    for name in (
+        "owner",
+        "subscription",
+        "cost_center",
+        "feature",
+        "instance_type",
+        "provider_cost",
+        "currency",
+    )
+}
 TAG = "halfpenny.tag."
 COUNT = "halfpenny.count"
 
@@ -117,13 +128,13 @@ def _event(span: Span, has_model: HasModel) -> Event | Rejection:
     fields = {
         "app_id": app_id,
         "id": event_id(span),
-        "environment": _declared(span, *ENVIRONMENTS),
+        "environment": _declared(span, ENVIRONMENTS),
         "model": _model(span, has_model),
         "timestamp": _ended_at(span),
         "duration_ms": _duration_ms(span),
         "latency_ms": _duration_ms(span),
         "tags": _tags(span) or None,
-        **{name: _declared(span, f"halfpenny.{name}") for name in OURS},
+        **{name: _declared(span, names) for name, names in OURS.items()},
         **_tokens(span),
     }
     return decode_values([{name: value for name, value in fields.items() if value is not None}])[0]
@@ -133,12 +144,16 @@ def _is_id(text: str, length: int) -> bool:
     return len(text) == length and set(text) <= HEX and text.strip("0") != ""
 
 
-def _first(attributes: dict[str, Value], names: Sequence[str]) -> Value:
+def _first(attributes: Attributes, names: Sequence[str]) -> Value:
     """Return the first of these attributes that says something."""
-    return next((value for name in names if (value := attributes.get(name)) not in (None, "")), None)
+    for name in names:
+        value = attributes.get(name)
+        if value is not None and value != "":
+            return value
+    return None
 
 
-def _declared(span: Span, *names: str) -> Value:
+def _declared(span: Span, names: Sequence[str]) -> Value:
     """Return what the span itself says, else its resource."""
     own = _first(span.attributes, names)
     return _first(span.resource, names) if own is None else own
