@@ -33,6 +33,7 @@ class Meter:
     one: LimitStanding
     title: str
     hint: str
+    origin: str = ""
     binding: LimitStanding | None = None
     can_end: bool = False
 
@@ -125,6 +126,7 @@ def _meter(request: PersonRequest, one: LimitStanding, tightest: LimitStanding |
         one=one,
         title=words.title(one.limit),
         hint=words.hint(one, at=timezone.now()),
+        origin=words.origin(one.limit),
         binding=tightest if is_bound else None,
         can_end=may_end and not one.limit.is_default,
     )

@@ -20,6 +20,12 @@ def title(limit: Limit) -> str:
     return measure if limit.measure == Limit.Measure.CONCURRENCY else f"{measure} a {limit.window}"
 
 
+def origin(limit: Limit) -> str:
+    """Say where a limit comes from, and that it refuses nothing if so: "plan Free", "counts only, trial run"."""
+    said = [] if limit.mode == Limit.Mode.HARD else ["counts only"]
+    return ", ".join([*said, limit.note] if limit.note else said)
+
+
 def hint(one: LimitStanding, *, at: datetime) -> str:
     """Say how it stands and when it resets: "nearly used up, resets in 3 hours"."""
     said = [words for least, words in WORDS[Limit.Mode(one.limit.mode)] if one.percent >= least][:1]

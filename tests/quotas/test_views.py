@@ -82,7 +82,7 @@ class TestLimitsOf:
             look(cast.consumer, f"/limits/subscription/{world.subscription.pk}/", headers=FRAGMENT)
         )
 
-        assert "Before it, the limit of the team Operations refuses." in fragment
+        assert "Team Operations is tighter." in fragment
 
     def test_shows_the_rest_of_the_chain(self, cast: Cast, world: World, look: Any) -> None:
         team_limit(cast, "3", measure="cost", window="month", currency="USD")
@@ -91,8 +91,16 @@ class TestLimitsOf:
             look(cast.consumer, f"/limits/subscription/{world.subscription.pk}/", headers=FRAGMENT)
         )
 
-        assert "Cost a month of the team Operations" in fragment
+        assert "Team Operations: cost a month" in fragment
+        assert "1 more limit counts" in fragment
         assert "$3.00" in fragment
+
+    def test_says_in_few_words_where_a_limit_comes_from(self, cast: Cast, world: World, look: Any) -> None:
+        team_limit(cast, "3", measure="requests", window="day", mode="warn", note="trial run")
+
+        fragment = text(look(cast.consumer, "/limits/team/team-ops/", headers=FRAGMENT))
+
+        assert "<span>counts only, trial run</span>" in fragment
 
     def test_is_not_there_for_the_stranger(self, cast: Cast, world: World, look: Any) -> None:
         for path in (
