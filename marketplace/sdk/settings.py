@@ -19,6 +19,7 @@ ENVIRONMENT = "HALFPENNY_ENVIRONMENT"
 SPOOL_DIR = "HALFPENNY_SPOOL_DIR"
 DURABLE = "HALFPENNY_DURABLE"
 DISABLED = "HALFPENNY_DISABLED"
+STATE_HOME = "XDG_STATE_HOME"
 
 
 class ConfigurationError(ValueError):
@@ -126,5 +127,5 @@ def _flag(environ: Mapping[str, str], variable: str) -> bool:
 
 def _state_dir(environ: Mapping[str, str]) -> Path:
     """Return the folder for state that outlives a process (XDG Base Directory Specification)."""
-    state = environ.get("XDG_STATE_HOME")
+    state = environ.get(STATE_HOME)
     return (Path(state) if state else Path("~/.local/state").expanduser()) / "halfpenny"

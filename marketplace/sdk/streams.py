@@ -114,9 +114,9 @@ class Watched:
         if "_reader" in self.__dict__:
             self._reader.end()
 
-    def _step(self, move: Callable[..., Any], *arguments: Any) -> Any:
+    def _step(self, advance: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            item = move(*arguments)
+            item = advance(*arguments)
         except StopIteration:
             self._reader.end()
             raise
@@ -179,9 +179,9 @@ class AsyncWatched:
         finally:
             self._reader.end()
 
-    async def _step(self, move: Awaitable[Any]) -> Any:
+    async def _step(self, advance: Awaitable[Any]) -> Any:
         try:
-            item = await move
+            item = await advance
         except StopAsyncIteration:
             self._reader.end()
             raise
