@@ -6,13 +6,13 @@ from django.utils import timezone
 from quotas import holds
 
 
-@shared_task(name="quotas.sweep_holds", queue="celery", expires=30)
+@shared_task(name="quotas.sweep_holds", expires=30)
 def sweep_holds() -> None:
     """Book holds whose process died."""
     holds.sweep(at=timezone.now())
 
 
-@shared_task(name="quotas.purge_counters", queue="celery", expires=3000)
+@shared_task(name="quotas.purge_counters", expires=3000)
 def purge_counters() -> None:
     """Remove ended holds and counters of past minutes."""
     holds.purge(at=timezone.now())

@@ -228,6 +228,14 @@ CELERY_TASK_TIME_LIMIT = 600
 CELERY_TASK_SOFT_TIME_LIMIT = 540
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# Every task has its queue here and nowhere else. One queue is enough while routines are short; to let workers of their
+# own do the jobs, name another one here and start them with it.
+CELERY_TASK_ROUTES = {
+    "core.run_job": {"queue": "celery"},
+    "core.sweep_jobs": {"queue": "celery"},
+    "quotas.sweep_holds": {"queue": "celery"},
+    "quotas.purge_counters": {"queue": "celery"},
+}
 CELERY_BEAT_SCHEDULE = {
     "sweep-jobs": {"task": "core.sweep_jobs", "schedule": 5.0},
     "sweep-holds": {"task": "quotas.sweep_holds", "schedule": 15.0},

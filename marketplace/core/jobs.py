@@ -72,7 +72,7 @@ def enqueue(
 def nudge(job_id: UUID) -> None:
     """Tell a worker about a row. A broker that is away costs nothing: the sweep finds the row."""
     try:
-        current_app.send_task("core.run_job", kwargs={"job_id": str(job_id)}, queue="celery", retry=False)
+        current_app.send_task("core.run_job", kwargs={"job_id": str(job_id)}, retry=False)
     except (OperationalError, OSError) as error:
         logger.warning("broker is away, the sweep will find job %s: %s", job_id, error)
 

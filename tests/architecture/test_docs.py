@@ -182,6 +182,21 @@ class TestReadmes:
         )
 
 
+class TestModules:
+    def test_of_the_wiring_are_all_in_its_table_once(self) -> None:
+        folder = CHECKOUT / "marketplace/config"
+        entries = (
+            each for each in folder.iterdir() if (each / "__init__.py").exists() or each.suffix == ".py"
+        )
+        modules = {f"marketplace.config.{each.stem}" for each in entries} - {"marketplace.config.__init__"}
+        text = (folder / "README.md").read_text()
+
+        told = re.findall(r"^\| `(marketplace\.config\.\w+)` \| \S", text, re.MULTILINE)
+
+        # What Django itself looks for is no room of its own.
+        assert sorted(told) == sorted(modules - {"marketplace.config.management"})
+
+
 class TestImages:
     def test_are_small_and_shown(self) -> None:
         shown = {link.text.rsplit("/", 1)[-1] for document in documents() for link in document.links()}

@@ -9,6 +9,7 @@ STATE_NAMES = {"state", "status"}
 # The queue of jobs changes rows by the thousand and is its own record; holds are ended many in one statement; the
 # answer to an idempotent call has an HTTP status.
 CONDITIONAL_UPDATES = {
+    "marketplace.core.jobs._give_up",
     "marketplace.core.jobs.take",
     "marketplace.core.jobs.cancel",
     "marketplace.core.jobs.retry",

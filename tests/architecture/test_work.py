@@ -2,6 +2,9 @@
 
 import ast
 import importlib
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -9,10 +12,7 @@ from django.conf import settings
 
 from marketplace.config.celery import app as celery
 from marketplace.core import jobs
-from tests.architecture.sources import Source, dotted, sources
-
-# Celery 5 announces for its version 6 that queues are to be named elsewhere.
-pytestmark = pytest.mark.filterwarnings("ignore:(?s).*'queue' task attribute is deprecated")
+from tests.architecture.sources import ROOT, Source, dotted, sources
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +41,23 @@ def queued() -> dict[str, str]:
     }
 
 
+class TestApplication:
+    def test_is_loaded_in_every_process_that_loads_django(self) -> None:
+        """A process without it queues to the broker that Celery takes for the default, and waits for it in vain."""
+        script = "import django; django.setup(); from celery import current_app; print(current_app.main)"
+
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", script],
+            env={**os.environ, "DJANGO_SETTINGS_MODULE": "marketplace.config.settings"},
+            cwd=ROOT, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+
+        assert done.stdout.strip() == "halfpenny", done.stderr
+
+    def test_sends_messages_to_our_broker(self) -> None:
+        assert celery.conf.broker_url == settings.CELERY_BROKER_URL
+
+
 class TestJobs:
     def test_that_are_queued_are_registered_with_workers(self) -> None:
         assert queued().keys() <= jobs.registered_names()
@@ -57,7 +74,12 @@ class TestTasks:
 
         assert scheduled <= set(celery.tasks)
 
-    def test_have_a_name_and_a_queue_and_keyword_arguments(self) -> None:
+    def test_have_their_queue_in_the_settings(self) -> None:
+        ours = {name for name in celery.tasks if not name.startswith("celery.")}
+
+        assert ours == settings.CELERY_TASK_ROUTES.keys()
+
+    def test_have_a_name_and_keyword_arguments_and_no_queue_of_their_own(self) -> None:
         wrong = []
         for source in sources():
             for node in ast.walk(source.tree):
@@ -67,7 +89,7 @@ class TestTasks:
                     if not isinstance(decorator, ast.Call) or dotted(decorator.func) != "shared_task":
                         continue
                     given = {keyword.arg for keyword in decorator.keywords}
-                    if not {"name", "queue"} <= given or node.args.args:
+                    if "name" not in given or "queue" in given or node.args.args:
                         wrong.append(f"{source.at(node)} {node.name}")
 
         assert wrong == []
