@@ -72,8 +72,10 @@ NO_PAGES = {
     "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end",
     "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:invoice-csv",
 }  # fmt: skip
-# The management API is no page, the admin is Django's own, and these two belong to a mail that was sent.
-ELSEWHERE = ("api:", "admin:", "account_confirm_email", "account_reset_password_from_key")
+# Not pages of people: what machines ask for, Django's own admin, and two addresses that stand in mails only.
+ELSEWHERE = (
+    "api:", "schema", "healthz", "readyz", "admin:", "account_confirm_email", "account_reset_password_from_key",
+)  # fmt: skip
 
 
 def main_pages() -> list[str]:
