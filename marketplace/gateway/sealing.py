@@ -32,7 +32,7 @@ def unseal(sealed: str) -> str:
 def _fernet() -> MultiFernet:
     """Seal with the secret of now; open with those before it, too."""
     secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return MultiFernet([Fernet(_key(secret)) for secret in secrets])
+    return MultiFernet([Fernet(_key(str(secret))) for secret in secrets])
 
 
 def _key(secret: str) -> bytes:

@@ -233,7 +233,9 @@ def _require_creator(request: PersonRequest) -> None:
 def _editor(request: PersonRequest, form: AppForm, *, rows: list[dict[str, Any]]) -> AppEditor:
     if request.method == "POST":
         return AppEditor(
-            form, bound_rows(request.POST, add_row="add_input" in request.POST), allow_http=bool(settings.EGRESS_ALLOW)
+            form,
+            bound_rows(request.POST, add_row="add_input" in request.POST),
+            allow_http=bool(settings.EGRESS_ALLOW),
         )
     return AppEditor(form, fresh_rows(rows), allow_http=bool(settings.EGRESS_ALLOW))
 
@@ -257,7 +259,9 @@ def _after_saving(request: PersonRequest, version: Version) -> HttpResponse:
 
 def _submit(request: PersonRequest, version: Version) -> HttpResponse:
     try:
-        run = submissions.submit(version, by=request.actor.user, at=timezone.now(), allow_http=bool(settings.EGRESS_ALLOW))
+        run = submissions.submit(
+            version, by=request.actor.user, at=timezone.now(), allow_http=bool(settings.EGRESS_ALLOW)
+        )
     except InvalidInput as error:
         for one in error.errors:
             messages.error(request, f"{one.field.replace('_', ' ').capitalize()}: {one.message}")
