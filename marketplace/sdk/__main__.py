@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import time
 from collections.abc import Sequence
 
 from .meter import Meter
@@ -41,7 +42,8 @@ def resend_rejected(meter: Meter) -> int:
     path = meter.rejected_file
     if not path.exists():
         return 0
-    taken = path.with_suffix(".resent.ndjson")
+    # Kept: it also has what is not sent again, and all of it should we not get to the end.
+    taken = path.with_name(f"resent-{time.time_ns()}.ndjson")
     path.replace(taken)
     problems = [json.loads(line) for line in taken.read_text().splitlines()]
     rejected = [problem["event"] for problem in problems if problem["status"] == "rejected"]

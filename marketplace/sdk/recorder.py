@@ -54,7 +54,7 @@ class Recorder:
         self._overflowed = 0
         self.is_running = False
         self._is_closed = False
-        self.starting = threading.Lock()
+        self._starting = threading.Lock()
 
     def put(self, entry: Entry, *, is_durable: bool) -> None:
         """Take an event; when durable, return when it is on disk."""
@@ -72,18 +72,21 @@ class Recorder:
 
     def start(self) -> None:
         """Start the threads, once."""
-        with self.starting:
+        # Whoever holds it is starting them; a signal handler that records meanwhile must not wait for its own thread.
+        if not self._starting.acquire(blocking=False):
+            return
+        try:
             if self.is_running or self._is_closed:
                 return
-            try:
-                self.writer.thread.start()
-                self.sender.thread.start()
-            except RuntimeError:
-                # The interpreter is ending and starts no threads any more: to disk, for the next process.
-                self._is_closed = True
-                return
+            self.writer.thread.start()
+            self.sender.thread.start()
             self.is_running = True
             _close_at_exit(self)
+        except RuntimeError:
+            # The interpreter is ending and starts no threads any more: to disk, for the next process.
+            self._is_closed = True
+        finally:
+            self._starting.release()
 
     def flush(self, timeout_s: float) -> bool:
         """Bring everything that was put so far to disk and to the server; False when time did not suffice."""
@@ -97,7 +100,7 @@ class Recorder:
 
     def close(self, timeout_s: float) -> None:
         """Write everything, send what can be sent in time, and end the threads. What is left waits in the spool."""
-        with self.starting:
+        with self._starting:
             was_running, self._is_closed = self.is_running and not self._is_closed, True
         if not was_running:
             return

@@ -17,6 +17,8 @@ log = logging.getLogger("halfpenny")
 ADOPT_EVERY_S = 30.0
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
+# Of attempts that fail one after the other, so many go by without a word.
+TELL_EVERY = 10
 
 
 def backoff(attempt: int, *, chance: float) -> float:
@@ -152,7 +154,7 @@ class Sender:
             return False
         self._failures += 1
         wait_s = backoff(self._failures, chance=random.random())
-        if self._failures == 1:
+        if self._failures == 1 or self._failures % TELL_EVERY == 0:
             log.warning("Usage cannot be sent (%s); %d events wait.", away, self._spool.pending)
         if away.retry_after_s is not None:
             self._is_closing.wait(timeout=max(away.retry_after_s, wait_s))
