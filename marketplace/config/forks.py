@@ -1,4 +1,4 @@
-"""Processes that share one loading of Django: load once, fork, replace within milliseconds what dies.
+"""Processes that share one loading of Django: load once, fork, replace within milliseconds what dies or hangs.
 
 Loading takes some two seconds of processor time and 80 MB; that is what a process costs which loads for itself.
 """
@@ -6,11 +6,13 @@ Loading takes some two seconds of processor time and 80 MB; that is what a proce
 import contextlib
 import gc
 import logging
+import mmap
 import os
 import signal
+import struct
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from django.db import connections
@@ -20,8 +22,27 @@ from marketplace.config import paths
 HANDLED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
 # A process that lives shorter than this is replaced only after a pause as long.
 LEAST_LIFE_S = 1.0
+LOOK_S = 1.0
+# Longer than any pause of a machine that is busy, shorter than the patience of whoever waits.
+HUNG_AFTER_S = 30.0
 
 logger = logging.getLogger("marketplace.forks")
+
+
+class Pulse:
+    """When a process last showed that it is alive: one number in memory that it shares with its parent."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 8)
+
+    def beat(self) -> None:
+        """Show that this process is alive."""
+        struct.pack_into("d", self._memory, 0, time.monotonic())
+
+    def age_s(self) -> float:
+        """Return the seconds since the last beat; 0 of a process that has not begun to beat."""
+        (last,) = struct.unpack_from("d", self._memory)
+        return time.monotonic() - last if last else 0.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +51,15 @@ class Child:
 
     name: str
     started: float
+    pulse: Pulse = field(default_factory=Pulse)
+
+
+_own_pulse = Pulse()
+
+
+def beat() -> None:
+    """Show that this process is alive. One that has begun with it and stops is killed and replaced."""
+    _own_pulse.beat()
 
 
 def keep_alive(tasks: Mapping[str, Callable[[], None]]) -> int:
@@ -41,8 +71,13 @@ def keep_alive(tasks: Mapping[str, Callable[[], None]]) -> int:
     children: dict[int, Child] = {}
     while True:
         for name in tasks.keys() - {child.name for child in children.values()}:
-            children[_fork(name, tasks[name])] = Child(name, time.monotonic())
-        if signal.sigwait(HANDLED) != signal.SIGCHLD:
+            child = Child(name, time.monotonic())
+            children[_fork(child, tasks[name])] = child
+        received = signal.sigtimedwait(HANDLED, LOOK_S)
+        if received is None:
+            _kill_hung(children)
+            continue
+        if received.si_signo != signal.SIGCHLD:
             return _drain(list(children))
         for pid, status in _ended():
             child = children.pop(pid)
@@ -63,11 +98,22 @@ def _prepare() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
 
 
-def _fork(name: str, task: Callable[[], None]) -> int:
+def _fork(child: Child, task: Callable[[], None]) -> int:
+    global _own_pulse
     pid = os.fork()
     if pid == 0:
-        _run(name, task)
+        _own_pulse = child.pulse
+        _run(child.name, task)
     return pid
+
+
+def _kill_hung(children: Mapping[int, Child]) -> None:
+    """Kill what has stopped to beat: its death is then noticed like any other."""
+    for pid, child in children.items():
+        if child.pulse.age_s() > HUNG_AFTER_S:
+            logger.error("%s (process %s) hangs and is killed", child.name, pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _run(name: str, task: Callable[[], None]) -> NoReturn:

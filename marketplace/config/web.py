@@ -11,6 +11,15 @@ from marketplace.config import forks
 APPLICATION = "marketplace.config.asgi:application"
 
 
+class BeatingServer(uvicorn.Server):
+    """A server whose event loop shows several times a second that it turns."""
+
+    async def on_tick(self, counter: int) -> bool:
+        """Beat, and say whether to stop."""
+        forks.beat()
+        return await super().on_tick(counter)
+
+
 def main() -> int:
     """Listen, and serve from so many processes; on SIGTERM they finish what they are answering."""
     options = _parse()
@@ -28,7 +37,7 @@ def main() -> int:
     )
     config.load()
     listener = config.bind_socket()
-    serve = partial(uvicorn.Server(config).run, sockets=[listener])
+    serve = partial(BeatingServer(config).run, sockets=[listener])
     return forks.keep_alive({f"web-{number}": serve for number in range(1, options.workers + 1)})
 
 

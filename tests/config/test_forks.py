@@ -55,6 +55,44 @@ def wait_for_pid(data: Path, name: str, *, other_than: int = 0) -> int:
     return found
 
 
+# A child whose loop beats until the file is there; from then on it lives and does nothing.
+BEATING = """
+import pathlib, sys, time
+from marketplace.config import forks
+
+def work():
+    print("up", flush=True)
+    while not pathlib.Path(sys.argv[1]).exists():
+        forks.beat()
+        time.sleep(0.01)
+    time.sleep(600)
+
+forks.LOOK_S, forks.HUNG_AFTER_S = 0.05, 0.5
+sys.exit(forks.keep_alive({"worker": work}))
+"""
+
+
+class TestHung:
+    def test_is_killed_and_replaced(self, data: Path, tmp_path: Path) -> None:
+        hang = tmp_path / "hang"
+        around = {**os.environ, "HALFPENNY_DATA": str(data)}
+        command = [sys.executable, "-c", BEATING, str(hang)]
+        with subprocess.Popen(
+            command, cwd=paths.CHECKOUT, env=around, stdout=subprocess.PIPE, text=True, start_new_session=True
+        ) as process:
+            assert process.stdout and process.stdout.readline() == "up\n"
+            first = wait_for_pid(data, "worker")
+            assert psutil.Process(first).is_running()
+
+            hang.touch()
+            second = wait_for_pid(data, "worker", other_than=first)
+            hang.unlink()
+
+            assert second != first
+            assert not psutil.pid_exists(first)
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 class TestKeepAlive:
     def test_replaces_a_killed_process(self, data: Path, parent: subprocess.Popen[str]) -> None:
         first = wait_for_pid(data, "sleeper")
