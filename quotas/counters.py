@@ -70,9 +70,10 @@ class Counter:
 
 def ids_of(windows: Mapping[Key, tuple[LimitFacts, datetime]]) -> dict[Key, int]:
     """Return the ids of these counters (limit and end of the window by key), making missing ones in key order."""
-    missing = sorted(key for key in windows if key not in _ids)
+    remembered = _ids
+    missing = sorted(key for key in windows if key not in remembered)
     if not missing:
-        return _ids
+        return remembered
     rows = [(windows[key][0], key[1], windows[key][1]) for key in missing]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -94,23 +95,27 @@ def ids_of(windows: Mapping[Key, tuple[LimitFacts, datetime]]) -> dict[Key, int]
             [[key[0] for key in missing], [key[1] for key in missing]],
         )
         found = {(limit_id, starts_at): counter_id for limit_id, starts_at, counter_id in cursor.fetchall()}
-    return {**{key: _ids[key] for key in windows if key in _ids}, **found}
+    return {key: remembered[key] for key in windows if key in remembered} | found
 
 
 def remember(found: dict[Key, int]) -> None:
     """Keep ids for the life of the process; called after the transaction that may have made them committed."""
+    global _ids
     if found is _ids:
         return
     with _lock:
         if len(_ids) > MOST_REMEMBERED:
-            _ids.clear()
-        _ids.update(found)
+            # Not emptied: another thread may be in the middle of a transaction that counts on what it read here.
+            _ids = dict(found)
+        else:
+            _ids.update(found)
 
 
 def forget() -> None:
     """Drop all remembered ids."""
+    global _ids
     with _lock:
-        _ids.clear()
+        _ids = {}
 
 
 def find_and_lock(

@@ -1,16 +1,20 @@
 """Holds whose process died: found when they expire, booked with what was counted, never silently free."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import DataError, IntegrityError, connection, transaction
 
+from marketplace.core.errors import InvalidInput
 from quotas import admission
 from quotas.admission import Settlement
 from quotas.models import Hold, LimitCounter
 
 BATCH = 500
+
+logger = logging.getLogger(__name__)
 
 
 def count_output(counted: Sequence[tuple[UUID, int]], *, expires_at: datetime) -> None:
@@ -30,18 +34,33 @@ def count_output(counted: Sequence[tuple[UUID, int]], *, expires_at: datetime) -
 def sweep(*, at: datetime) -> int:
     """Book every hold that expired (input and counted output) and mark it expired; returns how many.
 
-    Rows another sweeper works on are skipped, so any number may run.
+    Rows another sweeper works on are skipped, so any number may run. A hold that cannot be booked stays held, is
+    logged, and does not keep the others.
     """
     swept = 0
+    left: set[UUID] = set()
     while True:
         with transaction.atomic():
-            expired = list(
-                Hold.objects.select_for_update(skip_locked=True)
-                .filter(state=Hold.State.HELD, expires_at__lte=at)
-                .order_by("id")[:BATCH]
-            )
+            expired = _lock_expired(at=at, without=left)
             if not expired:
                 return swept
+            left |= _book(expired, at=at)
+        swept += sum(hold.pk not in left for hold in expired)
+
+
+def _lock_expired(*, at: datetime, without: Collection[UUID]) -> list[Hold]:
+    return list(
+        Hold.objects.select_for_update(skip_locked=True)
+        .filter(state=Hold.State.HELD, expires_at__lte=at)
+        .exclude(pk__in=without)
+        .order_by("id")[:BATCH]
+    )
+
+
+def _book(expired: Sequence[Hold], *, at: datetime) -> set[UUID]:
+    """Book holds together, or each alone when that fails; returns those that cannot be booked."""
+    try:
+        with transaction.atomic():
             settlements = [
                 Settlement(
                     hold.pk,
@@ -51,7 +70,12 @@ def sweep(*, at: datetime) -> int:
             ]
             admission.settle(settlements, at=at)
             Hold.objects.filter(pk__in=[hold.pk for hold in expired]).update(state=Hold.State.EXPIRED)
-        swept += len(expired)
+    except (InvalidInput, DataError, IntegrityError):
+        if len(expired) == 1:
+            logger.exception("hold %s cannot be booked", expired[0].pk)
+            return {expired[0].pk}
+        return set().union(*(_book([hold], at=at) for hold in expired))
+    return set()
 
 
 def purge(*, at: datetime, keep: timedelta = timedelta(days=3)) -> int:

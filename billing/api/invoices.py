@@ -3,6 +3,7 @@
 from typing import Any
 
 import django_filters
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
@@ -20,7 +21,9 @@ from marketplace.accounts import access
 from marketplace.accounts.access import Role
 from marketplace.accounts.requests import actor_of
 from marketplace.core.csv import CONTENT_TYPE, to_csv
+from marketplace.core.errors import InvalidInput
 from marketplace.core.money import from_minor, to_text
+from marketplace.core.periods import parse_month
 
 _PERIOD = OpenApiParameter("period", str, description="Month, such as 2026-10.")
 
@@ -91,10 +94,17 @@ class InvoiceDetailSerializer(InvoiceSerializer):
         return list(LineSerializer(queries.lines(invoice), many=True).data)
 
 
+def _is_month(text: str) -> None:
+    try:
+        parse_month(text)
+    except InvalidInput as error:
+        raise ValidationError(error.errors[0].message) from error
+
+
 class InvoiceFilter(django_filters.FilterSet):
     """By kind, state, month, cost center and organization."""
 
-    period = django_filters.CharFilter(field_name="period_id")
+    period = django_filters.CharFilter(field_name="period_id", validators=[_is_month])
     cost_center = django_filters.CharFilter(field_name="cost_center__code")
     organization = django_filters.CharFilter(field_name="organization__slug")
     kind = django_filters.ChoiceFilter(choices=Invoice.Kind.choices)
@@ -160,7 +170,7 @@ class InvoicesFile(APIView):
     )
     def get(self, request: Request) -> HttpResponse:
         found = queries.invoices(actor_of(request)).order_by("number")
-        period = request.query_params.get("period")
+        period = _period_asked(request)
         rows = exports.invoice_rows(found.filter(period=period) if period else found)
         return _csv("invoices.csv", exports.INVOICE_COLUMNS, rows)
 
@@ -176,8 +186,13 @@ class JournalFile(APIView):
     )
     def get(self, request: Request) -> HttpResponse:
         access.require_platform(actor_of(request), Role.FINANCE)
-        rows = exports.journal_rows(queries.postings(period=request.query_params.get("period", "")))
+        rows = exports.journal_rows(queries.postings(period=_period_asked(request)))
         return _csv("journal.csv", exports.JOURNAL_COLUMNS, rows)
+
+
+def _period_asked(request: Request) -> str:
+    period = request.query_params.get("period", "")
+    return parse_month(period).name if period else ""
 
 
 def _csv(name: str, columns: Any, rows: Any) -> HttpResponse:

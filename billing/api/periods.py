@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -16,6 +16,7 @@ from billing.models import BillingPeriod
 from marketplace.accounts import access
 from marketplace.accounts.access import Role
 from marketplace.accounts.requests import actor_of
+from marketplace.core.errors import InvalidInput
 from marketplace.core.models import Job
 
 
@@ -72,11 +73,19 @@ class PeriodViewSet(viewsets.ViewSet):
     lookup_field = "name"
     lookup_value_regex = r"[0-9]{4}-[0-9]{2}"
 
-    @extend_schema(operation_id="periods_list", tags=["finance"], responses=PeriodListSerializer)
+    @extend_schema(
+        operation_id="periods_list",
+        tags=["finance"],
+        parameters=[OpenApiParameter("state", enum=BillingPeriod.State.values)],
+        responses=PeriodListSerializer,
+    )
     def list(self, request: Request) -> Response:
-        """List every month from the first usage to now."""
+        """List every month from the first usage to now, or those in one state."""
         _require_finance(request)
-        months = queries.months(at=timezone.now())
+        state = request.query_params.get("state")
+        if state and state not in BillingPeriod.State.values:
+            raise InvalidInput("state", f"must be one of {', '.join(BillingPeriod.State.values)}")
+        months = [one for one in queries.months(at=timezone.now()) if state in (None, "", one.state)]
         results = PeriodSerializer(months, many=True).data
         return Response({"next": None, "previous": None, "results": results})
 

@@ -1,11 +1,12 @@
 """The management API under /api/."""
 
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
 from billing import api as billing_api
 from marketplace.catalog import api as catalog_api
+from marketplace.core.problems import nothing_here
 from metering import api as metering_api
 from quotas import api as quotas_api
 
@@ -31,4 +32,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/", include(([*billing_api.PATHS, *router.urls], "api"))),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
+    re_path(r"^v1(?:/.*)?$", nothing_here),
 ]

@@ -9,11 +9,13 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_handler
 
 from marketplace.core.errors import Conflict, HalfpennyError, InvalidInput, NotAllowed, NotFound, Unavailable
+from marketplace.core.json import encode
 
 PROBLEM_TYPE = "application/problem+json"
 
@@ -60,10 +62,17 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     detail = (
         "; ".join(f"{e['field']}: {e['message']}" for e in errors) if errors else _detail(error, response)
     )
-    code = "invalid" if errors else getattr(error, "default_code", "error")
+    code = "invalid" if errors else _code(error)
     response.data = problem(response.status_code, code=code, detail=detail, errors=errors)
     response.content_type = PROBLEM_TYPE
     return response
+
+
+@csrf_exempt
+def nothing_here(request: HttpRequest) -> HttpResponse:
+    """Answer a path of the management API that does not exist as all its errors are answered."""
+    body = problem(404, code=NotFound.code, detail=f"There is nothing at {request.path}.")
+    return HttpResponse(encode(body), status=404, content_type=PROBLEM_TYPE)
 
 
 def _domain_problem(error: HalfpennyError) -> Response:
@@ -87,6 +96,15 @@ def _domain_problem(error: HalfpennyError) -> Response:
     if isinstance(error, Unavailable) and error.retry_after_s:
         response["Retry-After"] = str(error.retry_after_s)
     return response
+
+
+def _code(error: Exception) -> str:
+    # What DRF answers for Django's own exceptions reads like our own of the same meaning.
+    if isinstance(error, Http404):
+        return NotFound.code
+    if isinstance(error, PermissionDenied):
+        return NotAllowed.code
+    return str(getattr(error, "default_code", "error"))
 
 
 def _detail(error: Exception, response: Response) -> str:

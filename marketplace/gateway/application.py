@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable
 from weakref import WeakKeyDictionary
 
 from marketplace.core.errors import HalfpennyError
+from marketplace.core.problems import PROBLEM_TYPE
 from marketplace.gateway import chat_api, failures, meter_api, otlp_api, run_api
+from marketplace.gateway.failures import BrokeHere, MethodNotAllowed, NothingHere
 from marketplace.gateway.http import ClientGone, Message, Receive, Request, Scope, Send, respond_json
 from marketplace.gateway.pipeline import Gateway
 
@@ -68,19 +70,13 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if has_started:
             raise
         await _refuse(request, send, error)
-    except Exception:  # the edge of the process: a surprise is logged with its stack and answered as such
+    except Exception as surprise:  # the edge of the process: logged with its stack and answered as what it is
         logger.exception("%s %s failed", request.method, request.path)
         if has_started:
             raise
-        body = {
-            "error": {
-                "message": "Something broke here.",
-                "type": "server_error",
-                "code": "internal",
-                "param": None,
-            }
-        }
-        await respond_json(send, 500, body)
+        error = BrokeHere()
+        error.__cause__ = surprise
+        await _refuse(request, send, error)
 
 
 async def _dispatch(request: Request, send: Send) -> None:
@@ -97,26 +93,28 @@ async def _dispatch(request: Request, send: Send) -> None:
     if job and request.method == "GET":
         await run_api.show_job(gateway, request, send, job_id=job[1])
         return
-    await _no_such_path(request, send)
+    methods = _methods_of(request.path)
+    raise MethodNotAllowed(request.path, methods) if methods else NothingHere(request.path)
 
 
-async def _no_such_path(request: Request, send: Send) -> None:
-    methods = sorted(method for method, path in ROUTES if path == request.path)
-    if RUN_PATH.match(request.path):
-        methods = ["POST"]
-    status, code = (405, "method_not_allowed") if methods else (404, "not_found")
-    message = (
-        f"{request.path} takes {', '.join(methods)}." if methods else f"There is nothing at {request.path}."
-    )
-    body = {"error": {"message": message, "type": "invalid_request_error", "code": code, "param": None}}
-    await respond_json(send, status, body, headers={"allow": ", ".join(methods)} if methods else None)
+def _methods_of(path: str) -> list[str]:
+    if RUN_PATH.match(path):
+        return ["POST"]
+    if JOB_PATH.match(path):
+        return ["GET"]
+    return sorted(method for method, known in ROUTES if known == path)
 
 
 async def _refuse(request: Request, send: Send, error: HalfpennyError) -> None:
-    if otlp_api.takes(request.path):
-        status, headers = failures.status_for(error), failures.headers_for(error)
-        await otlp_api.refuse(request, send, status, error.message, headers=headers)
+    status, headers = failures.status_for(error), failures.headers_for(error)
+    try:
+        await request.drain()
+    except ClientGone:
         return
-    is_openai = request.path.startswith("/v1/")
-    body = failures.openai_body(error) if is_openai else failures.problem_body(error)
-    await respond_json(send, failures.status_for(error), body, headers=failures.headers_for(error))
+    if otlp_api.takes(request.path):
+        await otlp_api.refuse(request, send, status, error.message, headers=headers)
+    elif request.path.startswith("/v1/"):
+        await respond_json(send, status, failures.openai_body(error), headers=headers)
+    else:
+        body = failures.problem_body(error)
+        await respond_json(send, status, body, headers=headers, content_type=PROBLEM_TYPE.encode())

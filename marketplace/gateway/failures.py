@@ -13,6 +13,34 @@ from marketplace.gateway.router import ModelNotFound
 from metering.reports import TooLarge
 
 
+class NothingHere(NotFound):
+    """No hot path is like this."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("path", path)
+        self.message = f"There is nothing at {path}."
+
+
+class MethodNotAllowed(InvalidInput):
+    """The path takes other methods."""
+
+    code = "method_not_allowed"
+    status = 405
+
+    def __init__(self, path: str, methods: list[str]) -> None:
+        self.methods = methods
+        super().__init__("", f"{path} takes {', '.join(methods)}.")
+
+
+class BrokeHere(HalfpennyError):
+    """A surprise; what it was is in the log."""
+
+    code = "internal"
+
+    def __init__(self) -> None:
+        super().__init__("Something broke here.")
+
+
 def status_for(error: HalfpennyError) -> int:
     """Map an error of a hot path to its status."""
     if isinstance(error, BadKey):
@@ -35,6 +63,8 @@ def headers_for(error: HalfpennyError) -> dict[str, str]:
         return {"retry-after": str(error.retry_after_s)}
     if isinstance(error, BadKey):
         return {"www-authenticate": 'Bearer realm="halfpenny"'}
+    if isinstance(error, MethodNotAllowed):
+        return {"allow": ", ".join(error.methods)}
     return {}
 
 
@@ -71,7 +101,7 @@ def limit_facts(error: LimitReached) -> dict[str, Any]:
         "limit": number(limit.value),
         "used": number(error.standing.used),
         "asked": number(error.asked),
-        "resets_at": stamp(error.standing.resets_at),
+        "resets_at": None if limit.measure == "concurrency" else stamp(error.standing.resets_at),
     }
 
 

@@ -21,6 +21,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
+MOST_DRAINED_BYTES = 64 * 1024 * 1024
+
+
 class BodyTooLarge(InvalidInput):
     """The body has more bytes than this path takes."""
 
@@ -57,11 +60,12 @@ class ClientGone(Exception):
 class Request:
     """A request as the server hands it over."""
 
-    __slots__ = ("_headers", "_receive", "method", "path", "query", "scope")
+    __slots__ = ("_headers", "_is_read", "_receive", "method", "path", "query", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
         self._receive = receive
+        self._is_read = False
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope.get("query_string", b"")
@@ -97,15 +101,12 @@ class Request:
         chunks = []
         size = 0
         while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            chunk = message.get("body", b"")
+            chunk = await self._next_chunk()
             size += len(chunk)
             if size > limit:
                 raise BodyTooLarge(limit)
             chunks.append(chunk)
-            if not message.get("more_body"):
+            if self._is_read:
                 break
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         encoding = self.header(b"content-encoding").lower()
@@ -116,6 +117,26 @@ class Request:
         if len(body) <= INLINE_BYTES:
             return gunzip(body, limit=limit)
         return await asyncio.to_thread(gunzip, body, limit=limit)
+
+    async def drain(self) -> None:
+        """Read what is left of the body and forget it. Raises ClientGone.
+
+        A caller that is still sending when the answer comes and the connection closes loses the answer. One that
+        waits to be asked for its body (``Expect``) hears the answer first.
+        """
+        if self.header(b"expect"):
+            return
+        left = MOST_DRAINED_BYTES
+        while not self._is_read and left > 0:
+            left -= len(await self._next_chunk())
+
+    async def _next_chunk(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        self._is_read = not message.get("more_body")
+        chunk: bytes = message.get("body", b"")
+        return chunk
 
     async def disconnected(self) -> None:
         """Return when the caller has gone."""
@@ -151,10 +172,17 @@ async def respond(
     await send({"type": "http.response.body", "body": body})
 
 
-async def respond_json(send: Send, status: int, value: Any, *, headers: dict[str, str] | None = None) -> None:
+async def respond_json(
+    send: Send,
+    status: int,
+    value: Any,
+    *,
+    headers: dict[str, str] | None = None,
+    content_type: bytes = b"application/json",
+) -> None:
     """Send a value as JSON; Decimal, UUID and datetime become strings."""
     body = value if isinstance(value, bytes) else encode(value).encode()
-    await respond(send, status, body, headers=headers)
+    await respond(send, status, body, headers=headers, content_type=content_type)
 
 
 def raw_json(value: Any) -> bytes:

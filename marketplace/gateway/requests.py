@@ -16,6 +16,8 @@ MAX_CHOICES = 16
 Path = Literal["chat/completions", "embeddings"]
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
+# Wrong JSON, bytes that are no UTF-8, and brackets in brackets without end.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class InvalidRequest(InvalidInput):
@@ -48,7 +50,7 @@ def decode(body: bytes) -> dict[str, Any]:
     """Decode a JSON object; raises InvalidRequest."""
     try:
         return _decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise InvalidRequest("", f"The body is not a JSON object: {error}") from error
 
 
@@ -69,7 +71,7 @@ def chat(fields: dict[str, Any], *, app: AppFacts, feature: str = "") -> ModelRe
     return ModelRequest(
         path="chat/completions",
         fields=fields,
-        need=Need(_model(fields), tokens.count_prompt(fields), output * (choices or 1)),
+        need=Need(_model(fields), _input_tokens(fields, "messages"), output * (choices or 1)),
         is_stream=_flag(fields, "stream"),
         feature=feature,
     )
@@ -79,8 +81,15 @@ def embeddings(fields: dict[str, Any], *, feature: str = "") -> ModelRequest:
     """Check an embeddings request."""
     if not fields.get("input"):
         raise InvalidRequest("input", "A text or a list of texts is required.")
-    need = Need(_model(fields), tokens.count_prompt(fields), 0, is_embedding=True)
+    need = Need(_model(fields), _input_tokens(fields, "input"), 0, is_embedding=True)
     return ModelRequest("embeddings", fields, need, is_stream=False, feature=feature)
+
+
+def _input_tokens(fields: Mapping[str, Any], name: str) -> int:
+    try:
+        return tokens.count_prompt(fields)
+    except RecursionError as error:
+        raise InvalidRequest(name, "This is nested too deeply.") from error
 
 
 def _model(fields: Mapping[str, Any]) -> str:

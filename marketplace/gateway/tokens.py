@@ -82,18 +82,27 @@ def _count_content(content: Any) -> int:
         return 0
     if isinstance(content, str):
         return count(content)
+    if not isinstance(content, list | tuple):
+        return _count_structure(content)
     return sum(_count_part(part) for part in content)
 
 
 def _count_part(part: Any) -> int:
     kind = part.get("type") if isinstance(part, Mapping) else None
-    if kind in ("text", "refusal"):
-        return count(part.get(kind) or "")
+    if kind in ("text", "refusal") and isinstance(part.get(kind), str):
+        return count(part[kind])
     if kind == "image_url":
         return TOKENS_PER_IMAGE
-    if kind == "input_audio":
-        return 1 + len(part.get("input_audio", {}).get("data", "")) // TOKENS_PER_SECOND_OF_AUDIO_BYTES
+    if kind == "input_audio" and (sound := _sound(part)) is not None:
+        return 1 + len(sound) // TOKENS_PER_SECOND_OF_AUDIO_BYTES
     return _count_structure(part)
+
+
+def _sound(part: Mapping[str, Any]) -> str | None:
+    """Find the Base64 text of a part that is sound; None when it is not as agreed."""
+    sound = part.get("input_audio")
+    data = sound.get("data") if isinstance(sound, Mapping) else None
+    return data if isinstance(data, str) else None
 
 
 def _count_structure(value: Any) -> int:

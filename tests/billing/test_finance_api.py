@@ -157,3 +157,36 @@ class TestExports:
         rows = list(csv.DictReader(StringIO(answer.content.decode())))
         assert sum(Decimal(row["debit"] or 0) - Decimal(row["credit"] or 0) for row in rows) == 0
         assert {row["period"] for row in rows} == {"2026-10"}
+
+
+class TestPathsOfTheApi:
+    def test_that_do_not_exist_are_problems_too(self, cast: Cast) -> None:
+        client = client_of(cast.finance)
+
+        for answer in (client.get("/api/v1/nothing"), client.post("/api/v1/nothing/here", {})):
+            assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
+            assert answer.json()["code"] == "not_found"
+
+    def test_to_things_of_others_read_like_paths_to_nothing(self, cast: Cast, statement: Invoice) -> None:
+        answer = client_of(cast.stranger).get(f"/api/v1/invoices/{statement.number}")
+
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+class TestFilters:
+    def test_of_months_take_a_state(self, cast: Cast, statement: Invoice) -> None:
+        client = client_of(cast.finance)
+
+        closed = client.get("/api/v1/periods?state=closed").json()["results"]
+
+        assert [one["name"] for one in closed] == ["2026-10"]
+        assert client.get("/api/v1/periods?state=shut").status_code == 400
+
+    @pytest.mark.parametrize(
+        "path", ["invoices", "statements", "exports/invoices.csv", "exports/journal.csv"]
+    )
+    def test_refuse_what_is_no_month(self, cast: Cast, path: str) -> None:
+        answer = client_of(cast.finance).get(f"/api/v1/{path}?period=2026-1")
+
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["field"] == "period"

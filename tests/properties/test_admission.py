@@ -187,11 +187,7 @@ class Admission(RuleBasedStateMachine):
 
         settled = admission.settle([Settlement(hold.id, usage)], at=self.at)[0]
 
-        # A hold without a charge has left no event; usage that comes after it is an event that no limit counts.
-        was_released = hold.state == "released" and str(hold.id) not in self.model.events
         assert settled.has_ended == self.model.end(hold, used=used, state="settled")
-        if was_released:
-            self.model.events[str(hold.id)] = used
 
     @rule(hold=known_holds)
     def release(self, hold: ModelHold) -> None:

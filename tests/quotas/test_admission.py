@@ -54,6 +54,22 @@ class TestReserve:
         assert counter(daily) == (0, 2, 0)
         assert Hold.objects.count() == 2
 
+    def test_names_a_window_before_calls_at_a_time(self, who: Dimensions) -> None:
+        at_a_time = limit(who, measure="concurrency", window="minute", limit_value=0)
+        daily = Limit.objects.create(
+            subscription_id=who.subscription_id,
+            measure="requests",
+            window="day",
+            limit_value=0,
+            starts_at=LONG_AGO,
+        )
+
+        refused = admission.reserve([request(who)], at=NOW)[0]
+
+        # A call may end at any moment, the day ends at midnight: that is how long it takes until both admit.
+        assert isinstance(refused, Refused)
+        assert refused.standing.limit.id == daily.pk != at_a_time.pk
+
     def test_holds_nothing_when_one_limit_of_the_chain_refuses(self, who: Dimensions) -> None:
         daily = limit(who, limit_value=10)
         Limit.objects.create(
@@ -161,6 +177,36 @@ class TestSettle:
         assert [end.has_ended for end in ends] == [True, False]
         assert Hold.objects.get().state == "released"
         assert counter(requests) == (0, 0, 0)
+        assert not UsageEvent.objects.exists()
+
+    def test_charges_nothing_for_a_hold_that_was_released(self, who: Dimensions) -> None:
+        requests = limit(who)
+        asked = request(who)
+        admission.reserve([asked], at=NOW)
+        admission.settle([Settlement(asked.id, None)], at=NOW)
+
+        late = admission.settle([Settlement(asked.id, asked.usage)], at=NOW)[0]
+
+        assert (late.has_ended, late.receipt) == (False, None)
+        assert counter(requests) == (0, 0, 0)
+        assert not UsageEvent.objects.exists()
+
+    def test_keeps_the_others_of_a_batch_apart_from_a_released_one(self, who: Dimensions) -> None:
+        requests = limit(who)
+        released, used = request(who), request(who)
+        admission.reserve([released, used], at=NOW)
+        admission.settle([Settlement(released.id, None)], at=NOW)
+
+        outcome = admission.commit(
+            settlements=[Settlement(released.id, released.usage), Settlement(used.id, used.usage)],
+            reports=[make_usage(who, "reported")],
+            at=NOW,
+        )
+
+        assert [end.has_ended for end in outcome.settlements] == [False, True]
+        assert [receipt.event_id for receipt in outcome.reports] == ["reported"]
+        assert counter(requests) == (2, 0, 0)
+        assert set(UsageEvent.objects.values_list("event_id", flat=True)) == {str(used.id), "reported"}
 
     def test_releases_a_failed_call_without_a_trace_of_cost(self, who: Dimensions) -> None:
         requests = limit(who)
@@ -230,6 +276,34 @@ class TestSweep:
 
         assert holds.sweep(at=NOW + timedelta(minutes=8)) == 0
         assert holds.sweep(at=NOW + timedelta(minutes=9)) == 1
+
+    def test_books_the_others_when_one_hold_cannot_be_booked(
+        self, who: Dimensions, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        broken, whole = request(who), request(who)
+        admission.reserve([broken, whole], at=NOW)
+        Hold.objects.filter(pk=broken.id).update(
+            usage=Hold.objects.get(pk=broken.id).usage | {"model": "gone"}
+        )
+
+        assert holds.sweep(at=NOW + timedelta(minutes=6)) == 1
+
+        assert Hold.objects.get(pk=whole.id).state == "expired"
+        assert Hold.objects.get(pk=broken.id).state == "held"
+        assert UsageEvent.objects.get().event_id == str(whole.id)
+        assert f"hold {broken.id} cannot be booked" in caplog.text
+
+    def test_books_a_hold_whose_counter_is_gone(self, who: Dimensions) -> None:
+        per_minute = limit(who, measure="cost", window="minute", currency="USD", limit_value=5)
+        asked = request(who, cost="0")
+        admission.reserve([asked], at=NOW)
+        # Nothing is held of it, so it was purged with the minutes of long ago.
+        LimitCounter.objects.filter(limit=per_minute).delete()
+
+        assert holds.sweep(at=NOW + timedelta(days=4)) == 1
+
+        assert Hold.objects.get().state == "expired"
+        assert UsageEvent.objects.get().event_id == str(asked.id)
 
 
 class TestPurge:
