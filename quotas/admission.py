@@ -6,7 +6,7 @@ of locks in every transaction is: events, roll-ups, counters.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -23,6 +23,7 @@ from metering.rating import Quantities
 from quotas import counters
 from quotas.book import LimitBook, LimitFacts, limit_book, owners_of
 from quotas.counters import Counter
+from quotas.models import Hold
 
 ONE = Decimal(1)
 
@@ -143,8 +144,10 @@ def commit(
     batch = ingest.prepare([*settled_usages, *reports], epochs=epochs)
     with transaction.atomic(durable=not connection.in_atomic_block):
         ended = _end_holds(settlements, at=at)
+        settlements, batch = _without_released(settlements, batch, ended)
         receipts = ingest.insert(batch, at=at)
-        chains = _chains(holds, reports, receipts[len(settled_usages) :], book=book, at=at)
+        of_reports = receipts[len(receipts) - len(reports) :]
+        chains = _chains(holds, reports, of_reports, book=book, at=at)
         held = {counter_id for hold in ended.values() for counter_id in hold.counter_ids}
         ids, locked = counters.find_and_lock(chains.windows(), held, book=book)
         overruns = _apply_settlements(settlements, ended, batch, locked)
@@ -155,7 +158,7 @@ def commit(
         _insert_overruns(overruns, at=at)
     if not connection.in_atomic_block:
         counters.remember(ids)
-    return Outcome(decided, _settled(settlements, ended, receipts), receipts[len(settled_usages) :])
+    return Outcome(decided, _settled(settlements, ended, receipts), of_reports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +260,33 @@ def _end_holds(settlements: Sequence[Settlement], *, at: datetime) -> dict[UUID,
         return {hold_id: _EndedHold(ids, amounts) for hold_id, ids, amounts in cursor.fetchall()}
 
 
+def _without_released(
+    settlements: Sequence[Settlement], batch: Batch, ended: dict[UUID, _EndedHold]
+) -> tuple[Sequence[Settlement], Batch]:
+    """Leave out the usage of holds that were released: who released a call has promised that it costs nothing.
+
+    Usage of a hold that was settled before stays in: recording tells that it is a duplicate.
+    """
+    first = {s.hold_id: s for s in reversed(settlements)}
+    of_usage = {hold_id for hold_id, one in first.items() if one.usage is not None}
+    charged = of_usage & ended.keys() | _charged_before(of_usage - ended.keys())
+    kept = [s.hold_id in charged for s in settlements if s.usage is not None]
+    if all(kept):
+        return settlements, batch
+    left = [
+        s if s.usage is None or s.hold_id in charged else Settlement(s.hold_id, None) for s in settlements
+    ]
+    items = [item for item, is_kept in zip(batch.items, kept, strict=False) if is_kept]
+    return left, replace(batch, items=[*items, *batch.items[len(kept) :]])
+
+
+def _charged_before(hold_ids: set[UUID]) -> set[UUID]:
+    if not hold_ids:
+        return set()
+    ended = Hold.objects.filter(pk__in=hold_ids).exclude(state=Hold.State.RELEASED)
+    return set(ended.values_list("pk", flat=True))
+
+
 def _apply_settlements(
     settlements: Sequence[Settlement], ended: dict[UUID, _EndedHold], batch: Batch, locked: dict[int, Counter]
 ) -> list[_Overrun]:
@@ -271,7 +301,9 @@ def _apply_settlements(
             continue
         handled.add(settlement.hold_id)
         for counter_id, held in zip(hold.counter_ids, hold.amounts, strict=True):
-            counter = locked[counter_id]
+            counter = locked.get(counter_id)
+            if counter is None:
+                continue  # of a minute long ago, purged since
             counter.release(held)
             if (
                 item is None
@@ -316,13 +348,19 @@ def _decide(
         asked = [(locked[ids[m.key]], _estimated(request, m.limit.measure)) for m in chain]
         refusing = [(counter, amount) for counter, amount in asked if not counter.can_take(amount)]
         if refusing:
-            counter, amount = max(refusing, key=lambda pair: pair[0].window_ends_at)
+            counter, amount = max(refusing, key=_time_to_wait)
             decided.append(Refused(_standing(counter), amount, at))
             continue
         for counter, amount in asked:
             counter.hold(amount)
         decided.append(Admitted(request.id, tuple(_standing(counter) for counter, _ in asked)))
     return decided
+
+
+def _time_to_wait(refusing: tuple[Counter, Decimal]) -> tuple[bool, datetime]:
+    """Order refusals by how long they last: calls at a time may end at any moment, windows end at their end."""
+    counter, _ = refusing
+    return counter.limit.measure != "concurrency", counter.window_ends_at
 
 
 def _standing(counter: Counter) -> Standing:
