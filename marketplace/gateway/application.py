@@ -74,9 +74,9 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         logger.exception("%s %s failed", request.method, request.path)
         if has_started:
             raise
-        error = BrokeHere()
-        error.__cause__ = surprise
-        await _refuse(request, send, error)
+        broken = BrokeHere()
+        broken.__cause__ = surprise
+        await _refuse(request, send, broken)
 
 
 async def _dispatch(request: Request, send: Send) -> None:
