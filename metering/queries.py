@@ -17,7 +17,7 @@ from metering.models import UsageRollup
 from metering.scopes import UsageScope
 from metering.usage_reports import GRANULARITIES, Granularity, Part, UsageReport, UsageRow, dearest_first
 
-MOST_DIMENSIONS = 4
+MOST_DIMENSIONS = 8
 MOST_ROWS = 100_000
 MOST_DAYS = {"hour": 400, "day": 3_700, "week": 7_400, "month": 36_600, "total": 36_600}
 MOST_DAYS_OF_GROUPED_HOURS = 92

@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -13,6 +14,8 @@ from marketplace.gateway.directory import Caller
 from marketplace.gateway.models import IdempotentCall
 
 MAX_KEY_LENGTH = 200
+LONGEST_CALL = timedelta(hours=1)
+"""A first call that has not ended after this died with its process; its key may be used again."""
 
 
 class KeyReused(Conflict):
@@ -35,11 +38,18 @@ class StillRunning(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An answer that can be given again."""
+    """An answer that can be given again; ``is_replay`` when it was given before."""
 
     status: int
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
+    is_replay: bool = False
+
+
+def check_key(key: str) -> None:
+    """Raise InvalidInput for a key that is too long to be kept."""
+    if len(key) > MAX_KEY_LENGTH:
+        raise InvalidInput("Idempotency-Key", f"At most {MAX_KEY_LENGTH} characters.", limit=MAX_KEY_LENGTH)
 
 
 Read = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -49,8 +59,7 @@ async def once(
     read: Read, caller: Caller, *, key: str, path: str, body: bytes, call: Callable[[], Awaitable[Kept]]
 ) -> Kept:
     """Make a call once for a key. Raises KeyReused, StillRunning. A call that failed may be tried again."""
-    if len(key) > MAX_KEY_LENGTH:
-        raise InvalidInput("Idempotency-Key", f"At most {MAX_KEY_LENGTH} characters.", limit=MAX_KEY_LENGTH)
+    check_key(key)
     digest = hashlib.sha256(path.encode() + b"\n" + body).digest()
     first, kept = await read(lambda: _begin(caller, key, digest))
     if kept is not None:
@@ -76,9 +85,19 @@ def _begin(caller: Caller, key: str, digest: bytes) -> tuple[Any, Kept | None]:
     if bytes(row.body_hash) != digest:
         raise KeyReused
     if row.status is None:
-        raise StillRunning
+        _take_over(row)
+        return row.pk, None
     headers = dict(row.headers) | {"x-halfpenny-idempotent-replay": "true"}
-    return row.pk, Kept(row.status, base64.b64decode(row.answer or b""), headers)
+    return row.pk, Kept(row.status, base64.b64decode(row.answer or b""), headers, is_replay=True)
+
+
+def _take_over(row: IdempotentCall) -> None:
+    """Take the key of a call whose process died; of several who try, the conditional UPDATE lets one."""
+    now = timezone.now()
+    is_dead = row.created_at <= now - LONGEST_CALL
+    same = IdempotentCall.objects.filter(pk=row.pk, status=None, created_at=row.created_at)
+    if not (is_dead and same.update(created_at=now)):
+        raise StillRunning
 
 
 def _keep(pk: Any, answer: Kept) -> None:

@@ -1,6 +1,7 @@
 """POST /apps/{slug}/run and GET /jobs/{id}."""
 
 from functools import partial
+from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID
@@ -54,17 +55,20 @@ async def _run_later(gateway: Gateway, caller: Caller, data: Any, request: Reque
     app_runs.validate_input(caller.app.input_schema, data)
     caller.require_active()
     key = request.header(b"idempotency-key") or str(uuid7())
+    idempotency.check_key(key)
     subscription_id = str(caller.who.subscription_id)
     job = await gateway.read(
         lambda: jobs.enqueue(
             JOB_NAME,
-            idempotency_key=f"run:{subscription_id}:{key}"[:200],
+            idempotency_key=f"run:{subscription_id}:{sha256(key.encode()).hexdigest()}",
             at=books.now(),
             subscription_id=subscription_id,
             key_id=str(caller.who.key_id),
             data=data,
         )
     )
+    if job.arguments["data"] != data:
+        raise idempotency.KeyReused
     await respond_json(
         send, 202, {"job": f"/jobs/{job.pk}", "state": job.state}, headers={"location": f"/jobs/{job.pk}"}
     )

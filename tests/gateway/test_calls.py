@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 
 import openai
 import pytest
 import urllib3
+from django.utils import timezone
 
 from marketplace.accounts import keys
 from marketplace.accounts.models import ApiKey
 from marketplace.catalog.models import Subscription, Version
+from marketplace.core.models import Job
+from marketplace.gateway.models import IdempotentCall
 from metering import rollups
 from metering.models import EventConflict, UsageEvent, UsageRollup
 from quotas.models import Hold, Limit
@@ -170,6 +174,49 @@ class TestChatCompletions:
         assert answers[0].data == answers[1].data
         assert other.status == 409
         assert settled()
+
+    def test_streams_once_for_an_idempotency_key(self, world: World) -> None:
+        body = {"model": "auto", "messages": MESSAGES, "stream": True}
+
+        first, second = [
+            post(world, "/v1/chat/completions", body, key=world.sub_key, **{"Idempotency-Key": "s1"})
+            for _ in range(2)
+        ]
+        other = post(
+            world, "/v1/chat/completions", body | {"n": 2}, key=world.sub_key, **{"Idempotency-Key": "s1"}
+        )
+
+        assert first.data == second.data
+        assert first.data.endswith(b"data: [DONE]\n\n")
+        assert second.headers["Content-Type"].startswith("text/event-stream")
+        assert second.headers["x-request-id"] == first.headers["x-request-id"]
+        assert (second.headers["x-halfpenny-idempotent-replay"], other.status) == ("true", 409)
+        assert settled()
+
+    def test_queues_a_run_once_for_an_idempotency_key(self, world: World) -> None:
+        path, key = "/apps/where2eat/run?async=1", {"Idempotency-Key": "j" * 200}
+        texts = ("soup", "soup", "salad")
+
+        first, second, other = [
+            post(world, path, {"input": {"text": text}}, key=world.sub_key, **key) for text in texts
+        ]
+
+        assert (first.status, second.status, other.status) == (202, 202, 409)
+        assert first.json()["job"] == second.json()["job"]
+        assert Job.objects.filter(name="gateway.run_app").count() == 1
+
+    def test_frees_the_key_of_a_call_whose_process_died(self, world: World) -> None:
+        body = {"model": "auto", "messages": MESSAGES}
+        first = post(world, "/v1/chat/completions", body, key=world.sub_key, **{"Idempotency-Key": "k1"})
+        calls = IdempotentCall.objects.all()
+        calls.update(status=None, answer=None, created_at=timezone.now() - timedelta(minutes=59))
+
+        running = post(world, "/v1/chat/completions", body, key=world.sub_key, **{"Idempotency-Key": "k1"})
+        calls.update(created_at=timezone.now() - timedelta(minutes=61))
+        again = post(world, "/v1/chat/completions", body, key=world.sub_key, **{"Idempotency-Key": "k1"})
+
+        assert (first.status, running.status, again.status) == (200, 409, 200)
+        assert calls.get().status == 200
 
     @pytest.mark.parametrize(
         ("body", "param"),

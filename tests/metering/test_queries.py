@@ -67,7 +67,14 @@ class TestUsage:
 
     @pytest.mark.parametrize("granularity", ["hour", "day", "month", "total"])
     @pytest.mark.parametrize(
-        "group_by", [[], ["app"], ["team", "model"], ["key", "subscription", "environment"]]
+        "group_by",
+        [
+            [],
+            ["app"],
+            ["team", "model"],
+            ["key", "subscription", "environment"],
+            ["app", "team", "cost_center", "subscription", "environment", "model", "instance_type", "plan"],
+        ],
     )
     def test_has_the_same_total_however_it_is_cut(
         self, world: World, granularity: str, group_by: list[str]
@@ -216,7 +223,22 @@ class TestRefusals:
             ({"granularity": "year"}, "granularity"),
             ({"group_by": ["color"]}, "group_by"),
             ({"group_by": ["app", "app"]}, "group_by"),
-            ({"group_by": ["app", "team", "plan", "model", "key"]}, "group_by"),
+            (
+                {
+                    "group_by": [
+                        "app",
+                        "team",
+                        "plan",
+                        "model",
+                        "key",
+                        "feature",
+                        "environment",
+                        "instance_type",
+                        "cost_center",
+                    ]
+                },
+                "group_by",
+            ),
             ({"filters": {"color": "red"}}, "color"),
             ({"filters": {"subscription": "42"}}, "subscription"),
             ({"filters": {"key": "hp_sub_x"}}, "key"),
