@@ -17,7 +17,7 @@ CONDITIONAL_UPDATES = {
     "marketplace.core.jobs._retry",
     "marketplace.core.transitions.move",
     "marketplace.gateway.idempotency._keep",
-    "quotas.holds.sweep",
+    "quotas.holds._book",
 }
 IN_SQL = {"quotas.admission._end_holds"}
 # Values in memory, not rows: what became of a usage event, the HTTP status of an error.
