@@ -53,7 +53,7 @@ def _copy_alone(world: _world.World, *, count: int = 200_000) -> float:
     """COPY the rows of the same events into a table of the same columns and indexes, in batches as large."""
     from django.db import connection  # noqa: PLC0415
 
-    from metering.ingest import EVENT_COLUMNS  # noqa: PLC0415
+    from metering.staging import EVENT_COLUMNS  # noqa: PLC0415
 
     at = datetime.now(UTC).isoformat()
     with connection.cursor() as cursor:
@@ -70,8 +70,8 @@ def _copy_alone(world: _world.World, *, count: int = 200_000) -> float:
 def _rows(world: _world.World, start: int, at: str) -> str:
     null = "\\N"
     return "".join(
-        f"{world.app_id}\t{n:x}\t\\\\x{n:032x}\t{at}\t{at}\t2026-11-01\t1\t1\t{n % 1000}\t0\t0\t{n % 300}\t0\t0\t{n % 700}\t"
-        f"0.{n:018d}\tUSD\t1\t{null}\t{null}\tf\t{null}\n"
+        f"{world.app_id}\t{n:x}\t{at}\t{at}\t2026-11-01\t1\t1\t{n % 1000}\t0\t0\t{n % 300}\t0\t0\t{n % 700}\t"
+        f"0.{n:018d}\tUSD\t1\t{null}\t{null}\tf\t{null}\t{null}\n"
         for n in range(start, start + BATCH)
     )
 

@@ -4,7 +4,7 @@
 use its two halves: ``prepare`` (prices, dimensions; nothing is written but dimension rows) and ``insert``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -12,14 +12,15 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Any
 
+import msgspec
 from django.db import connection, transaction
 
 from marketplace.core.epochs import read_epochs
 from marketplace.core.json import encode
-from metering import attribution, periods
+from metering import attribution, periods, staging
 from metering.attribution import Dimensions
 from metering.ratecards import PriceBook, price_book
-from metering.rating import ATTO, Quantities, Rated, rate
+from metering.rating import ATTO, InstancePrice, Quantities, Rated, TokenPrices, rate
 
 
 class ReceiptStatus(StrEnum):
@@ -30,8 +31,7 @@ class ReceiptStatus(StrEnum):
     CONFLICT = "conflict"
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """One event to record: what was used, when, by whom. ``who`` has every dimension but the model's row id."""
 
     event_id: str
@@ -46,8 +46,7 @@ class Usage:
     content_hash: bytes = b""
 
 
-@dataclass(slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, gc=False):
     """A usage event with its price and its attribution row, ready to insert."""
 
     usage: Usage
@@ -58,8 +57,7 @@ class Prepared:
     status: ReceiptStatus = ReceiptStatus.ACCEPTED
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """The answer for one event: what became of it and, when accepted, what it costs."""
 
     event_id: str
@@ -80,8 +78,6 @@ def content_hash(usage: Usage) -> bytes:
 
     A report carries the hash of what its sender wrote; for usage of our own calls it is made from the facts.
     """
-    if usage.content_hash:
-        return usage.content_hash
     used = usage.quantities
     text = (
         f"{usage.who.app_id}|{usage.who.subscription_id}|{usage.who.environment}|{usage.model}|"
@@ -92,33 +88,81 @@ def content_hash(usage: Usage) -> bytes:
     return blake2b(text.encode(), digest_size=16).digest()
 
 
-def rate_usage(usage: Usage, book: PriceBook) -> tuple[Rated, str, int | None]:
-    """Rate one event with the prices in force when it occurred.
+class Tariff:
+    """What rates the usage of one model and instance type: remembers the prices in force where it last looked.
 
-    Returns the rated cost, its currency and the model's row id. Raises UnknownPrice.
+    A batch has few models and its events lie close together in time, so most of them are rated without a search.
     """
-    prices = book.token_prices(usage.model, usage.occurred_at) if usage.model else None
-    instance_type = usage.who.instance_type
-    instance = book.instance_price(instance_type, usage.occurred_at) if instance_type else None
-    rated = rate(usage.quantities, prices, instance)
-    currency = prices.currency if prices else instance.currency if instance else "USD"
-    return rated, currency, book.models[usage.model].id if usage.model else None
+
+    __slots__ = ("_book", "_instance", "_instance_type", "_model", "_prices", "model_id")
+
+    def __init__(self, book: PriceBook, *, model: str, instance_type: str) -> None:
+        self._book = book
+        self._model = model
+        self._instance_type = instance_type
+        self._prices: TokenPrices | None = None
+        self._instance: InstancePrice | None = None
+        self.model_id = book.model(model).id if model else None
+
+    def find(self, at: datetime) -> tuple[TokenPrices | None, InstancePrice | None]:
+        """Return the prices in force at a time. Raises UnknownPrice."""
+        prices = instance = None
+        if self._model:
+            prices = self._prices
+            if prices is None or not prices.is_in_force(at):
+                prices = self._prices = self._book.token_prices(self._model, at)
+        if self._instance_type:
+            instance = self._instance
+            if instance is None or not instance.is_in_force(at):
+                instance = self._instance = self._book.instance_price(self._instance_type, at)
+        return prices, instance
+
+    def rate(self, quantities: Quantities, at: datetime) -> tuple[Rated, str]:
+        """Rate one event with the prices in force when it occurred: its cost and currency. Raises UnknownPrice."""
+        prices, instance = self.find(at)
+        currency = prices.currency if prices else instance.currency if instance else "USD"
+        return rate(quantities, prices, instance), currency
+
+
+def rate_usage(usage: Usage, book: PriceBook) -> tuple[Rated, str, int | None]:
+    """Rate one event: its cost, its currency and the model's row id. Raises UnknownPrice."""
+    tariff = Tariff(book, model=usage.model, instance_type=usage.who.instance_type)
+    return *tariff.rate(usage.quantities, usage.occurred_at), tariff.model_id
+
+
+class _Source:
+    """What the events of one batch that share dimensions and model have in common."""
+
+    __slots__ = ("dimensions", "items", "tariff")
+
+    def __init__(self, who: Dimensions, model: str, book: PriceBook) -> None:
+        self.tariff = Tariff(book, model=model, instance_type=who.instance_type)
+        self.dimensions = who._replace(model_id=self.tariff.model_id)
+        self.items: list[Prepared] = []
 
 
 def prepare(events: Sequence[Usage], *, epochs: dict[str, int] | None = None) -> Batch:
     """Rate a batch and find its attribution rows. Raises UnknownPrice; callers check prices while they parse."""
     book = price_book.at(read_epochs() if epochs is None else epochs)
-    rated = [rate_usage(usage, book) for usage in events]
-    dimensions = [
-        usage.who._replace(model_id=model_id) for usage, (_, _, model_id) in zip(events, rated, strict=True)
-    ]
-    ids = attribution.resolve(dimensions)
-    return Batch(
-        [
-            Prepared(usage, cost, currency, ids[key], content_hash(usage))
-            for usage, (cost, currency, _), key in zip(events, rated, dimensions, strict=True)
-        ]
-    )
+    # By identity: events of one report share their dimensions, and comparing thirteen of them for each costs more
+    # than rating it. Equal ones that are not the same object only make a source more.
+    sources: dict[tuple[int, str], _Source] = {}
+    items = []
+    for usage in events:
+        key = (id(usage.who), usage.model)
+        source = sources.get(key)
+        if source is None:
+            source = sources[key] = _Source(usage.who, usage.model, book)
+        rated, currency = source.tariff.rate(usage.quantities, usage.occurred_at)
+        item = Prepared(usage, rated, currency, 0, usage.content_hash or content_hash(usage))
+        items.append(item)
+        source.items.append(item)
+    ids = attribution.resolve(source.dimensions for source in sources.values())
+    for source in sources.values():
+        attribution_id = ids[source.dimensions]
+        for item in source.items:
+            item.attribution_id = attribution_id
+    return Batch(items)
 
 
 def insert(batch: Batch, *, at: datetime) -> list[Receipt]:
@@ -131,11 +175,12 @@ def insert(batch: Batch, *, at: datetime) -> list[Receipt]:
         return []
     closed = periods.lock_for_recording()
     new = _first_of_each(batch.items)
-    _stage(new, at=at, closed=closed)
-    known = _insert_staged()
+    staging.copy(_lines(new, at=at, closed=closed))
+    known = staging.insert()
     if known:
-        _mark_known(new, known, at=at)
-    _add_to_rollups(known)
+        same = staging.same_content(known)
+        for seq in known:
+            new[seq].status = ReceiptStatus.DUPLICATE if seq in same else ReceiptStatus.CONFLICT
     conflicts = [item for item in batch.items if item.status is ReceiptStatus.CONFLICT]
     if conflicts:
         _keep_conflicts(conflicts, at=at)
@@ -164,106 +209,33 @@ def _first_of_each(items: list[Prepared]) -> list[Prepared]:
     return [first[key] for key in sorted(first)]
 
 
-STAGED_COLUMNS = (
-    "seq, app_id, event_id, content_hash, occurred_at, received_at, period, attribution_id, requests, input_tokens, "
-    "cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, duration_ms, latency_ms, cost, currency, "
-    "rate_card_id, instance_rate_id, provider_cost, is_estimated, tags"
-)
-EVENT_COLUMNS = STAGED_COLUMNS.removeprefix("seq, ")
-CREATE_STAGING = """
-CREATE TEMP TABLE IF NOT EXISTS metering_staged (
-    seq int, app_id bigint, event_id text, content_hash bytea, occurred_at timestamptz, received_at timestamptz,
-    period date, attribution_id bigint, requests bigint, input_tokens bigint, cached_input_tokens bigint,
-    cache_write_tokens bigint, output_tokens bigint, reasoning_tokens bigint, duration_ms bigint, latency_ms bigint,
-    cost numeric, currency text, rate_card_id bigint, instance_rate_id bigint, provider_cost numeric,
-    is_estimated boolean, tags jsonb
-) ON COMMIT DELETE ROWS;
-DELETE FROM metering_staged
-"""
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-
-
-def _text(value: str) -> str:
-    return value.translate(_ESCAPES)
-
-
-def _stage(items: list[Prepared], *, at: datetime, closed: frozenset[date]) -> None:
-    """Copy the rows into the session's staging table."""
+def _lines(items: list[Prepared], *, at: datetime, closed: frozenset[date]) -> Iterator[str]:
+    """Write each event as a line of COPY, in the order of ``staging.COLUMNS``."""
     received = at.isoformat()
-    null = "\\N"
-    lines = []
+    null = staging.NULL
+    periods_by_month: dict[tuple[int, int], date] = {}
+    moment, occurred, period = None, "", date.min
     for seq, item in enumerate(items):
         usage = item.usage
         used = usage.quantities
-        whole, rest = divmod(item.rated.cost_atto, ATTO)
-        lines.append(
-            f"{seq}\t{usage.who[0]}\t{_text(usage.event_id)}\t\\\\x{item.content_hash.hex()}\t"
-            f"{usage.occurred_at.isoformat()}\t{received}\t{periods.billed_in(usage.occurred_at, closed)}\t"
-            f"{item.attribution_id}\t{used.requests}\t{used.input_tokens}\t{used.cached_input_tokens}\t"
-            f"{used.cache_write_tokens}\t{used.output_tokens}\t{used.reasoning_tokens}\t{used.duration_ms}\t"
+        rated = item.rated
+        if usage.occurred_at is not moment:
+            moment = usage.occurred_at
+            occurred = moment.isoformat()
+            month = (moment.year, moment.month)
+            if month not in periods_by_month:
+                periods_by_month[month] = periods.billed_in(moment, closed)
+            period = periods_by_month[month]
+        whole, rest = divmod(rated.cost_atto, ATTO)
+        yield (
+            f"{seq}\t{usage.who[0]}\t{staging.text(usage.event_id)}\t\\\\x{item.content_hash.hex()}\t"
+            f"{occurred}\t{received}\t{period}\t{item.attribution_id}\t{used.requests}\t{used.input_tokens}\t"
+            f"{used.cached_input_tokens}\t{used.cache_write_tokens}\t{used.output_tokens}\t"
+            f"{used.reasoning_tokens}\t{used.duration_ms}\t"
             f"{null if usage.latency_ms is None else usage.latency_ms}\t{whole}.{rest:018d}\t{item.currency}\t"
-            f"{item.rated.rate_card_id or null}\t{item.rated.instance_rate_id or null}\t"
+            f"{rated.rate_card_id or null}\t{rated.instance_rate_id or null}\t"
             f"{null if usage.provider_cost is None else usage.provider_cost}\t{'t' if usage.is_estimated else 'f'}\t"
-            f"{_text(encode(usage.tags)) if usage.tags else null}\n"
-        )
-    with connection.cursor() as cursor:
-        cursor.execute(CREATE_STAGING)
-        # Django gives cursor.copy as it is; its errors must be Django's like all others.
-        with (
-            connection.wrap_database_errors,
-            cursor.copy(f"COPY metering_staged ({STAGED_COLUMNS}) FROM STDIN") as copy,
-        ):
-            copy.write("".join(lines))
-
-
-def _insert_staged() -> set[int]:
-    """Insert what is new; returns the staged numbers of events that were there before."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"WITH inserted AS (INSERT INTO metering_usageevent ({EVENT_COLUMNS}) "  # noqa: S608
-            f"SELECT {EVENT_COLUMNS} FROM metering_staged ORDER BY seq "
-            "ON CONFLICT (app_id, event_id) DO NOTHING RETURNING app_id, event_id) "
-            "SELECT s.seq FROM metering_staged s LEFT JOIN inserted i USING (app_id, event_id) "
-            "WHERE i.event_id IS NULL"
-        )
-        return {seq for (seq,) in cursor.fetchall()}
-
-
-def _mark_known(staged: list[Prepared], known: set[int], *, at: datetime) -> None:
-    """Tell duplicates from conflicts. A new statement, so that it sees what a parallel transaction committed."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT s.seq FROM metering_staged s JOIN metering_usageevent e USING (app_id, event_id) "
-            "WHERE s.seq = ANY(%s) AND e.content_hash = s.content_hash",
-            [sorted(known)],
-        )
-        same = {seq for (seq,) in cursor.fetchall()}
-    for seq in known:
-        staged[seq].status = ReceiptStatus.DUPLICATE if seq in same else ReceiptStatus.CONFLICT
-
-
-ROLLUP_SUMS = (
-    "count(*), sum(requests), sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens), "
-    "sum(output_tokens), sum(reasoning_tokens), sum(duration_ms), coalesce(sum(latency_ms), 0), count(latency_ms), "
-    "sum(cost)"
-)
-ROLLUP_MEASURES = (
-    "events", "requests", "input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens",
-    "reasoning_tokens", "duration_ms", "latency_ms", "latency_events", "cost",
-)  # fmt: skip
-ROLLUP_KEY = "date_trunc('hour', occurred_at, 'UTC'), attribution_id, period"
-
-
-def _add_to_rollups(known: set[int]) -> None:
-    """Add the new events to their hourly sums."""
-    added = ", ".join(f"{name} = metering_usagerollup.{name} + excluded.{name}" for name in ROLLUP_MEASURES)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO metering_usagerollup (hour, attribution_id, period, {', '.join(ROLLUP_MEASURES)}, currency) "  # noqa: S608
-            f"SELECT {ROLLUP_KEY}, {ROLLUP_SUMS}, min(currency) FROM metering_staged WHERE NOT seq = ANY(%s) "
-            "GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 "
-            f"ON CONFLICT (hour, attribution_id, period) DO UPDATE SET {added}",
-            [sorted(known)],
+            f"{staging.text(encode(usage.tags)) if usage.tags else null}\t{null}\n"
         )
 
 

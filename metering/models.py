@@ -158,18 +158,40 @@ class Attribution(models.Model):
         return f"attribution {self.pk}"
 
 
-class UsageEvent(models.Model):
-    """One piece of usage, counted once: identified by app and event id, whatever its time. Only ever inserted.
+class EventKey(models.Model):
+    """That an app has sent an event of this id, and what it said: what makes every event count once.
 
-    Foreign keys carry no constraint in the database: the row is written by COPY on the hot path, and ``verify``
-    proves that every reference holds.
+    Events are partitioned by time and an id is one whatever the time, so the ids stand in a table of their own.
     """
 
+    pk = models.CompositePrimaryKey("app_id", "event_id")
     app = models.ForeignKey(
         "catalog.App", models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
     )
     event_id = models.CharField(max_length=128)
     content_hash = models.BinaryField(max_length=16)
+    occurred_at = models.DateTimeField(help_text="Leads to the partition of the event.")
+
+    class Meta:
+        triggers = [Protect(name="never_changed", operation=Update)]
+
+    def __str__(self) -> str:
+        return f"{self.app_id}/{self.event_id}"
+
+
+class UsageEvent(models.Model):
+    """One piece of usage, counted once: identified by app and event id, whatever its time. Only ever inserted.
+
+    The table is partitioned by the month of ``occurred_at`` (``metering.partitions``). A correction is a row of its
+    own that names the event it corrects; its quantities may be negative. Foreign keys carry no constraint in the
+    database: the row is written in bulk on the hot path, and ``verify`` proves that every reference holds.
+    """
+
+    pk = models.CompositePrimaryKey("app_id", "occurred_at", "event_id")
+    app = models.ForeignKey(
+        "catalog.App", models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    event_id = models.CharField(max_length=128)
     occurred_at = models.DateTimeField()
     received_at = models.DateTimeField()
     period = models.DateField(help_text="First day of the month that bills it.")
@@ -207,12 +229,15 @@ class UsageEvent(models.Model):
     )
     is_estimated = models.BooleanField(default=False, help_text="Counted by us: the provider did not say.")
     tags = models.JSONField(null=True)
+    corrects = models.CharField(
+        max_length=128, null=True, help_text="Id of the event that this row corrects; null for usage itself."
+    )
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["app", "event_id"], name="usage_event_once"),
             models.CheckConstraint(
-                condition=Q(
+                condition=Q(corrects__isnull=False)
+                | Q(
                     requests__gte=0,
                     input_tokens__gte=0,
                     cached_input_tokens__gte=0,
@@ -225,7 +250,6 @@ class UsageEvent(models.Model):
                 name="usage_event_not_negative",
             ),
         ]
-        indexes = [models.Index(fields=["app", "occurred_at"], name="usage_event_by_app_time")]
         triggers = [Protect(name="append_only", operation=Update | Delete)]
 
     def __str__(self) -> str:
@@ -275,6 +299,22 @@ class UsageRollup(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H} {self.attribution_id}"
+
+
+class LatencyHistogram(models.Model):
+    """How many events of a day and attribution took how long: percentiles of any group are read off the sum.
+
+    Bucket b counts latencies from 2^(b/4) to 2^((b+1)/4) milliseconds, so a percentile is known within 19 %.
+    """
+
+    pk = models.CompositePrimaryKey("day", "attribution_id", "bucket")
+    day = models.DateField()
+    attribution = models.ForeignKey("metering.Attribution", models.PROTECT, db_index=False, related_name="+")
+    bucket = models.SmallIntegerField()
+    events = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.attribution_id} {self.bucket}"
 
 
 class ClosedPeriod(models.Model):

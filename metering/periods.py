@@ -39,5 +39,11 @@ def billed_in(occurred_at: datetime, closed: frozenset[date]) -> date:
     """Return the month that bills usage: its own, or the first later one that is not closed."""
     period = month(occurred_at)
     while period in closed:
-        period = date(period.year + period.month // 12, period.month % 12 + 1, 1)
+        period = next_month(period)
     return period
+
+
+def next_month(period: date, *, by: int = 1) -> date:
+    """Return the first day of the month so many months after (or before) a month."""
+    count = period.year * 12 + period.month - 1 + by
+    return date(count // 12, count % 12 + 1, 1)

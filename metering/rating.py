@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+import msgspec
+
 ATTO = 10**18
 TOKENS_PER_PRICE = 1_000_000
 MS_PER_HOUR = 3_600_000
@@ -28,6 +30,9 @@ class TokenPrices:
     starts_at: datetime
     ends_at: datetime | None
 
+    def is_in_force(self, at: datetime) -> bool:
+        return self.starts_at <= at and (self.ends_at is None or at < self.ends_at)
+
 
 @dataclass(frozen=True, slots=True)
 class InstancePrice:
@@ -39,9 +44,11 @@ class InstancePrice:
     starts_at: datetime
     ends_at: datetime | None
 
+    def is_in_force(self, at: datetime) -> bool:
+        return self.starts_at <= at and (self.ends_at is None or at < self.ends_at)
 
-@dataclass(frozen=True, slots=True)
-class Quantities:
+
+class Quantities(msgspec.Struct, frozen=True, gc=False):
     """What was used. Cached and cache-write tokens are parts of input, reasoning tokens of output."""
 
     requests: int = 1
@@ -68,8 +75,7 @@ class RatedPart:
     amount: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Rated:
+class Rated(msgspec.Struct, frozen=True, gc=False):
     """A cost and the prices it came from."""
 
     cost_atto: int

@@ -13,7 +13,7 @@ import msgspec
 from marketplace.core.errors import InvalidInput
 from marketplace.core.ids import uuid7
 from metering.attribution import Dimensions
-from metering.ingest import Usage
+from metering.ingest import Tariff, Usage
 from metering.ratecards import PriceBook
 from metering.rating import Quantities
 
@@ -23,6 +23,7 @@ MAX_AGE = timedelta(days=35)
 MAX_AHEAD = timedelta(minutes=5)
 MAX_TAGS = 20
 MAX_TAG_LENGTH = 200
+CORRECTION_PREFIX = "correction:"
 ENVIRONMENTS = frozenset({"production", "staging", "sandbox"})
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
@@ -97,7 +98,6 @@ class Rejected(InvalidInput):
 
     def __init__(self, code: str, field: str, message: str) -> None:
         super().__init__(field, message, code=code)
-        self.rejection = Rejection(code, field, message)
 
 
 @dataclass(slots=True)
@@ -217,19 +217,6 @@ def _rejection_of(error: msgspec.ValidationError) -> Rejection:
     return Rejection("invalid_field", field, f"{message}.")
 
 
-def content_hash(event: Event) -> bytes:
-    """Hash what the sender wrote, all but the id and the time."""
-    used = event.tokens if event.input_tokens is None else event.input_tokens
-    tags = sorted(event.tags.items()) if event.tags else ""
-    text = (
-        f"{event.app_id}|{event.owner}|{event.environment or 'production'}|{event.model}|{used or 0}|"
-        f"{event.output_tokens}|{event.cached_input_tokens}|{event.cache_write_tokens}|{event.reasoning_tokens}|"
-        f"{event.requests}|{event.duration_ms}|{event.latency_ms}|{event.instance_type}|{event.subscription}|"
-        f"{event.cost_center}|{event.feature}|{event.provider_cost}|{event.currency}|{tags}"
-    )
-    return blake2b(text.encode(), digest_size=16).digest()
-
-
 def check(
     events: Sequence[Event | Rejection],
     *,
@@ -243,6 +230,7 @@ def check(
     usages: list[Usage | None] = []
     rejections: dict[int, Rejection] = {}
     ids: list[str] = []
+    origins: dict[tuple[str | None, ...], Origin | Rejection] = {}
     for index, event in enumerate(events):
         usage = None
         event_id = ""
@@ -250,58 +238,112 @@ def check(
             rejections[index] = event
         else:
             event_id = event.id or str(uuid7())
-            try:
-                usage = _usage(
+            said = (
+                event.app_id, event.owner, event.environment, event.model, event.instance_type, event.subscription,
+                event.cost_center, event.feature,
+            )  # fmt: skip
+            origin = origins.get(said)
+            if origin is None:
+                origin = origins[said] = _origin(
                     event,
-                    event_id,
+                    said,
                     reporter=reporter,
                     book=book,
-                    at=at,
                     find_payer=find_payer,
                     find_cost_center=find_cost_center,
                 )
-            except InvalidInput as error:
-                rejections[index] = Rejection(error.code, error.field, error.errors[0].message)
+            if isinstance(origin, Rejection):
+                rejections[index] = origin
+            else:
+                try:
+                    usage = _usage(event, event_id, origin=origin, at=at)
+                except InvalidInput as error:
+                    rejections[index] = _rejection(error)
         usages.append(usage)
         ids.append(event_id)
     return Reading(usages, rejections, ids)
 
 
-def _usage(
+@dataclass(slots=True)
+class Origin:
+    """What events that name the same app, model, payer and so on have in common; looked up once for all of them.
+
+    ``said`` is those names as their sender wrote them, in an unambiguous form.
+    """
+
+    who: Dimensions
+    model: str
+    tariff: Tariff
+    said: str
+
+
+def _origin(
     event: Event,
-    event_id: str,
+    said: tuple[str | None, ...],
     *,
     reporter: Reporter,
     book: PriceBook,
-    at: datetime,
     find_payer: FindPayer,
     find_cost_center: FindCostCenter,
-) -> Usage:
-    if event.app_id != reporter.slug:
-        raise Rejected("unknown_app", "app_id", f"This key may not report usage of {event.app_id!r}.")
-    if "\x00" in event_id or "\x00" in (event.feature or ""):
+) -> Origin | Rejection:
+    """Look up what an event names; what is wrong with it is wrong with all that name the same."""
+    try:
+        if event.app_id != reporter.slug:
+            raise Rejected("unknown_app", "app_id", f"This key may not report usage of {event.app_id!r}.")
+        if "\x00" in (event.feature or ""):
+            raise Rejected("invalid_field", "feature", "A text may not contain the character NUL.")
+        if event.owner is not None and event.owner != reporter.owner_slug:
+            raise Rejected("wrong_owner", "owner", f"{event.owner!r} does not own this app.")
+        tariff = Tariff(book, model=event.model or "", instance_type=event.instance_type or "")
+        who = _who(event, reporter=reporter, find_payer=find_payer, find_cost_center=find_cost_center)
+    except InvalidInput as error:
+        return _rejection(error)
+    environment = event.environment or "production"
+    return Origin(who, event.model or "", tariff, repr((*said[:2], environment, *said[3:])))
+
+
+def _rejection(error: InvalidInput) -> Rejection:
+    return Rejection(error.code, error.field, error.errors[0].message)
+
+
+def _usage(event: Event, event_id: str, *, origin: Origin, at: datetime) -> Usage:
+    if "\x00" in event_id:
         raise Rejected("invalid_field", "id", "A text may not contain the character NUL.")
-    if event.owner is not None and event.owner != reporter.owner_slug:
-        raise Rejected("wrong_owner", "owner", f"{event.owner!r} does not own this app.")
-    occurred_at = _occurred_at(event.timestamp, at)
-    _check_prices(event, book, occurred_at)
-    who = _who(event, reporter=reporter, find_payer=find_payer, find_cost_center=find_cost_center)
+    if event_id.startswith(CORRECTION_PREFIX):
+        raise Rejected(
+            "invalid_field", "id", f"Ids that start with {CORRECTION_PREFIX!r} are those of corrections."
+        )
+    occurred_at = at if event.timestamp is None else _occurred_at(event.timestamp, at)
+    quantities = _quantities(event)
+    if not origin.model and quantities.total_tokens:
+        raise Rejected("missing_field", "model", "Tokens have a price only with their model.")
+    origin.tariff.find(occurred_at)
     return Usage(
-        event_id=event_id,
-        occurred_at=occurred_at,
-        who=who,
-        model=event.model or "",
-        quantities=_quantities(event),
-        latency_ms=event.latency_ms,
-        provider_cost=_provider_cost(event),
-        tags=_tags(event.tags),
-        content_hash=content_hash(event),
+        event_id,
+        occurred_at,
+        origin.who,
+        origin.model,
+        quantities,
+        event.latency_ms,
+        None if event.provider_cost is None else _provider_cost(event.provider_cost, event.currency),
+        False,
+        _tags(event.tags) if event.tags else None,
+        content_hash(event, quantities, said=origin.said),
     )
 
 
-def _occurred_at(timestamp: datetime | None, at: datetime) -> datetime:
-    if timestamp is None:
-        return at
+def content_hash(event: Event, used: Quantities, *, said: str) -> bytes:
+    """Hash what the sender wrote, all but the id and the time. ``said`` is its names (``Origin.said``)."""
+    text = (
+        f"{said}|{used.input_tokens}|{used.output_tokens}|{used.cached_input_tokens}|{used.cache_write_tokens}|"
+        f"{used.reasoning_tokens}|{used.requests}|{used.duration_ms}|{event.latency_ms}"
+    )
+    if event.provider_cost is not None or event.currency is not None or event.tags:
+        text += f"|{event.provider_cost!r}|{event.currency}|{sorted((event.tags or {}).items())}"
+    return blake2b(text.encode(), digest_size=16).digest()
+
+
+def _occurred_at(timestamp: datetime, at: datetime) -> datetime:
     if timestamp.tzinfo is None:
         raise Rejected(
             "invalid_field", "timestamp", "A timestamp needs a time zone, e.g. 2026-11-01T10:00:00Z."
@@ -313,20 +355,8 @@ def _occurred_at(timestamp: datetime | None, at: datetime) -> datetime:
     return timestamp.astimezone(UTC)
 
 
-def _check_prices(event: Event, book: PriceBook, occurred_at: datetime) -> None:
-    uses_tokens = any((event.tokens, event.input_tokens, event.output_tokens))
-    if event.model is not None:
-        book.token_prices(event.model, occurred_at)
-    elif uses_tokens:
-        raise Rejected("missing_field", "model", "Tokens have a price only with their model.")
-    if event.instance_type:
-        book.instance_price(event.instance_type, occurred_at)
-
-
 def _quantities(event: Event) -> Quantities:
-    if event.tokens is not None and event.input_tokens is not None:
-        raise Rejected("invalid_field", "tokens", "Give tokens alone, or input_tokens and output_tokens.")
-    if event.tokens is not None and event.output_tokens:
+    if event.tokens is not None and (event.input_tokens is not None or event.output_tokens):
         raise Rejected("invalid_field", "tokens", "Give tokens alone, or input_tokens and output_tokens.")
     input_tokens = event.tokens if event.input_tokens is None else event.input_tokens
     input_tokens = input_tokens or 0
@@ -339,13 +369,13 @@ def _quantities(event: Event) -> Quantities:
     if event.reasoning_tokens > event.output_tokens:
         raise Rejected("invalid_field", "reasoning_tokens", "Reasoning tokens are part of the output tokens.")
     return Quantities(
-        requests=event.requests,
-        input_tokens=input_tokens,
-        output_tokens=event.output_tokens,
-        cached_input_tokens=event.cached_input_tokens,
-        cache_write_tokens=event.cache_write_tokens,
-        reasoning_tokens=event.reasoning_tokens,
-        duration_ms=event.duration_ms,
+        event.requests,
+        input_tokens,
+        event.output_tokens,
+        event.cached_input_tokens,
+        event.cache_write_tokens,
+        event.reasoning_tokens,
+        event.duration_ms,
     )
 
 
@@ -388,13 +418,11 @@ def _who(
     )
 
 
-def _provider_cost(event: Event) -> Decimal | None:
-    if event.provider_cost is None:
-        return None
-    if event.currency is None:
+def _provider_cost(text: str, currency: str | None) -> Decimal:
+    if currency is None:
         raise Rejected("missing_field", "currency", "A provider cost needs its currency.")
     try:
-        amount = Decimal(event.provider_cost)
+        amount = Decimal(text)
     except InvalidOperation as error:
         raise Rejected("invalid_field", "provider_cost", 'Write an amount such as "0.0042".') from error
     if not amount.is_finite() or amount < 0 or amount.adjusted() > 15:
@@ -412,9 +440,7 @@ def _decimals(amount: Decimal) -> int:
     return -exponent - (len(digits) - len(significant)) if significant else 0
 
 
-def _tags(tags: dict[str, str] | None) -> dict[str, str] | None:
-    if not tags:
-        return None
+def _tags(tags: dict[str, str]) -> dict[str, str]:
     if len(tags) > MAX_TAGS:
         raise Rejected("too_many_tags", "tags", f"An event may have {MAX_TAGS} tags.")
     if any(len(name) > 80 or not name or "\x00" in name + value for name, value in tags.items()):

@@ -5,7 +5,7 @@ order of arrival, writes counters, holds, events and roll-ups, and commits; the 
 of locks in every transaction is: events, roll-ups, counters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -19,7 +19,7 @@ from marketplace.core.json import encode
 from metering import ingest
 from metering.attribution import Dimensions
 from metering.ingest import Batch, Receipt, ReceiptStatus, Usage
-from metering.rating import Quantities
+from metering.rating import Quantities, Rated, from_atto
 from quotas import counters
 from quotas.book import LimitBook, LimitFacts, limit_book, owners_of
 from quotas.counters import Counter
@@ -174,11 +174,31 @@ Chain = tuple[_Meeting, ...]
 
 
 @dataclass(slots=True)
+class Used:
+    """What usage counts as, in every measure a limit may have."""
+
+    requests: int = 0
+    tokens: int = 0
+    cost_atto: int = 0
+
+    def add(self, quantities: Quantities, rated: Rated) -> None:
+        self.requests += quantities.requests
+        self.tokens += quantities.input_tokens + quantities.output_tokens
+        self.cost_atto += rated.cost_atto
+
+    def amount(self, measure: str) -> Decimal:
+        """Return the amount in a limit's measure; concurrency counts calls under way, which usage is not."""
+        if measure == "cost":
+            return from_atto(self.cost_atto)
+        return Decimal(self.requests if measure == "requests" else self.tokens)
+
+
+@dataclass(slots=True)
 class _Chains:
-    """Which limits every hold request and every accepted report meets."""
+    """Which limits every hold request meets, and accepted reports: those that meet the same ones, summed."""
 
     of_holds: list[Chain]
-    of_reports: list[tuple[Usage, Decimal, Chain]]
+    of_reports: list[tuple[Used, Chain]]
     distinct: set[Chain]
 
     def windows(self) -> dict[counters.Key, tuple[LimitFacts, datetime]]:
@@ -208,28 +228,38 @@ def _chains(
         return chain
 
     of_holds = [chain_of(request.usage.who, at) for request in holds]
-    of_reports = []
+    of_reports = [
+        (used, chain_of(who, moment)) for who, moment, used in _sums(reports, receipts, book.changing_minutes)
+    ]
+    return _Chains(of_holds, of_reports, set(of_holds) | {chain for _, chain in of_reports})
+
+
+def _sums(
+    reports: Sequence[Usage], receipts: Sequence[Receipt], changing_minutes: Collection[datetime]
+) -> list[tuple[Dimensions, datetime, Used]]:
+    """Sum the accepted reports by who used and when, as finely as their limits may differ.
+
+    Counting a sum is counting its parts: a counter takes what fits and books the rest as overrun either way.
+    """
+    sums: dict[tuple[int, datetime], tuple[Dimensions, datetime, Used]] = {}
+    last_who, last_moment, used = None, None, Used()
     for usage, receipt in zip(reports, receipts, strict=True):
-        if receipt.status is ReceiptStatus.ACCEPTED:
-            chain = chain_of(usage.who, usage.occurred_at)
-            of_reports.append((usage, receipt.rated.cost, chain))
-    return _Chains(of_holds, of_reports, set(of_holds) | {chain for _, _, chain in of_reports})
+        if receipt.status is not ReceiptStatus.ACCEPTED:
+            continue
+        who, moment = usage.who, usage.occurred_at
+        # Most events of a report are of the same origin and time; only where one of them changes is a sum looked up.
+        if who is not last_who or moment is not last_moment:
+            last_who, last_moment = who, moment
+            minute = moment.replace(second=0, microsecond=0)
+            key = (id(who), moment if minute in changing_minutes else minute)
+            used = sums.setdefault(key, (who, moment, Used()))[2]
+        used.add(usage.quantities, receipt.rated)
+    return list(sums.values())
 
 
 def _meeting(limit: LimitFacts, moment: datetime) -> _Meeting:
     starts_at, ends_at = limit.bounds(moment)
     return _Meeting(limit, (limit.id, starts_at), ends_at)
-
-
-def amount_of(measure: str, quantities: Quantities, cost: Decimal) -> Decimal:
-    """Return what usage counts as in a limit's measure."""
-    if measure == "requests":
-        return Decimal(quantities.requests)
-    if measure == "tokens":
-        return Decimal(quantities.total_tokens)
-    if measure == "cost":
-        return cost
-    return ONE
 
 
 def _estimated(request: HoldRequest, measure: str) -> Decimal:
@@ -300,6 +330,9 @@ def _apply_settlements(
         if hold is None or settlement.hold_id in handled:
             continue
         handled.add(settlement.hold_id)
+        spent = Used()
+        if item is not None:
+            spent.add(item.usage.quantities, item.rated)
         for counter_id, held in zip(hold.counter_ids, hold.amounts, strict=True):
             counter = locked.get(counter_id)
             if counter is None:
@@ -311,7 +344,7 @@ def _apply_settlements(
                 or counter.limit.measure == "concurrency"
             ):
                 continue
-            used = amount_of(counter.limit.measure, item.usage.quantities, item.rated.cost)
+            used = spent.amount(counter.limit.measure)
             counter.spend(used)
             if used > held:
                 overruns.append(_Overrun(counter, used - held, "call", settlement.hold_id))
@@ -323,12 +356,12 @@ def _apply_reports(
 ) -> list[_Overrun]:
     """Book reported usage; per counter, what did not fit under the limit is one overrun entry."""
     over: dict[int, Decimal] = {}
-    for usage, cost, chain in chains.of_reports:
+    for used, chain in chains.of_reports:
         for meeting in chain:
             if meeting.limit.measure == "concurrency":
                 continue
             counter = locked[ids[meeting.key]]
-            beyond = counter.spend(amount_of(meeting.limit.measure, usage.quantities, cost))
+            beyond = counter.spend(used.amount(meeting.limit.measure))
             if beyond:
                 over[counter.id] = over.get(counter.id, Decimal(0)) + beyond
     return [_Overrun(locked[counter_id], amount, "report", None) for counter_id, amount in over.items()]

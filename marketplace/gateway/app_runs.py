@@ -1,9 +1,10 @@
 """Running an app by its own input: a hosted prompt app here, an HTTP app at its creator's endpoint."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from marketplace.catalog.models import App
 from marketplace.catalog.prompts import render, validate_input

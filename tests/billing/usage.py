@@ -66,7 +66,6 @@ def _record(
     UsageEvent.objects.create(
         app=app,
         event_id=f"event-{next(_numbers)}",
-        content_hash=b"",
         occurred_at=at,
         received_at=at,
         period=period,

@@ -30,7 +30,7 @@ from marketplace.gateway.models import Provider
 from metering import rollups
 from metering.attribution import Dimensions
 from metering.ingest import Usage, content_hash, rate_usage
-from metering.models import Attribution, UsageEvent, UsageRollup
+from metering.models import Attribution, EventKey, UsageEvent, UsageRollup
 from metering.ratecards import load_price_book
 from metering.rating import Quantities
 from quotas.models import Limit, LimitCounter
@@ -249,7 +249,8 @@ class TestUsage:
                 rated.instance_rate_id,
             )
             assert event.attribution.model_id == model_id
-            assert bytes(event.content_hash) == content_hash(usage)
+            key = EventKey.objects.get(app_id=event.app_id, event_id=event.event_id)
+            assert (bytes(key.content_hash), key.occurred_at) == (content_hash(usage), event.occurred_at)
 
     def test_uses_both_prices_of_the_model_that_became_cheaper(self) -> None:
         cards = UsageEvent.objects.filter(attribution__model__name="llm-8b").values_list(

@@ -147,7 +147,11 @@ class TestLimits:
 
         assert answer.json()["accepted"] == 3
 
-    @pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"[]")[:-4], gzip.compress(b"[]") + b"rest"])
+    @pytest.mark.parametrize(
+        "body",
+        [b"no gzip", gzip.compress(b"[]")[:-4], gzip.compress(b"[]") + b"rest"],
+        ids=["none", "cut", "with a rest"],
+    )
     def test_refuses_gzip_that_is_broken(self, world: World, body: bytes) -> None:
         assert post(world, body, **{"Content-Encoding": "gzip"}).status == 400
 

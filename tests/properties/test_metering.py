@@ -13,7 +13,7 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metering import ingest
+from metering import staging
 from metering.attribution import Dimensions
 from metering.ingest import Usage
 from metering.models import UsageEvent, UsageRollup
@@ -205,7 +205,7 @@ class TestRecord:
                 admission.report([fact.usage(who) for fact in batch], at=NOW)
             assert differences() == []
             rows = UsageRollup.objects.order_by("hour", "attribution__feature", "period").values(
-                "hour", "attribution__feature", "period", "events", *ingest.ROLLUP_MEASURES
+                "hour", "attribution__feature", "period", "events", *staging.ROLLUP_MEASURES
             )
             rollups = list(rows)
             rebuild()

@@ -4,6 +4,7 @@ A million events in seconds: everything that an event says about itself is drawn
 each stream, rated and hashed once by the same functions that do it for real; only id and times are made for each.
 """
 
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -31,10 +32,11 @@ POOL_SIZES = ((100_000, 256), (0, 32))
 TICKS_A_SECOND = 10
 LAST_TICKS = 150  # longest latency, in ticks: an event of this hour is received in this hour
 COLUMNS = (
-    "event_id, occurred_at, received_at, period, app_id, attribution_id, content_hash, requests, input_tokens, "
+    "event_id, occurred_at, received_at, period, app_id, attribution_id, requests, input_tokens, "
     "cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, duration_ms, latency_ms, cost, "
     "currency, rate_card_id, instance_rate_id, provider_cost, is_estimated, tags"
 )
+KEY_COLUMNS = "event_id, occurred_at, app_id, content_hash"
 _TICKS = [f"{tick // 600:02d}:{tick // 10 % 60:02d}.{tick % 10}Z" for tick in range(3600 * TICKS_A_SECOND)]
 
 
@@ -46,6 +48,8 @@ class Drawn:
     latency_ms: int
 
 
+# Latency in ticks, the rest of an event's line, the rest of its id's.
+Tail = tuple[int, str, str]
 Progress = Callable[[int], None]
 
 
@@ -59,26 +63,30 @@ class UsageWriter:
         self.rng = Random(f"{timeline.seed}:usage")
         self.count = 0
         self._drawn: dict[ModelUse, list[Drawn]] = {}
-        self._tails: dict[tuple[int, int | None], list[tuple[int, str]]] = {}
+        self._tails: dict[tuple[int, int | None], list[Tail]] = {}
         self._ids: dict[Source, int] = {}
         self._prefixes: dict[tuple[datetime, int], tuple[str, str, date]] = {}
 
     def write(self, cells: Iterator[Cell], streams: list[Stream], *, progress: Progress) -> int:
-        """Copy the events of all cells into the table of events; returns how many."""
+        """Copy the events of all cells into the table of events, and their ids into theirs; returns how many."""
         self._resolve(streams)
-        with (
-            connection.cursor() as cursor,
-            cursor.copy(f"COPY metering_usageevent ({COLUMNS}) FROM STDIN") as copy,
-        ):
-            lines: list[str] = []
-            for cell in cells:
-                lines += self._lines(cell)
-                if len(lines) > 2_000:
-                    copy.write("".join(lines))
-                    progress(len(lines))
-                    lines.clear()
-            copy.write("".join(lines))
-            progress(len(lines))
+        with tempfile.TemporaryFile("w+") as keys:
+            with (
+                connection.cursor() as cursor,
+                cursor.copy(f"COPY metering_usageevent ({COLUMNS}) FROM STDIN") as copy,
+            ):
+                for cell in cells:
+                    events, ids = self._lines(cell)
+                    copy.write("".join(events))
+                    keys.writelines(ids)
+                    progress(len(events))
+            keys.seek(0)
+            with (
+                connection.cursor() as cursor,
+                cursor.copy(f"COPY metering_eventkey ({KEY_COLUMNS}) FROM STDIN") as copy,
+            ):
+                while part := keys.read(1 << 20):
+                    copy.write(part)
         return self.count
 
     def _resolve(self, streams: list[Stream]) -> None:
@@ -90,23 +98,25 @@ class UsageWriter:
     def _with_model(self, source: Source) -> Dimensions:
         return source.who._replace(model_id=self.book.model(source.use.model).id)
 
-    def _lines(self, cell: Cell) -> list[str]:
+    def _lines(self, cell: Cell) -> tuple[list[str], list[str]]:
+        """Return the lines of a cell's events, and those of their ids."""
         source = source_of(cell.stream)
         tails = self._tails_of(source, cell.hour)
         occurred, received, month = self._prefixes_of(cell.hour, source.late_days)
         latest = cell.seconds * TICKS_A_SECOND - LAST_TICKS
+        lines: list[str] = []
+        keys: list[str] = []
         if latest <= 0:
-            return []
-        lines = []
+            return lines, keys
         random, size, first = self.rng.random, len(tails), self.count + 1
         for number in range(first, first + cell.count):
             tick = int(random() * latest)
-            latency, tail = tails[int(random() * size)]
-            lines.append(
-                f"demo-{number:07d}\t{occurred}{_TICKS[tick]}\t{received}{_TICKS[tick + latency]}\t{month}\t{tail}"
-            )
+            latency, tail, key = tails[int(random() * size)]
+            at = f"{occurred}{_TICKS[tick]}"
+            lines.append(f"demo-{number:07d}\t{at}\t{received}{_TICKS[tick + latency]}\t{month}\t{tail}")
+            keys.append(f"demo-{number:07d}\t{at}\t{key}")
         self.count += cell.count
-        return lines
+        return lines, keys
 
     def _prefixes_of(self, hour: datetime, late_days: int) -> tuple[str, str, date]:
         """Return the beginning of both times of an hour's events, and the month that bills them."""
@@ -121,8 +131,8 @@ class UsageWriter:
             self._prefixes[key] = (f"{hour:%Y-%m-%d %H}:", f"{received:%Y-%m-%d %H}:", month)
         return self._prefixes[key]
 
-    def _tails_of(self, source: Source, hour: datetime) -> list[tuple[int, str]]:
-        """Return what follows id and times, for each kind of call: at the prices in force, with latency in ticks."""
+    def _tails_of(self, source: Source, hour: datetime) -> list[Tail]:
+        """Return for each kind of call its latency in ticks, and what follows id and time: of the event, of its id."""
         attribution_id = self._ids[source]
         card = self.book.token_prices(source.use.model, hour)
         key = (attribution_id, card.id)
@@ -131,13 +141,13 @@ class UsageWriter:
             self._tails[key] = [
                 (
                     min(LAST_TICKS - 1, 1 + one.latency_ms // 100),
-                    self._tail(source, one, attribution_id, hour),
+                    *self._tail(source, one, attribution_id, hour),
                 )
                 for one in drawn
             ]
         return self._tails[key]
 
-    def _tail(self, source: Source, drawn: Drawn, attribution_id: int, at: datetime) -> str:
+    def _tail(self, source: Source, drawn: Drawn, attribution_id: int, at: datetime) -> tuple[str, str]:
         used = drawn.quantities
         usage = Usage(
             event_id="",
@@ -150,12 +160,13 @@ class UsageWriter:
         rated, currency, _ = rate_usage(usage, self.book)
         whole, rest = divmod(rated.cost_atto, ATTO)
         values: tuple[Any, ...] = (
-            source.who.app_id, attribution_id, f"\\\\x{content_hash(usage).hex()}", used.requests,
+            source.who.app_id, attribution_id, used.requests,
             used.input_tokens, used.cached_input_tokens, used.cache_write_tokens, used.output_tokens,
             used.reasoning_tokens, used.duration_ms, drawn.latency_ms, f"{whole}.{rest:018d}", currency,
             rated.rate_card_id or "\\N", rated.instance_rate_id or "\\N", "\\N", "f", "\\N",
         )  # fmt: skip
-        return "\t".join(map(str, values)) + "\n"
+        key = f"{source.who.app_id}\t\\\\x{content_hash(usage).hex()}\n"
+        return "\t".join(map(str, values)) + "\n", key
 
     def _draw(self, use: ModelUse) -> list[Drawn]:
         self._drawn[use] = [draw_call(use, self.rng) for _ in range(self.pool_size)]

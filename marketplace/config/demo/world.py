@@ -9,17 +9,24 @@ from marketplace.accounts.models import Organization
 from marketplace.config.demo import limits, models, notices, people, usage
 from marketplace.config.demo.apps import AppBuilder
 from marketplace.config.demo.chronicle import Chronicle
-from marketplace.config.demo.months import close_months
+from marketplace.config.demo.months import close_months, months
 from marketplace.config.demo.progress import Told
 from marketplace.config.demo.subscriptions import sell
 from marketplace.config.demo.timeline import Timeline
 from marketplace.config.price_list import seed_catalogue
-from metering import rollups
+from metering import partitions, rollups
 from metering.ratecards import load_price_book
 
 # Any number will do, as long as two loads of one database use the same.
 LOAD_LOCK = 7_301_185
-ANALYZED = ("metering_usageevent", "metering_usagerollup", "metering_attribution", "quotas_limitcounter")
+ANALYZED = (
+    "metering_usageevent",
+    "metering_eventkey",
+    "metering_latencyhistogram",
+    "metering_usagerollup",
+    "metering_attribution",
+    "quotas_limitcounter",
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
     with told.step("Subscriptions and keys"):
         sold = sell(cast, apps, timeline, chronicle)
     with told.step(f"{events:,} usage events", total=events):
+        partitions.make(month.starts_at.date() for month in months(timeline))
         written = usage.write_usage(apps, sold, timeline, book=book, events=events, progress=told.advance)
     with told.step("Roll-ups"):
         rolled_up = rollups.rebuild()

@@ -1,0 +1,103 @@
+"""Writing events: copied into a table of the session, then counted once, stored and summed by one statement.
+
+The same columns and sums are what roll-ups are rebuilt from, so rebuilt and incremental ones cannot differ.
+"""
+
+from collections.abc import Iterable
+
+from django.db import connection
+
+NULL = "\\N"
+EVENT_COLUMNS = (
+    "app_id, event_id, occurred_at, received_at, period, attribution_id, requests, input_tokens, "
+    "cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, duration_ms, latency_ms, cost, currency, "
+    "rate_card_id, instance_rate_id, provider_cost, is_estimated, tags, corrects"
+)
+COLUMNS = "seq, " + EVENT_COLUMNS.replace("event_id, ", "event_id, content_hash, ", 1)
+CREATE = """
+CREATE TEMP TABLE IF NOT EXISTS metering_staged (
+    seq int, app_id bigint, event_id text, content_hash bytea, occurred_at timestamptz, received_at timestamptz,
+    period date, attribution_id bigint, requests bigint, input_tokens bigint, cached_input_tokens bigint,
+    cache_write_tokens bigint, output_tokens bigint, reasoning_tokens bigint, duration_ms bigint, latency_ms bigint,
+    cost numeric, currency text, rate_card_id bigint, instance_rate_id bigint, provider_cost numeric,
+    is_estimated boolean, tags jsonb, corrects text
+) ON COMMIT DELETE ROWS;
+DELETE FROM metering_staged
+"""
+
+ROLLUP_MEASURES = (
+    "events", "requests", "input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens",
+    "reasoning_tokens", "duration_ms", "latency_ms", "latency_events", "cost",
+)  # fmt: skip
+ROLLUP_COLUMNS = f"hour, attribution_id, period, {', '.join(ROLLUP_MEASURES)}, currency"
+ROLLUP_SUMS = (
+    "count(*), sum(requests), sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens), "
+    "sum(output_tokens), sum(reasoning_tokens), sum(duration_ms), coalesce(sum(latency_ms), 0), count(latency_ms), "
+    "sum(cost)"
+)
+ROLLUP_KEY = "date_trunc('hour', occurred_at, 'UTC'), attribution_id, period"
+HISTOGRAM_COLUMNS = "day, attribution_id, bucket, events"
+# Four buckets for each doubling: see metering.latencies, which reads percentiles off them.
+HISTOGRAM = (
+    "SELECT (occurred_at AT TIME ZONE 'UTC')::date, attribution_id, "
+    "floor(4 * ln(greatest(latency_ms, 1)::float8) / ln(2::float8))::smallint, count(*) "
+    "FROM {source} WHERE latency_ms IS NOT NULL {also}GROUP BY 1, 2, 3"
+)
+
+_ADDED = ", ".join(f"{name} = metering_usagerollup.{name} + excluded.{name}" for name in ROLLUP_MEASURES)
+# Ids first, since the query reads from them; the other writes follow in an order that is always the same. Each is sorted
+# by its key (events are staged in order of their ids), so that processes that work at once never wait in a circle.
+INSERT = (
+    "WITH added AS (INSERT INTO metering_eventkey (app_id, event_id, content_hash, occurred_at) "  # noqa: S608
+    "SELECT app_id, event_id, content_hash, occurred_at FROM metering_staged ORDER BY seq "
+    "ON CONFLICT (app_id, event_id) DO NOTHING RETURNING app_id, event_id), "
+    "fresh AS (SELECT s.* FROM metering_staged s JOIN added USING (app_id, event_id)), "
+    f"stored AS (INSERT INTO metering_usageevent ({EVENT_COLUMNS}) SELECT {EVENT_COLUMNS} FROM fresh), "
+    f"summed AS (INSERT INTO metering_usagerollup ({ROLLUP_COLUMNS}) "
+    f"SELECT {ROLLUP_KEY}, {ROLLUP_SUMS}, min(currency) FROM fresh GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 "
+    f"ON CONFLICT (hour, attribution_id, period) DO UPDATE SET {_ADDED}), "
+    f"timed AS (INSERT INTO metering_latencyhistogram ({HISTOGRAM_COLUMNS}) "
+    f"{HISTOGRAM.format(source='fresh', also='')} ORDER BY 1, 2, 3 "
+    "ON CONFLICT (day, attribution_id, bucket) DO UPDATE SET events = metering_latencyhistogram.events + excluded.events) "
+    "SELECT s.seq FROM metering_staged s LEFT JOIN added USING (app_id, event_id) WHERE added.event_id IS NULL"
+)
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def text(value: str) -> str:
+    """Write a text as COPY reads it."""
+    return value.translate(_ESCAPES)
+
+
+def copy(lines: Iterable[str]) -> None:
+    """Copy lines of COLUMNS into the session's staging table, in place of what was there."""
+    with connection.cursor() as cursor:
+        cursor.execute(CREATE)
+        # Django gives cursor.copy as it is; its errors must be Django's like all others.
+        with (
+            connection.wrap_database_errors,
+            cursor.copy(f"COPY metering_staged ({COLUMNS}) FROM STDIN") as rows,
+        ):
+            rows.write("".join(lines))
+
+
+def insert() -> set[int]:
+    """Store what is new with its sums; returns the staged numbers of events whose ids were there before."""
+    with connection.cursor() as cursor:
+        cursor.execute(INSERT)
+        return {seq for (seq,) in cursor.fetchall()}
+
+
+def same_content(known: Iterable[int]) -> set[int]:
+    """Return which of these staged events say the same as the first of their id.
+
+    A statement of its own, so that it sees what a parallel transaction committed.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT s.seq FROM metering_staged s JOIN metering_eventkey k USING (app_id, event_id) "
+            "WHERE s.seq = ANY(%s) AND k.content_hash = s.content_hash",
+            [sorted(known)],
+        )
+        return {seq for (seq,) in cursor.fetchall()}
