@@ -31,7 +31,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
 
 
-class Event(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class Event(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
     """An event as its sender writes it; the contract's field table."""
 
     app_id: Name
