@@ -13,7 +13,8 @@ ZERO = Decimal(0)
 class Measures:
     """Sums over some events. Cached and cache-write tokens are parts of input, reasoning tokens of output.
 
-    ``latency_ms`` is the sum over the ``latency_events`` that told one; ``cost`` is unrounded.
+    ``latency_ms`` is the sum over the ``latency_events`` that told one; ``cost`` is unrounded. ``provider_cost`` is the
+    sum over the ``provider_cost_events`` whose provider told one, ``compared_cost`` is our cost of those same events.
     """
 
     events: int = 0
@@ -27,6 +28,9 @@ class Measures:
     latency_ms: int = 0
     latency_events: int = 0
     cost: Decimal = ZERO
+    provider_cost: Decimal = ZERO
+    provider_cost_events: int = 0
+    compared_cost: Decimal = ZERO
 
     @property
     def tokens(self) -> int:
@@ -46,7 +50,8 @@ class Measures:
 
 
 MEASURES = tuple(field.name for field in fields(Measures))
-COUNTED = tuple(name for name in MEASURES if name != "cost")
+AMOUNTS = ("cost", "provider_cost", "compared_cost")
+COUNTED = tuple(name for name in MEASURES if name not in AMOUNTS)
 
 
 def total(parts: Iterable[Measures]) -> Measures:
@@ -54,4 +59,5 @@ def total(parts: Iterable[Measures]) -> Measures:
     rows = list(parts)
     counts = {name: sum(getattr(row, name) for row in rows) for name in COUNTED}
     with exact():
-        return Measures(**counts, cost=sum((row.cost for row in rows), ZERO))
+        amounts = {name: sum((getattr(row, name) for row in rows), ZERO) for name in AMOUNTS}
+        return Measures(**counts, **amounts)
