@@ -95,7 +95,16 @@ class Tariff:
     ``model_asked`` is the name that usage told when it is counted as an unknown model, at the ceiling price.
     """
 
-    __slots__ = ("_book", "_facts", "_instance", "_instance_type", "_model", "_prices", "model_asked", "model_id")
+    __slots__ = (
+        "_book",
+        "_facts",
+        "_instance",
+        "_instance_type",
+        "_model",
+        "_prices",
+        "model_asked",
+        "model_id",
+    )
 
     def __init__(self, book: PriceBook, *, model: str, instance_type: str) -> None:
         self._book = book

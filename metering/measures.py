@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from decimal import Decimal
+from typing import Any
 
 from marketplace.core.money import exact
 
@@ -57,7 +58,7 @@ COUNTED = tuple(name for name in MEASURES if name not in AMOUNTS)
 def total(parts: Iterable[Measures]) -> Measures:
     """Add up without losing a digit."""
     rows = list(parts)
-    counts = {name: sum(getattr(row, name) for row in rows) for name in COUNTED}
+    sums: dict[str, Any] = {name: sum(getattr(row, name) for row in rows) for name in COUNTED}
     with exact():
-        amounts = {name: sum((getattr(row, name) for row in rows), ZERO) for name in AMOUNTS}
-        return Measures(**counts, **amounts)
+        sums |= {name: sum((getattr(row, name) for row in rows), ZERO) for name in AMOUNTS}
+    return Measures(**sums)

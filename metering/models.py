@@ -37,7 +37,8 @@ class LanguageModel(models.Model):
     context_tokens = models.PositiveIntegerField(default=8192)
     is_active = models.BooleanField(default=True)
     is_ceiling = models.BooleanField(
-        default=False, help_text="Stands for every model without a price; its rate cards are the ceiling price."
+        default=False,
+        help_text="Stands for every model without a price; its rate cards are the ceiling price.",
     )
 
     class Meta:
@@ -46,7 +47,8 @@ class LanguageModel(models.Model):
                 fields=["is_ceiling"], condition=Q(is_ceiling=True), name="language_model_one_ceiling"
             ),
             models.CheckConstraint(
-                condition=Q(is_ceiling=False) | Q(is_active=False), name="language_model_ceiling_is_not_called"
+                condition=Q(is_ceiling=False) | Q(is_active=False),
+                name="language_model_ceiling_is_not_called",
             ),
         ]
         triggers = [epochs.raise_epoch(epochs.DIRECTORY, name="epoch_of_models")]

@@ -34,7 +34,9 @@ class LaterPrice(InvalidInput):
 
     def __init__(self, starts_at: datetime) -> None:
         self.starts_at = starts_at
-        super().__init__("starts_at", f"There is a price for times from {starts_at:%Y-%m-%d %H:%M} UTC on already.")
+        super().__init__(
+            "starts_at", f"There is a price for times from {starts_at:%Y-%m-%d %H:%M} UTC on already."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,23 +111,31 @@ def _in_force(prices: tuple[P, ...], at: datetime, *, field: str, name: str) -> 
     return price
 
 
+def token_prices(card: RateCard) -> TokenPrices:
+    """Turn a rate card into what rating reads."""
+    return TokenPrices(
+        id=card.pk,
+        currency=card.currency,
+        input=to_atto(card.input_per_mtok),
+        cached_input=to_atto(card.cached_input_per_mtok),
+        cache_write=to_atto(card.cache_write_per_mtok),
+        output=to_atto(card.output_per_mtok),
+        reasoning=to_atto(card.reasoning_per_mtok),
+        starts_at=card.starts_at,
+        ends_at=card.ends_at,
+    )
+
+
+def instance_price(rate: InstanceRate) -> InstancePrice:
+    """Turn a rate of an instance type into what rating reads."""
+    return InstancePrice(rate.pk, rate.currency, to_atto(rate.price_per_hour), rate.starts_at, rate.ends_at)
+
+
 def load_price_book() -> PriceBook:
     """Read every model and price (three queries). Prices that were replaced before they began are not among them."""
     cards: dict[int, list[TokenPrices]] = defaultdict(list)
     for card in RateCard.objects.exclude(ends_at=F("starts_at")).order_by("starts_at"):
-        cards[card.model_id].append(
-            TokenPrices(
-                id=card.pk,
-                currency=card.currency,
-                input=to_atto(card.input_per_mtok),
-                cached_input=to_atto(card.cached_input_per_mtok),
-                cache_write=to_atto(card.cache_write_per_mtok),
-                output=to_atto(card.output_per_mtok),
-                reasoning=to_atto(card.reasoning_per_mtok),
-                starts_at=card.starts_at,
-                ends_at=card.ends_at,
-            )
-        )
+        cards[card.model_id].append(token_prices(card))
     models, ceiling = {}, None
     for model in LanguageModel.objects.all():
         facts = ModelFacts(
@@ -142,9 +152,7 @@ def load_price_book() -> PriceBook:
             models[model.name] = facts
     instances: dict[str, list[InstancePrice]] = defaultdict(list)
     for rate in InstanceRate.objects.exclude(ends_at=F("starts_at")).order_by("starts_at"):
-        instances[rate.instance_type].append(
-            InstancePrice(rate.pk, rate.currency, to_atto(rate.price_per_hour), rate.starts_at, rate.ends_at)
-        )
+        instances[rate.instance_type].append(instance_price(rate))
     return PriceBook(models, {name: tuple(rates) for name, rates in instances.items()}, ceiling)
 
 
