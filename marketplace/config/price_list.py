@@ -12,7 +12,7 @@ from django.db import transaction
 from genai_prices.types import ModelInfo
 
 from marketplace.config import public_prices
-from marketplace.config.public_prices import IN_FORCE_FROM, LONGEST_NAME
+from marketplace.config.public_prices import AMOUNTS, IN_FORCE_FROM, LONGEST_NAME
 from marketplace.core.errors import InvalidInput
 from metering.models import InstanceRate, LanguageModel, RateCard
 
@@ -130,13 +130,7 @@ def _seed(wanted: Iterable[tuple[str, ModelInfo, str]]) -> Seeded:
 def _differs(card: RateCard | None, amounts: tuple[Decimal, ...]) -> bool:
     if card is None:
         return False
-    return amounts != (
-        card.input_per_mtok,
-        card.cached_input_per_mtok,
-        card.cache_write_per_mtok,
-        card.output_per_mtok,
-        card.reasoning_per_mtok,
-    )
+    return amounts != tuple(getattr(card, name) for name in AMOUNTS)
 
 
 def _seed_instances() -> int:

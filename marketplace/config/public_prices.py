@@ -25,6 +25,13 @@ from metering.rating import to_atto
 
 # Long before anything that can still be reported: usage may be up to 35 days old.
 IN_FORCE_FROM = datetime(2025, 1, 1, tzinfo=UTC)
+AMOUNTS = (
+    "input_per_mtok",
+    "cached_input_per_mtok",
+    "cache_write_per_mtok",
+    "output_per_mtok",
+    "reasoning_per_mtok",
+)
 LONGEST_NAME = 80
 USUAL_CONTEXT = 128_000
 # Dollars per million output tokens up to which a model is of a class, where nobody has said it.
@@ -33,19 +40,15 @@ CLASSES = ((Decimal("0.5"), "tiny"), (Decimal("2.5"), "small"), (Decimal("8"), "
 
 @dataclass(frozen=True)
 class PublicPrice:
-    """Prices from a time on, per million tokens, with what was decided to make them."""
+    """Prices from a time on, in the order of ``AMOUNTS``, with what was decided to make them."""
 
     starts_at: datetime
-    input: Decimal
-    cached_input: Decimal
-    cache_write: Decimal
-    output: Decimal
-    reasoning: Decimal
+    amounts: tuple[Decimal, ...]
     notes: tuple[str, ...]
 
     @property
-    def amounts(self) -> tuple[Decimal, ...]:
-        return (self.input, self.cached_input, self.cache_write, self.output, self.reasoning)
+    def output(self) -> Decimal:
+        return self.amounts[AMOUNTS.index("output_per_mtok")]
 
 
 def provider_names() -> list[str]:
@@ -98,11 +101,7 @@ def rate_cards(model: LanguageModel, prices: Sequence[PublicPrice], *, provider:
     for index, price in enumerate(prices):
         yield RateCard(
             model=model,
-            input_per_mtok=price.input,
-            cached_input_per_mtok=price.cached_input,
-            cache_write_per_mtok=price.cache_write,
-            output_per_mtok=price.output,
-            reasoning_per_mtok=price.reasoning,
+            **dict(zip(AMOUNTS, price.amounts, strict=True)),
             starts_at=price.starts_at,
             ends_at=prices[index + 1].starts_at if index + 1 < len(prices) else None,
             source="; ".join([f"genai-prices {version('genai-prices')}: {provider}", *price.notes])[:200],
@@ -129,13 +128,11 @@ def _price_at(info: ModelInfo, day: datetime) -> PublicPrice | None:
     ]
     if not found:
         return None
-    dearest = PublicPrice(
-        day, *(max(amounts) for amounts in zip(*(one.amounts for one in found), strict=True)), notes=()
-    )
     notes = {note: None for one in found for note in one.notes}
     if len({one.amounts for one in found}) > 1:
         notes["dearest time of day"] = None
-    return PublicPrice(day, *dearest.amounts, notes=tuple(notes))
+    dearest = tuple(max(of_class) for of_class in zip(*(one.amounts for one in found), strict=True))
+    return PublicPrice(day, dearest, tuple(notes))
 
 
 def _hours(info: ModelInfo) -> list[time]:
@@ -171,16 +168,16 @@ def _public_price(info: ModelInfo, price: ModelPrice, starts_at: datetime) -> Pu
         notes["cache write as input"] = None
     if reasoning is None:
         notes["reasoning as output"] = None
-    amounts = [
+    amounts = (
         plain,
         plain if cached is None else cached,
         plain if write is None else write,
         output,
         output if reasoning is None else reasoning,
-    ]
+    )
     for one in amounts:
         to_atto(one)
-    return PublicPrice(starts_at, *amounts, notes=tuple(notes))
+    return PublicPrice(starts_at, amounts, tuple(notes))
 
 
 def _is_embedding(info: ModelInfo) -> bool:

@@ -64,7 +64,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
     chronicle = Chronicle()
     with told.step("People, teams and prices"):
         cast = people.found(timeline, password=installation.password)
-        seed_catalogue(at=timeline.at)
+        seed_catalogue()
         models.add(timeline, provider_url=installation.provider_url)
         # Not the shared snapshot: this transaction may yet be rolled back.
         book = load_price_book()
