@@ -95,7 +95,7 @@ def difference(old: Price | None, new: RateProposal) -> list[dict[str, Any]]:
     ]
 
 
-def _standing() -> Prefetch[str, QuerySet[RateCard], str]:
+def _standing() -> "Prefetch[str, QuerySet[RateCard], str]":
     return Prefetch("rate_cards", RateCard.objects.exclude(ends_at=F("starts_at")).order_by("starts_at"))
 
 
