@@ -22,6 +22,7 @@ from tests.conftest import Cast
 from tests.factories import NOW
 from tests.gateway.live import World, make_models, make_world, running_application
 from tests.races.processes import until
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -417,13 +418,3 @@ class TestMeter:
 
         with pytest.raises(openai.RateLimitError):
             client(world).chat.completions.create(model="auto", messages=MESSAGES)
-
-
-def wait_until(condition) -> None:
-    import time  # noqa: PLC0415
-
-    for _ in range(500):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not happen in 10 seconds")
