@@ -14,7 +14,7 @@ from marketplace.core import audit
 from marketplace.core.errors import Conflict, FieldError, InvalidInput, NotAllowed
 from marketplace.core.money import exact
 from marketplace.core.notices import notify
-from marketplace.core.transitions import move
+from marketplace.core.transitions import IllegalTransition, move
 from metering.models import (
     Attribution,
     InstanceRate,
@@ -66,6 +66,20 @@ class ProposedMeanwhile(Conflict):
         )
 
 
+class TooSoon(InvalidInput):
+    """A price is replaced at a time to come only: usage that is rated at this moment may lie there already."""
+
+    code = "too_soon"
+
+    def __init__(self, earliest: datetime) -> None:
+        self.earliest = earliest
+        super().__init__(
+            "starts_at",
+            f"A price is in force then. It can be replaced from {earliest:%Y-%m-%d %H:%M} UTC on. Choose a later time, "
+            "or none: then it holds five minutes after it is approved.",
+        )
+
+
 class AlreadyRated(InvalidInput):
     """Usage after that date has its price already, and prices never move history."""
 
@@ -84,11 +98,13 @@ def propose(proposal: RateProposal, *, by: Actor, at: datetime) -> RateProposal:
     """Propose a price; ``proposal`` is unsaved and names subject, prices, date, reason and source.
 
     An open proposal for the same subject is superseded. Those who may decide are told. Raises InvalidInput by field,
-    NotAllowed for who is no operator of the platform, ProposedMeanwhile when somebody was faster.
+    NotAllowed for who is no operator of the platform, TooSoon and AlreadyRated for a date that does not fit,
+    ProposedMeanwhile when somebody was faster.
     """
     access.require_platform(by, *PROPOSERS)
     _check(proposal)
-    _check_start(proposal, starts_at=proposal.starts_at)
+    if proposal.starts_at is not None:
+        _check_start(proposal, starts_at=proposal.starts_at, at=at)
     proposal.proposed_by, proposal.proposed_at = by.user, at
     with transaction.atomic():
         _supersede(proposal, by=by, at=at)
@@ -119,7 +135,7 @@ def approve(proposal: RateProposal, *, by: Actor, at: datetime, note: str = "") 
     """Approve a proposal and make its price, in one transaction; what it changes is kept with the decision.
 
     Recording waits while this commits, so that nothing is rated for its time meanwhile. Raises OwnProposal, NotAllowed,
-    IllegalTransition when it was decided before, AlreadyRated and LaterPrice when its date does not fit any more.
+    IllegalTransition when it was decided before; TooSoon, AlreadyRated and LaterPrice when its date does not fit any more.
     """
     _require_decider(proposal, by)
     starts_at = proposal.starts_at or at + SOON
@@ -128,7 +144,9 @@ def approve(proposal: RateProposal, *, by: Actor, at: datetime, note: str = "") 
         # What recording holds shared: usage under way is rated and seen, what comes later reads the new epoch.
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [RECORDING_LOCK])
-        _check_start(proposal, starts_at=starts_at)
+        # Before anything else is: the second of two who approve at once is told that it is decided, not that prices clash.
+        _lock_open(proposal, to=State.APPROVED)
+        _check_start(proposal, starts_at=starts_at, at=at)
         price = _put_in_force(proposal, starts_at=starts_at)
         _decide(proposal, to=State.APPROVED, by=by, at=at, note=note, projection=shown, **_made(price))
     return price
@@ -281,10 +299,10 @@ def _fits(price: Decimal) -> bool:
         return price.scaleb(18) == price.scaleb(18).to_integral_value()
 
 
-def _check_start(proposal: RateProposal, *, starts_at: datetime | None) -> None:
-    """Raise AlreadyRated when usage of the subject from that time on has a price already."""
-    if starts_at is None:
-        return
+def _check_start(proposal: RateProposal, *, starts_at: datetime, at: datetime) -> None:
+    """Raise TooSoon or AlreadyRated when usage from that time on is, or may this moment be, rated at another price."""
+    if starts_at < at + SOON and replaced(proposal, at=starts_at) is not None:
+        raise TooSoon(at + SOON)
     attributions = Attribution.objects.filter(usage_of(proposal))
     hour = starts_at.replace(minute=0, second=0, microsecond=0)
     since = UsageRollup.objects.filter(hour__gte=hour, attribution__in=attributions)
@@ -295,6 +313,13 @@ def _check_start(proposal: RateProposal, *, starts_at: datetime | None) -> None:
         )
         if rated.exists():
             raise AlreadyRated(starts_at)
+
+
+def _lock_open(proposal: RateProposal, *, to: str) -> None:
+    """Hold the proposal's row until this transaction ends. Raises IllegalTransition when it is decided."""
+    state = RateProposal.objects.select_for_update().values_list("state", flat=True).get(pk=proposal.pk)
+    if state != State.PROPOSED:
+        raise IllegalTransition(proposal, current=state, to=to)
 
 
 def _supersede(proposal: RateProposal, *, by: Actor, at: datetime) -> None:

@@ -12,7 +12,7 @@ from marketplace.core.transitions import IllegalTransition
 from metering import ingest, proposals
 from metering.attribution import Dimensions
 from metering.models import InstanceRate, LanguageModel, RateCard, RateProposal, UsageEvent
-from metering.proposals import AlreadyRated, OwnProposal
+from metering.proposals import AlreadyRated, OwnProposal, TooSoon
 from metering.ratecards import LaterPrice, load_price_book
 from tests import factories
 from tests.conftest import Cast
@@ -115,14 +115,22 @@ class TestPropose:
 
         assert refused.value.field == field
 
-    def test_refuses_a_date_after_which_usage_was_rated(self, who: Dimensions, operator: Actor) -> None:
-        ingest.record([make_usage(who, "e1", at=NOW)], at=NOW)
+    def test_replaces_a_price_at_a_time_to_come_only(self, operator: Actor) -> None:
+        factories.make_model("llm-8b")
 
-        for starts_at in (NOW - DAY, NOW):
-            with pytest.raises(AlreadyRated):
+        for starts_at in (NOW - DAY, NOW, NOW + SOON - timedelta(seconds=1)):
+            with pytest.raises(TooSoon):
                 proposals.propose(make_proposal(starts_at=starts_at), by=operator, at=NOW)
-        later = NOW + timedelta(seconds=1)
-        assert proposals.propose(make_proposal(starts_at=later), by=operator, at=NOW + DAY).pk
+        assert proposals.propose(make_proposal(starts_at=NOW + SOON), by=operator, at=NOW).pk
+
+    def test_refuses_a_date_after_which_usage_was_rated(self, who: Dimensions, operator: Actor) -> None:
+        later = NOW + timedelta(minutes=7)
+        ingest.record([make_usage(who, "e1", at=later)], at=NOW)
+
+        with pytest.raises(AlreadyRated):
+            proposals.propose(make_proposal(starts_at=later), by=operator, at=NOW)
+        after = later + timedelta(seconds=1)
+        assert proposals.propose(make_proposal(starts_at=after), by=operator, at=NOW).pk
 
 
 class TestApprove:
@@ -178,7 +186,7 @@ class TestApprove:
         seen_before = RateProposal.objects.get()
         proposals.approve(asked, by=finance, at=NOW)
 
-        with pytest.raises((IllegalTransition, LaterPrice)):
+        with pytest.raises(IllegalTransition):
             proposals.approve(seen_before, by=finance, at=NOW)
 
         assert RateCard.objects.count() == 2
@@ -190,7 +198,9 @@ class TestApprove:
         ingest.record([make_usage(who, "e1", at=NOW + DAY)], at=NOW + DAY)
 
         with pytest.raises(AlreadyRated):
-            proposals.approve(asked, by=finance, at=NOW + 2 * DAY)
+            proposals.approve(asked, by=finance, at=NOW + timedelta(hours=23))
+        with pytest.raises(TooSoon):
+            proposals.approve(asked, by=finance, at=NOW + DAY)
 
         assert RateCard.objects.count() == 1
         assert RateProposal.objects.get().state == "proposed"
