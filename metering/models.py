@@ -1,5 +1,6 @@
 """Usage facts and what rates them. Events and closed periods are only ever added."""
 
+from decimal import Decimal
 from typing import ClassVar
 
 from django.contrib.postgres.constraints import ExclusionConstraint
@@ -257,15 +258,21 @@ class RateProposal(models.Model):
     @property
     def is_free(self) -> bool:
         """Tell whether everything it prices would cost nothing."""
-        prices = (
-            self.input_per_mtok,
-            self.cached_input_per_mtok,
-            self.cache_write_per_mtok,
-            self.output_per_mtok,
-            self.reasoning_per_mtok,
-            self.price_per_hour,
-        )
-        return not any(prices)
+        return not any(self._prices().values())
+
+    def prices_as_text(self) -> dict[str, str]:
+        """Write down the prices that it has."""
+        return {name: str(price) for name, price in self._prices().items() if price is not None}
+
+    def _prices(self) -> dict[str, Decimal | None]:
+        return {
+            "input_per_mtok": self.input_per_mtok,
+            "cached_input_per_mtok": self.cached_input_per_mtok,
+            "cache_write_per_mtok": self.cache_write_per_mtok,
+            "output_per_mtok": self.output_per_mtok,
+            "reasoning_per_mtok": self.reasoning_per_mtok,
+            "price_per_hour": self.price_per_hour,
+        }
 
 
 class Attribution(models.Model):

@@ -118,7 +118,7 @@ def propose(proposal: RateProposal, *, by: Actor, at: datetime) -> RateProposal:
             subject=proposal,
             at=at,
             by=by.user,
-            new=_prices_as_text(proposal) | {"subject": proposal.title},
+            new=proposal.prices_as_text() | {"subject": proposal.title},
             reason=proposal.reason,
         )
         notify(
@@ -129,6 +129,14 @@ def propose(proposal: RateProposal, *, by: Actor, at: datetime) -> RateProposal:
             path=_path(proposal),
         )
     return proposal
+
+
+def preview(proposal: RateProposal, *, at: datetime) -> Impact:
+    """Say what an unsaved proposal would change, and propose nothing. Raises as ``propose`` does for what it says."""
+    _check(proposal)
+    if proposal.starts_at is not None:
+        _check_start(proposal, starts_at=proposal.starts_at, at=at)
+    return consequences(proposal, at=at)
 
 
 def approve(proposal: RateProposal, *, by: Actor, at: datetime, note: str = "") -> RateCard | InstanceRate:
@@ -398,11 +406,6 @@ def _decide(proposal: RateProposal, *, to: str, by: Actor, at: datetime, note: s
         key=f"rate-proposal:{proposal.pk}:{to}",
         path=_path(proposal),
     )
-
-
-def _prices_as_text(proposal: RateProposal) -> dict[str, str]:
-    names = (*TOKEN_PRICES, "price_per_hour")
-    return {name: str(getattr(proposal, name)) for name in names if getattr(proposal, name) is not None}
 
 
 def _path(proposal: RateProposal) -> str:

@@ -58,6 +58,27 @@ REQUEST = {
         "context_tokens": {"type": "integer"},
     },
 }
+_CHANGE = {
+    "type": "object",
+    "properties": {
+        "label": {"type": "string"},
+        "old": {**EXACT_AMOUNT, "nullable": True},
+        "new": EXACT_AMOUNT,
+    },
+}
+IMPACT = {
+    "type": "object",
+    "properties": {
+        "from": {"type": "string", "format": "date-time"},
+        "to": {"type": "string", "format": "date-time"},
+        "currency": {"type": "string"},
+        "tokens": {"type": "integer"},
+        "duration_ms": {"type": "integer"},
+        "total": _CHANGE,
+        "apps": {"type": "array", "items": _CHANGE, "description": "Those it touches most."},
+        "other_apps": {"type": "integer"},
+    },
+}
 DEVIATIONS = {
     "type": "object",
     "properties": {
@@ -195,6 +216,20 @@ class RateCardViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         made = proposals.propose(asked, by=actor_of(request), at=timezone.now())
         return Response(RateProposalSerializer(made).data, status=status.HTTP_201_CREATED)
 
+    @extend_schema(
+        tags=["models"],
+        operation_id="rate_cards_preview",
+        summary="Say what a price would change",
+        description="The usage of the last thirty days at the price in force and at this one. Proposes nothing.",
+        request={"application/json": REQUEST},
+        responses={(200, "application/json"): IMPACT},
+    )
+    @action(detail=False, methods=["post"], pagination_class=None)
+    def preview(self, request: Request) -> Response:
+        access.require_platform(actor_of(request), *sorted(PLATFORM_ROLES))
+        asked = read_proposal(request.data, currency=settings.CURRENCY)
+        return Response(proposals.preview(asked, at=timezone.now()).as_json())
+
     @extend_schema(tags=["models"], request=NoteSerializer, responses=RateProposalSerializer, parameters=[
         OpenApiParameter("id", OpenApiTypes.UUID, "path", description="Of the proposal."),
     ])  # fmt: skip
@@ -267,6 +302,15 @@ class RateProposalViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, view
 
     def get_object(self) -> RateProposal:
         return access.get(self.get_queryset(), pk=self.kwargs["pk"])
+
+    @extend_schema(
+        description="`projection` is what it changes: as it was when it was decided, or as it is now while it waits."
+    )
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        proposal = self.get_object()
+        if proposal.state == RateProposal.State.PROPOSED:
+            proposal.projection = proposals.consequences(proposal, at=timezone.now()).as_json()
+        return Response(self.get_serializer(proposal).data)
 
 
 def find_proposal(request: Request, pk: str) -> RateProposal:

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.forms import Form
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -15,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from marketplace.accounts import access
 from marketplace.accounts.access import PLATFORM_ROLES
 from marketplace.accounts.requests import PersonRequest
-from marketplace.core.errors import HalfpennyError, InvalidInput
+from marketplace.core.errors import Conflict, HalfpennyError, InvalidInput
 from metering import price_impact, proposals, provider_costs, rate_pages
 from metering.models import InstanceRate, LanguageModel, RateProposal
 from metering.periods import month, next_month
@@ -70,7 +71,7 @@ def instance_rate(request: PersonRequest, name: str) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def propose(request: PersonRequest) -> HttpResponse:
-    """Show the form for a price, filled with the one in force; a POST proposes it.
+    """Show the form for a price, filled with the one in force; a POST proposes it, or previews what it would change.
 
     The address says of what: ``kind``, and ``subject`` unless it is new.
     """
@@ -86,10 +87,20 @@ def propose(request: PersonRequest) -> HttpResponse:
         replaces=proposals.replaced(asked, at=timezone.now()),
         is_new_model=proposals.is_new_model(asked),
     )
-    if form.is_valid() and (made := _propose(request, form)):
+    impact = None
+    if "preview" in request.POST:
+        impact = _preview(form) if form.is_valid() else None
+    elif form.is_valid() and (made := _propose(request, form)):
         messages.success(request, "It is proposed. It holds once a second person has approved it.")
         return redirect("metering:rate-proposal", made.pk)
-    context = {"form": form, "kind": kind, "subject": subject, "currency": settings.CURRENCY}
+    context = {
+        "form": form,
+        "kind": kind,
+        "subject": subject,
+        "currency": settings.CURRENCY,
+        "impact": impact,
+        "is_of_tokens": kind != Kind.INSTANCE_TYPE,
+    }
     return render(request, "metering/propose_rate.html", context)
 
 
@@ -118,6 +129,7 @@ def rate_proposal(request: PersonRequest, proposal_id: UUID) -> HttpResponse:
         "changes": rate_pages.difference(old, proposal),
         "impact": _impact(proposal, at=now),
         "is_new_model": is_open and proposals.is_new_model(proposal),
+        "is_of_tokens": proposal.is_of_tokens,
         "price": proposal.rate_card or proposal.instance_rate,
     }
     return render(request, "metering/rate_proposal.html", context)
@@ -177,12 +189,26 @@ def _propose(request: PersonRequest, form: ProposalForm) -> RateProposal | None:
         return proposals.propose(
             form.proposal(currency=settings.CURRENCY), by=request.actor, at=timezone.now()
         )
-    except InvalidInput as error:
-        for one in error.errors:
-            form.add_error(one.field if one.field in form.fields else None, one.message)
     except HalfpennyError as error:
-        form.add_error(None, error.message)
+        _tell_refusal(form, error)
     return None
+
+
+def _preview(form: ProposalForm) -> price_impact.Impact | None:
+    """Say what the form's price would change; what the domain refuses goes to its field."""
+    try:
+        return proposals.preview(form.proposal(currency=settings.CURRENCY), at=timezone.now())
+    except HalfpennyError as error:
+        _tell_refusal(form, error)
+    return None
+
+
+def _tell_refusal(form: Form, error: HalfpennyError) -> None:
+    if not isinstance(error, InvalidInput):
+        form.add_error(None, error.message)
+        return
+    for one in error.errors:
+        form.add_error(one.field if one.field in form.fields else None, one.message)
 
 
 def _decided(request: PersonRequest, proposal: RateProposal, form: DecisionForm) -> bool:
@@ -201,9 +227,10 @@ def _decided(request: PersonRequest, proposal: RateProposal, form: DecisionForm)
             messages.success(request, "The proposal is taken back.")
         else:
             raise InvalidInput("", "Approve, reject or take back.")
-    except InvalidInput as error:
-        for one in error.errors:
-            form.add_error(one.field if one.field in form.fields else None, one.message)
+    except (InvalidInput, Conflict) as error:
+        _tell_refusal(form, error)
+        # What somebody else decided meanwhile is what the page shows.
+        proposal.refresh_from_db()
         return False
     return True
 
