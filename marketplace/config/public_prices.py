@@ -1,9 +1,9 @@
 """Public prices as genai-prices has them, turned into our dated rate cards. Nothing is fetched: the data is installed.
 
 The library keeps every price as a Decimal of US dollars per million tokens, and so do we; no digit is lost. What it
-knows and a rate card cannot say is decided here, never in favor of a price too low, and told in the card's source:
+knows and a rate card cannot say is decided here, and told in the card's source:
 
-- prices by length of the prompt: the base tier;
+- prices by length of the prompt: the base tier, which is that of short ones;
 - prices by time of day: the dearest of the day;
 - no price for cached input, cache writes or reasoning: that of the class they are a part of;
 - no price for output: none for embeddings, which have no output; else that of input.
