@@ -214,14 +214,18 @@ def consequences(proposal: RateProposal, *, at: datetime) -> Impact:
 
 
 def replaced(proposal: RateProposal, *, at: datetime) -> RateCard | InstanceRate | None:
-    """Return the price in force where the proposed one begins; None for a first price, or after a gap."""
-    begins = proposal.starts_at or at
-    in_force = Q(starts_at__lte=begins) & (Q(ends_at=None) | Q(ends_at__gt=begins))
+    """Return the price that it takes or took the place of; None for a first price, or after a gap."""
+    made = proposal.rate_card or proposal.instance_rate
+    if made is not None:
+        before = Q(ends_at=made.starts_at, starts_at__lt=made.starts_at)
+    else:
+        begins = proposal.starts_at or proposal.decided_at or at
+        before = Q(starts_at__lte=begins) & (Q(ends_at=None) | Q(ends_at__gt=begins))
     if proposal.kind == Kind.INSTANCE_TYPE:
-        return InstanceRate.objects.filter(in_force, instance_type=proposal.subject).first()
+        return InstanceRate.objects.filter(before, instance_type=proposal.subject).first()
     if proposal.kind == Kind.CEILING:
-        return RateCard.objects.filter(in_force, model__is_ceiling=True).first()
-    return RateCard.objects.filter(in_force, model__name=proposal.subject).first()
+        return RateCard.objects.filter(before, model__is_ceiling=True).first()
+    return RateCard.objects.filter(before, model__name=proposal.subject).first()
 
 
 def usage_of(proposal: RateProposal) -> Q:
@@ -309,7 +313,7 @@ def _fits(price: Decimal) -> bool:
 
 def _check_start(proposal: RateProposal, *, starts_at: datetime, at: datetime) -> None:
     """Raise TooSoon or AlreadyRated when usage from that time on is, or may this moment be, rated at another price."""
-    if starts_at < at + SOON and replaced(proposal, at=starts_at) is not None:
+    if starts_at < at + SOON and replaced(proposal, at=at) is not None:
         raise TooSoon(at + SOON)
     attributions = Attribution.objects.filter(usage_of(proposal))
     hour = starts_at.replace(minute=0, second=0, microsecond=0)

@@ -12,11 +12,9 @@ from metering.usage_reports import Part
 
 
 @dataclass(frozen=True)
-class Deviation:
-    """The events of a month and model whose provider told a cost; of the others nothing is compared."""
+class Compared:
+    """Events of which some tell what their provider charged; of the others nothing is compared."""
 
-    starts_at: datetime
-    model: Part
     measures: Measures
 
     @property
@@ -32,6 +30,14 @@ class Deviation:
         return self.difference / self.measures.compared_cost
 
 
+@dataclass(frozen=True)
+class Deviation(Compared):
+    """The events of a month and model."""
+
+    starts_at: datetime
+    model: Part
+
+
 def deviations(*, from_at: datetime, to_at: datetime, currency: str) -> Sequence[Deviation]:
     """Compare by month and model, the newest month first, then the largest difference first."""
     report = usage(
@@ -43,13 +49,13 @@ def deviations(*, from_at: datetime, to_at: datetime, currency: str) -> Sequence
         visible=EVERYTHING,
     )
     found = [
-        Deviation(row.starts_at, row.parts[0], row.measures)
+        Deviation(row.measures, row.starts_at, row.parts[0])
         for row in report.rows
         if row.measures.provider_cost_events
     ]
     return sorted(found, key=lambda one: (-one.starts_at.timestamp(), -abs(one.difference), one.model.label))
 
 
-def together(found: Sequence[Deviation]) -> Measures:
+def together(found: Sequence[Deviation]) -> Compared:
     """Add up what was compared."""
-    return total(one.measures for one in found)
+    return Compared(total(one.measures for one in found))

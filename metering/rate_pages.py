@@ -4,11 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
 
 from django.db.models import F, Prefetch, QuerySet
 
-from marketplace.core.money import format_amount
 from metering.models import InstanceRate, LanguageModel, RateCard, RateProposal
 from metering.proposals import TOKEN_PRICES
 
@@ -33,6 +32,20 @@ class PriceRow:
     in_force: Price | None
     coming: Price | None
     open: RateProposal | None
+
+
+@dataclass(frozen=True)
+class PriceChange:
+    """One price before and after; ``old`` is None where there is none to compare with."""
+
+    label: str
+    old: Decimal | None
+    new: Decimal
+
+    @property
+    def share(self) -> Decimal | None:
+        """The difference in a share of the old price; None where that is nothing."""
+        return (self.new - self.old) / self.old if self.old else None
 
 
 def model_rows(*, at: datetime) -> list[PriceRow]:
@@ -82,15 +95,12 @@ def standing(price: Price, *, at: datetime) -> str:
     return "in_force" if price.ends_at is None or at < price.ends_at else "ended"
 
 
-def difference(old: Price | None, new: RateProposal) -> list[dict[str, Any]]:
-    """Give the rows of a table of old and new prices, as texts."""
+def difference(old: Price | None, new: RateProposal) -> list[PriceChange]:
+    """Set old and new prices side by side, one of each class."""
     names = TOKEN_PRICES if new.is_of_tokens else ("price_per_hour",)
+    is_comparable = old is not None and old.currency == new.currency
     return [
-        {
-            "label": LABELS[name],
-            "old": format_amount(getattr(old, name), old.currency) if old else "",
-            "new": format_amount(getattr(new, name), new.currency),
-        }
+        PriceChange(LABELS[name], getattr(old, name) if is_comparable else None, getattr(new, name))
         for name in names
     ]
 

@@ -118,14 +118,13 @@ def rate_proposal(request: PersonRequest, proposal_id: UUID) -> HttpResponse:
         return redirect("metering:rate-proposal", proposal.pk)
     now = timezone.now()
     is_open = proposal.state == State.PROPOSED
-    old = proposals.replaced(proposal, at=now) if is_open else None
+    old = proposals.replaced(proposal, at=now)
     context = {
         "proposal": proposal,
         "form": form,
         "is_open": is_open,
         "is_own": proposal.proposed_by_id == request.actor.user.pk,
         "may_decide": is_open and proposals.may_decide(proposal, actor=request.actor),
-        "old": old,
         "changes": rate_pages.difference(old, proposal),
         "impact": _impact(proposal, at=now),
         "is_new_model": is_open and proposals.is_new_model(proposal),

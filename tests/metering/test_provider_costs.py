@@ -80,7 +80,7 @@ class TestDeviations:
         found = deviations(**NOVEMBER, currency="USD")
 
         assert [one.model.id for one in found] == ["llm-70b", "llm-8b"]
-        assert (together(found).provider_cost, together(found).compared_cost) == (
-            Decimal("2.25"),
-            Decimal("1.2"),
-        )
+        # Provider: 0.25 + 2. Ours: 0.20 + 1.
+        both = together(found)
+        assert (both.measures.provider_cost, both.measures.compared_cost) == (Decimal("2.25"), Decimal("1.2"))
+        assert (both.difference, both.share) == (Decimal("1.05"), Decimal("0.875"))
