@@ -62,10 +62,10 @@ def rate_card(request: PersonRequest, name: str) -> HttpResponse:
 def instance_rate(request: PersonRequest, name: str) -> HttpResponse:
     """Show every price an instance type ever had or will have."""
     _require_reader(request)
-    prices = list(InstanceRate.objects.filter(instance_type=name).order_by("-starts_at", "-pk"))
-    if not prices:
-        access.get(InstanceRate.objects.none(), instance_type=name)
-    return _history(request, kind=Kind.INSTANCE_TYPE, subject=name, title=name, prices=prices)
+    newest = InstanceRate.objects.order_by("instance_type", "-starts_at", "-pk").distinct("instance_type")
+    access.get(newest, instance_type=name)
+    prices = InstanceRate.objects.filter(instance_type=name).order_by("-starts_at", "-pk")
+    return _history(request, kind=Kind.INSTANCE_TYPE, subject=name, title=name, prices=list(prices))
 
 
 @login_required

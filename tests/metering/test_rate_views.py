@@ -200,3 +200,18 @@ class TestCeiling:
         card = RateCard.objects.get()
         assert card.ends_at == card.starts_at
         assert "Replaced" in page(client, cast.operator, f"{CARDS}models/unknown-model/")
+
+
+class TestInstanceRate:
+    def test_shows_every_price_it_had(self, cast: Cast, client: Client) -> None:
+        factories.make_instance_rate("g5.xlarge", price_per_hour="1.006")
+        none = dict.fromkeys(PRICES)
+        wanted = make_proposal("g5.xlarge", kind="instance_type", price_per_hour=Decimal("0.907"), **none)
+        asked = proposals.propose(wanted, by=actor_for(cast.operator), at=timezone.now())
+        proposals.approve(asked, by=actor_for(cast.finance), at=timezone.now())
+
+        shown = page(client, cast.operator, f"{CARDS}instance-types/g5.xlarge/")
+
+        assert "$1.006" in shown
+        assert "$0.907" in shown
+        assert "To come" in shown
