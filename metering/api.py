@@ -22,7 +22,7 @@ from marketplace.core.csv import CONTENT_TYPE, to_csv
 from marketplace.core.errors import InvalidInput
 from marketplace.core.periods import parse_instant
 from marketplace.core.renderers import CSVRenderer
-from metering import queries, rate_api, usage_files
+from metering import queries, usage_files
 from metering.dimensions import DIMENSIONS
 from metering.models import LanguageModel
 from metering.scopes import UsageScope
@@ -135,5 +135,4 @@ class ModelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
 ROUTES: list[tuple[str, type[ViewSetMixin], str]] = [
     ("usage", UsageViewSet, "usage"),
     ("models", ModelViewSet, "model"),
-    *rate_api.ROUTES,
 ]

@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from metering import rate_views, views
+from metering import views
+from metering.rate_cards import views as rate_views
 
 app_name = "metering"
 

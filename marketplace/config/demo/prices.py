@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
+from typing import Any
 
 from django.urls import reverse
 
@@ -37,11 +38,10 @@ def _cheaper(timeline: Timeline, chronicle: Chronicle, operator: User, finance: 
     old = RateCard.objects.get(model__name=CHEAPER_MODEL, ends_at=new.starts_at)
     proposal = _proposal(
         CHEAPER_MODEL, CHEAPER_PRICES, by=operator, at=asked_at, starts_at=new.starts_at, rng=rng,
+        state=RateProposal.State.APPROVED, decided_by=finance, decided_at=decided_at, rate_card=new,
+        decision_note="Compared with the list.",
         reason="The provider has lowered its list price by a sixth.",
     )  # fmt: skip
-    proposal.state = RateProposal.State.APPROVED
-    proposal.decided_by, proposal.decided_at, proposal.rate_card = finance, decided_at, new
-    proposal.decision_note = "Compared with the list."
     proposal.projection = impact(new, old=old, used_by=usage_of(proposal), at=decided_at).as_json()
     proposal.save(force_insert=True)
     _note_proposed(proposal, chronicle)
@@ -73,26 +73,18 @@ def _dearer(timeline: Timeline, chronicle: Chronicle, operator: User, finance: U
 
 
 def _proposal(
-    model: str,
-    prices: tuple[str, ...],
-    *,
-    by: User,
-    at: datetime,
-    starts_at: datetime,
-    rng: Random,
-    reason: str,
+    model: str, prices: tuple[str, ...], *, by: User, at: datetime, rng: Random, **fields: Any
 ) -> RateProposal:
     return RateProposal(
         id=dated_id(at, rng),
         kind=RateProposal.Kind.MODEL,
         subject=model,
         currency="USD",
-        starts_at=starts_at,
-        reason=reason,
         source=SOURCE,
         proposed_by=by,
         proposed_at=at,
         **dict(zip(TOKEN_PRICES, map(Decimal, prices), strict=True)),
+        **fields,
     )
 
 

@@ -9,7 +9,7 @@ from django import forms
 
 from metering.models import InstanceRate, LanguageModel, RateCard, RateProposal
 from metering.proposals import GREATEST, TOKEN_PRICES
-from metering.rate_pages import LABELS
+from metering.rate_cards.pages import LABELS
 
 Kind = RateProposal.Kind
 NEW_MODEL_FIELDS = ("model_title", "model_class", "context_tokens")

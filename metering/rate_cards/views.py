@@ -17,10 +17,11 @@ from marketplace.accounts import access
 from marketplace.accounts.access import PLATFORM_ROLES
 from marketplace.accounts.requests import PersonRequest
 from marketplace.core.errors import Conflict, HalfpennyError, InvalidInput
-from metering import price_impact, proposals, provider_costs, rate_pages
+from metering import price_impact, proposals, provider_costs
 from metering.models import InstanceRate, LanguageModel, RateProposal
 from metering.periods import month, next_month
-from metering.rate_forms import DecisionForm, ProposalForm
+from metering.rate_cards import pages
+from metering.rate_cards.forms import DecisionForm, ProposalForm
 
 Kind = RateProposal.Kind
 State = RateProposal.State
@@ -35,12 +36,10 @@ def rate_cards(request: PersonRequest) -> HttpResponse:
     _require_reader(request)
     now = timezone.now()
     context = {
-        "waiting": [
-            (one, proposals.may_decide(one, actor=request.actor)) for one in rate_pages.open_proposals()
-        ],
-        "models": rate_pages.model_rows(at=now),
-        "instances": rate_pages.instance_rows(at=now),
-        "ceiling": rate_pages.ceiling_row(at=now),
+        "waiting": [(one, proposals.may_decide(one, actor=request.actor)) for one in pages.open_proposals()],
+        "models": pages.model_rows(at=now),
+        "instances": pages.instance_rows(at=now),
+        "ceiling": pages.ceiling_row(at=now),
         "can_propose": _can_propose(request),
     }
     return render(request, "metering/rate_cards.html", context)
@@ -125,7 +124,7 @@ def rate_proposal(request: PersonRequest, proposal_id: UUID) -> HttpResponse:
         "is_open": is_open,
         "is_own": proposal.proposed_by_id == request.actor.user.pk,
         "may_decide": is_open and proposals.may_decide(proposal, actor=request.actor),
-        "changes": rate_pages.difference(old, proposal),
+        "changes": pages.difference(old, proposal),
         "impact": _impact(proposal, at=now),
         "is_new_model": is_open and proposals.is_new_model(proposal),
         "is_of_tokens": proposal.is_of_tokens,
@@ -175,8 +174,8 @@ def _history(
         "kind": kind,
         "subject": subject,
         "title": title,
-        "prices": [(price, rate_pages.standing(price, at=now)) for price in prices],
-        "proposals": rate_pages.proposals_of(kind, subject)[:SHOWN_PROPOSALS],
+        "prices": [(price, pages.standing(price, at=now)) for price in prices],
+        "proposals": pages.proposals_of(kind, subject)[:SHOWN_PROPOSALS],
         "can_propose": _can_propose(request),
     }
     return render(request, "metering/rate_card.html", context)
