@@ -1,15 +1,13 @@
-"""Usage, models and prices in the management API; all of it is only read."""
+"""Usage and models in the management API, which are only read."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import QuerySet
 from django.http import HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.utils import timezone
-from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers, viewsets
@@ -19,16 +17,14 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSetMixin
 
 from marketplace.accounts import access
-from marketplace.accounts.access import PLATFORM_ROLES
 from marketplace.accounts.requests import actor_of
-from marketplace.core.api_fields import AmountField
 from marketplace.core.csv import CONTENT_TYPE, to_csv
 from marketplace.core.errors import InvalidInput
 from marketplace.core.periods import parse_instant
 from marketplace.core.renderers import CSVRenderer
 from metering import queries, usage_files
 from metering.dimensions import DIMENSIONS
-from metering.models import LanguageModel, RateCard
+from metering.models import LanguageModel
 from metering.scopes import UsageScope
 
 USUAL_DAYS = 30
@@ -114,25 +110,6 @@ def _refuse_unknown(query: Mapping[str, str]) -> None:
             )
 
 
-class RateCardSerializer(serializers.ModelSerializer):
-    """What a model costs per million tokens of each class, from a date."""
-
-    id = serializers.CharField(read_only=True)
-    model = serializers.CharField(source="model.name", read_only=True)
-    input_per_mtok = AmountField(read_only=True)
-    cached_input_per_mtok = AmountField(read_only=True)
-    cache_write_per_mtok = AmountField(read_only=True)
-    output_per_mtok = AmountField(read_only=True)
-    reasoning_per_mtok = AmountField(read_only=True)
-
-    class Meta:
-        model = RateCard
-        fields = (
-            "id", "model", "currency", "input_per_mtok", "cached_input_per_mtok", "cache_write_per_mtok",
-            "output_per_mtok", "reasoning_per_mtok", "starts_at", "ends_at", "source",
-        )  # fmt: skip
-
-
 class ModelSerializer(serializers.ModelSerializer):
     """A name in the model catalogue."""
 
@@ -145,7 +122,7 @@ class ModelSerializer(serializers.ModelSerializer):
 class ModelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     """The model catalogue, for every signed-in person."""
 
-    queryset = LanguageModel.objects.all()
+    queryset = LanguageModel.objects.filter(is_ceiling=False)
     serializer_class = ModelSerializer
     filterset_fields = ("model_class", "is_active")
     lookup_field = "name"
@@ -155,26 +132,7 @@ class ModelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
         return access.get(self.get_queryset(), name=self.kwargs["name"])
 
 
-class RateCardFilter(filters.FilterSet):
-    model = filters.CharFilter(field_name="model__name")
-
-
-@extend_schema(tags=["models"])
-class RateCardViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
-    """Every dated price of the models, for finance, operators and approvers of the platform."""
-
-    queryset = RateCard.objects.select_related("model")
-    serializer_class = RateCardSerializer
-    filterset_class = RateCardFilter
-
-    def get_queryset(self) -> QuerySet[RateCard]:
-        if not getattr(self, "swagger_fake_view", False):
-            access.require_platform(actor_of(self.request), *sorted(PLATFORM_ROLES))
-        return super().get_queryset()
-
-
 ROUTES: list[tuple[str, type[ViewSetMixin], str]] = [
     ("usage", UsageViewSet, "usage"),
     ("models", ModelViewSet, "model"),
-    ("rate-cards", RateCardViewSet, "rate-card"),
 ]

@@ -92,9 +92,19 @@ class Tariff:
     """What rates the usage of one model and instance type: remembers the prices in force where it last looked.
 
     A batch has few models and its events lie close together in time, so most of them are rated without a search.
+    ``model_asked`` is the name that usage told when it is counted as an unknown model, at the ceiling price.
     """
 
-    __slots__ = ("_book", "_instance", "_instance_type", "_model", "_prices", "model_id")
+    __slots__ = (
+        "_book",
+        "_facts",
+        "_instance",
+        "_instance_type",
+        "_model",
+        "_prices",
+        "model_asked",
+        "model_id",
+    )
 
     def __init__(self, book: PriceBook, *, model: str, instance_type: str) -> None:
         self._book = book
@@ -102,15 +112,22 @@ class Tariff:
         self._instance_type = instance_type
         self._prices: TokenPrices | None = None
         self._instance: InstancePrice | None = None
-        self.model_id = book.model(model).id if model else None
+        self._facts = book.rated_as(model) if model else None
+        self.model_id = self._facts.id if self._facts else None
+        self.model_asked = model if self._facts is not None and self._facts is book.ceiling else ""
 
     def find(self, at: datetime) -> tuple[TokenPrices | None, InstancePrice | None]:
         """Return the prices in force at a time. Raises UnknownPrice."""
         prices = instance = None
-        if self._model:
+        if self._facts:
             prices = self._prices
             if prices is None or not prices.is_in_force(at):
-                prices = self._prices = self._book.token_prices(self._model, at)
+                prices = self._facts.price_at(at)
+                if prices is None:
+                    # Not remembered: it is in force also where the model has a price of its own.
+                    prices = self._book.ceiling_price(at, name=self._model)
+                else:
+                    self._prices = prices
         if self._instance_type:
             instance = self._instance
             if instance is None or not instance.is_in_force(at):
@@ -137,7 +154,9 @@ class _Source:
 
     def __init__(self, who: Dimensions, model: str, book: PriceBook) -> None:
         self.tariff = Tariff(book, model=model, instance_type=who.instance_type)
-        self.dimensions = who._replace(model_id=self.tariff.model_id)
+        self.dimensions = who._replace(
+            model_id=self.tariff.model_id, model_asked=self.tariff.model_asked or who.model_asked
+        )
         self.items: list[Prepared] = []
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from decimal import Decimal
+from typing import Any
 
 from marketplace.core.money import exact
 
@@ -13,7 +14,8 @@ ZERO = Decimal(0)
 class Measures:
     """Sums over some events. Cached and cache-write tokens are parts of input, reasoning tokens of output.
 
-    ``latency_ms`` is the sum over the ``latency_events`` that told one; ``cost`` is unrounded.
+    ``latency_ms`` is the sum over the ``latency_events`` that told one; ``cost`` is unrounded. ``provider_cost`` is the
+    sum over the ``provider_cost_events`` whose provider told one, ``compared_cost`` is our cost of those same events.
     """
 
     events: int = 0
@@ -27,6 +29,9 @@ class Measures:
     latency_ms: int = 0
     latency_events: int = 0
     cost: Decimal = ZERO
+    provider_cost: Decimal = ZERO
+    provider_cost_events: int = 0
+    compared_cost: Decimal = ZERO
 
     @property
     def tokens(self) -> int:
@@ -46,12 +51,14 @@ class Measures:
 
 
 MEASURES = tuple(field.name for field in fields(Measures))
-COUNTED = tuple(name for name in MEASURES if name != "cost")
+AMOUNTS = ("cost", "provider_cost", "compared_cost")
+COUNTED = tuple(name for name in MEASURES if name not in AMOUNTS)
 
 
 def total(parts: Iterable[Measures]) -> Measures:
     """Add up without losing a digit."""
     rows = list(parts)
-    counts = {name: sum(getattr(row, name) for row in rows) for name in COUNTED}
+    sums: dict[str, Any] = {name: sum(getattr(row, name) for row in rows) for name in COUNTED}
     with exact():
-        return Measures(**counts, cost=sum((row.cost for row in rows), ZERO))
+        sums |= {name: sum((getattr(row, name) for row in rows), ZERO) for name in AMOUNTS}
+    return Measures(**sums)

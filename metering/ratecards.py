@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from django.db import transaction
+from django.db.models import F, QuerySet
 
 from marketplace.core.errors import InvalidInput
 from marketplace.core.snapshots import Snapshot
@@ -26,6 +27,18 @@ class UnknownPrice(InvalidInput):
         super().__init__(field, f"There is no price for {name!r} at that time.")
 
 
+class LaterPrice(InvalidInput):
+    """Prices are only added at the end: before one that exists there is no room for another."""
+
+    code = "later_price"
+
+    def __init__(self, starts_at: datetime) -> None:
+        self.starts_at = starts_at
+        super().__init__(
+            "starts_at", f"There is a price for times from {starts_at:%Y-%m-%d %H:%M} UTC on already."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
     """A model of the catalogue with its rate cards in order of time."""
@@ -37,6 +50,10 @@ class ModelFacts:
     is_active: bool
     cards: tuple[TokenPrices, ...]
 
+    def price_at(self, at: datetime) -> TokenPrices | None:
+        """Return its rate card in force at a time."""
+        return _find(self.cards, at)
+
 
 @dataclass(frozen=True, slots=True)
 class PriceBook:
@@ -44,6 +61,7 @@ class PriceBook:
 
     models: dict[str, ModelFacts]
     instances: dict[str, tuple[InstancePrice, ...]]
+    ceiling: ModelFacts | None = None
 
     def model(self, name: str, *, field: str = "model") -> ModelFacts:
         """Return a model of the catalogue; raises UnknownPrice."""
@@ -60,44 +78,82 @@ class PriceBook:
         """Return the rate of an instance type in force at a time; raises UnknownPrice."""
         return _in_force(self.instances.get(instance_type, ()), at, field="instance_type", name=instance_type)
 
+    def rated_as(self, name: str) -> ModelFacts:
+        """Return the model that usage of this name is rated and counted as: itself, else the ceiling's stand-in.
 
-def _in_force(prices: tuple[P, ...], at: datetime, *, field: str, name: str) -> P:
+        Raises UnknownPrice when the name is not in the catalogue and there never was a ceiling price.
+        """
+        facts = self.models.get(name) or self.ceiling
+        if facts is None:
+            raise UnknownPrice(field="model", name=name)
+        return facts
+
+    def ceiling_price(self, at: datetime, *, name: str) -> TokenPrices:
+        """Return what rates usage that has happened without a price of its own. Raises UnknownPrice.
+
+        Only for usage: a call that is still to be sent needs a price of its own (``token_prices``).
+        """
+        return _in_force(self.ceiling.cards if self.ceiling else (), at, field="model", name=name)
+
+
+def _find(prices: tuple[P, ...], at: datetime) -> P | None:
     index = bisect_right(prices, at, key=lambda price: price.starts_at) - 1
     if index < 0:
-        raise UnknownPrice(field=field, name=name)
+        return None
     price = prices[index]
-    if price.ends_at is not None and price.ends_at <= at:
+    return None if price.ends_at is not None and price.ends_at <= at else price
+
+
+def _in_force(prices: tuple[P, ...], at: datetime, *, field: str, name: str) -> P:
+    price = _find(prices, at)
+    if price is None:
         raise UnknownPrice(field=field, name=name)
     return price
 
 
+def token_prices(card: RateCard) -> TokenPrices:
+    """Turn a rate card into what rating reads."""
+    return TokenPrices(
+        id=card.pk,
+        currency=card.currency,
+        input=to_atto(card.input_per_mtok),
+        cached_input=to_atto(card.cached_input_per_mtok),
+        cache_write=to_atto(card.cache_write_per_mtok),
+        output=to_atto(card.output_per_mtok),
+        reasoning=to_atto(card.reasoning_per_mtok),
+        starts_at=card.starts_at,
+        ends_at=card.ends_at,
+    )
+
+
+def instance_price(rate: InstanceRate) -> InstancePrice:
+    """Turn a rate of an instance type into what rating reads."""
+    return InstancePrice(rate.pk, rate.currency, to_atto(rate.price_per_hour), rate.starts_at, rate.ends_at)
+
+
 def load_price_book() -> PriceBook:
-    """Read every model and price (three queries)."""
+    """Read every model and price (three queries). Prices that were replaced before they began are not among them."""
     cards: dict[int, list[TokenPrices]] = defaultdict(list)
-    for card in RateCard.objects.order_by("starts_at"):
-        cards[card.model_id].append(
-            TokenPrices(
-                id=card.pk,
-                currency=card.currency,
-                input=to_atto(card.input_per_mtok),
-                cached_input=to_atto(card.cached_input_per_mtok),
-                cache_write=to_atto(card.cache_write_per_mtok),
-                output=to_atto(card.output_per_mtok),
-                reasoning=to_atto(card.reasoning_per_mtok),
-                starts_at=card.starts_at,
-                ends_at=card.ends_at,
-            )
+    for card in RateCard.objects.exclude(ends_at=F("starts_at")).order_by("starts_at"):
+        cards[card.model_id].append(token_prices(card))
+    models, ceiling = {}, None
+    for model in LanguageModel.objects.all():
+        facts = ModelFacts(
+            model.pk,
+            model.name,
+            model.model_class,
+            model.context_tokens,
+            model.is_active,
+            tuple(cards[model.pk]),
         )
-    models = {
-        m.name: ModelFacts(m.pk, m.name, m.model_class, m.context_tokens, m.is_active, tuple(cards[m.pk]))
-        for m in LanguageModel.objects.all()
-    }
+        if model.is_ceiling:
+            ceiling = facts
+        else:
+            models[model.name] = facts
     instances: dict[str, list[InstancePrice]] = defaultdict(list)
-    for rate in InstanceRate.objects.order_by("starts_at"):
-        instances[rate.instance_type].append(
-            InstancePrice(rate.pk, rate.currency, to_atto(rate.price_per_hour), rate.starts_at, rate.ends_at)
-        )
-    return PriceBook(models, {name: tuple(rates) for name, rates in instances.items()})
+    for rate in InstanceRate.objects.exclude(ends_at=F("starts_at")).order_by("starts_at"):
+        instances[rate.instance_type].append(instance_price(rate))
+    return PriceBook(models, {name: tuple(rates) for name, rates in instances.items()}, ceiling)
 
 
 price_book: Snapshot[PriceBook] = Snapshot("directory", load_price_book)
@@ -106,12 +162,31 @@ price_book: Snapshot[PriceBook] = Snapshot("directory", load_price_book)
 def change_price(card: RateCard, *, starts_at: datetime) -> RateCard:
     """Put a new rate card in force from a date and end the one before it there; history keeps its prices.
 
-    ``card`` is unsaved and names its model and prices. Raises InvalidInput when a later price exists already.
+    ``card`` is unsaved and names its model and prices. One that was to begin on that very date and was never used gives
+    way. Raises InvalidInput when another later price exists already.
     """
-    if RateCard.objects.filter(model=card.model, starts_at__gte=starts_at).exists():
-        raise InvalidInput("starts_at", "There is a price that starts on or after this date.")
     with transaction.atomic():
-        RateCard.objects.filter(model=card.model, ends_at=None).update(ends_at=starts_at)
+        _make_way(RateCard.objects.filter(model=card.model), starts_at)
         card.starts_at = starts_at
         card.save(force_insert=True)
     return card
+
+
+def change_instance_rate(rate: InstanceRate, *, starts_at: datetime) -> InstanceRate:
+    """Put a new rate of an instance type in force, as ``change_price`` does for a model."""
+    with transaction.atomic():
+        _make_way(InstanceRate.objects.filter(instance_type=rate.instance_type), starts_at)
+        rate.starts_at = starts_at
+        rate.save(force_insert=True)
+    return rate
+
+
+def _make_way(prices: QuerySet[RateCard] | QuerySet[InstanceRate], starts_at: datetime) -> None:
+    """End what is in force at a date there; a price that would begin right then ends before it began."""
+    latest = prices.filter(ends_at=None).first()
+    if latest is not None and latest.starts_at > starts_at:
+        raise LaterPrice(latest.starts_at)
+    # Without an open price, the constraint that one is in force at a time would refuse; say it in words.
+    if prices.exclude(ends_at=None).filter(ends_at__gt=starts_at).exclude(ends_at=F("starts_at")).exists():
+        raise LaterPrice(starts_at)
+    prices.filter(ends_at=None).update(ends_at=starts_at)

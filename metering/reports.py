@@ -334,7 +334,7 @@ def _usage(event: Event, event_id: str, *, origin: Origin, at: datetime) -> Usag
     quantities = _quantities(event)
     if not origin.model and quantities.total_tokens:
         raise Rejected("missing_field", "model", "Tokens have a price only with their model.")
-    origin.tariff.find(occurred_at)
+    price = next((one for one in origin.tariff.find(occurred_at) if one is not None), None)
     return Usage(
         event_id,
         occurred_at,
@@ -342,7 +342,9 @@ def _usage(event: Event, event_id: str, *, origin: Origin, at: datetime) -> Usag
         origin.model,
         quantities,
         event.latency_ms,
-        None if event.provider_cost is None else _provider_cost(event.provider_cost, event.currency),
+        None
+        if event.provider_cost is None
+        else _provider_cost(event.provider_cost, event.currency, rated_in=price.currency if price else None),
         False,
         _tags(event.tags) if event.tags else None,
         content_hash(event, quantities, said=origin.said),
@@ -435,9 +437,12 @@ def _who(
     )
 
 
-def _provider_cost(text: str, currency: str | None) -> Decimal:
+def _provider_cost(text: str, currency: str | None, *, rated_in: str | None) -> Decimal:
     if currency is None:
         raise Rejected("missing_field", "currency", "A provider cost needs its currency.")
+    if rated_in is not None and currency != rated_in:
+        message = f"A provider cost stands beside ours, so it must be in {rated_in}."
+        raise Rejected("currency_mismatch", "currency", message)
     try:
         amount = Decimal(text)
     except InvalidOperation as error:

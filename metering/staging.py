@@ -27,13 +27,15 @@ DELETE FROM metering_staged
 
 ROLLUP_MEASURES = (
     "events", "requests", "input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens",
-    "reasoning_tokens", "duration_ms", "latency_ms", "latency_events", "cost",
+    "reasoning_tokens", "duration_ms", "latency_ms", "latency_events", "cost", "provider_cost",
+    "provider_cost_events", "compared_cost",
 )  # fmt: skip
 ROLLUP_COLUMNS = f"hour, attribution_id, period, {', '.join(ROLLUP_MEASURES)}, currency"
 ROLLUP_SUMS = (
     "count(*), sum(requests), sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens), "
     "sum(output_tokens), sum(reasoning_tokens), sum(duration_ms), coalesce(sum(latency_ms), 0), count(latency_ms), "
-    "sum(cost)"
+    "sum(cost), coalesce(sum(provider_cost), 0), count(provider_cost), "
+    "coalesce(sum(cost) FILTER (WHERE provider_cost IS NOT NULL), 0)"
 )
 ROLLUP_KEY = "date_trunc('hour', occurred_at, 'UTC'), attribution_id, period"
 HISTOGRAM_COLUMNS = "day, attribution_id, bucket, events"

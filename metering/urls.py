@@ -1,8 +1,9 @@
-"""Pages of usage."""
+"""Pages of usage and of prices."""
 
 from django.urls import path
 
 from metering import views
+from metering.rate_cards import views as rate_views
 
 app_name = "metering"
 
@@ -11,4 +12,11 @@ urlpatterns = [
     path("usage/apps/<slug:slug>/", views.app_usage, name="app-usage"),
     path("usage/apps/<slug:slug>/summary/", views.app_summary, name="app-summary"),
     path("usage/subscriptions/<uuid:subscription_id>/", views.subscription_usage, name="subscription-usage"),
+    path("operator/rate-cards/", rate_views.rate_cards, name="rate-cards"),
+    path("operator/rate-cards/propose/", rate_views.propose, name="rate-propose"),
+    path("operator/rate-cards/end-ceiling/", rate_views.end_ceiling, name="ceiling-end"),
+    path("operator/rate-cards/provider-costs/", rate_views.provider_cost, name="provider-costs"),
+    path("operator/rate-cards/proposals/<uuid:proposal_id>/", rate_views.rate_proposal, name="rate-proposal"),
+    path("operator/rate-cards/instance-types/<path:name>/", rate_views.instance_rate, name="instance-rate"),
+    path("operator/rate-cards/models/<path:name>/", rate_views.rate_card, name="rate-card"),
 ]

@@ -9,7 +9,8 @@ from marketplace.core.money import to_text
 from metering.measures import MEASURES, Measures
 from metering.usage_reports import UsageReport, UsageRow
 
-COUNTS = tuple(name for name in MEASURES if name not in ("cost", "latency_ms", "latency_events"))
+_APART = ("latency_ms", "latency_events", "cost", "provider_cost", "provider_cost_events", "compared_cost")
+COUNTS = tuple(name for name in MEASURES if name not in _APART)
 
 
 def columns(report: UsageReport) -> tuple[str, ...]:

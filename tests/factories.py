@@ -118,13 +118,19 @@ def make_subscription(app: App, team: Team, **fields: Any) -> Subscription:
 
 
 def make_model(
-    name: str = "llm-8b", *, input_price: str = "0.20", output_price: str = "0.60", **fields: Any
+    name: str = "llm-8b",
+    *,
+    input_price: str = "0.20",
+    output_price: str = "0.60",
+    currency: str = "USD",
+    **fields: Any,
 ) -> LanguageModel:
-    """A model with one rate card, prices in USD per million tokens; cached input costs a tenth."""
+    """A model with one rate card, prices per million tokens; cached input costs a tenth."""
     values = {"title": name, "model_class": LanguageModel.ModelClass.SMALL}
     model = LanguageModel.objects.create(name=name, **values | fields)
     RateCard.objects.create(
         model=model,
+        currency=currency,
         input_per_mtok=Decimal(input_price),
         cached_input_per_mtok=Decimal(input_price) / 10,
         cache_write_per_mtok=Decimal(input_price),

@@ -119,3 +119,9 @@ def organizations(actor: Actor) -> QuerySet[Organization]:
     if actor.is_platform(*PLATFORM_ROLES):
         return Organization.objects.all()
     return Organization.objects.filter(pk__in=actor.organization_ids)
+
+
+def platform_people(*roles: str) -> QuerySet[User]:
+    """People who have one of these roles for the whole marketplace: whom to tell of its affairs."""
+    of_platform = Membership.objects.filter(organization__is_platform=True, role__in=roles)
+    return User.objects.filter(pk__in=of_platform.values("user"), is_active=True)

@@ -54,6 +54,14 @@ SECTIONS = (
     Section("Jobs", "gateway:jobs", "list-checks", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
     Section("Models", "gateway:models", "cpu", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
     Section(
+        "Rate cards",
+        "metering:rate-cards",
+        "badge-dollar-sign",
+        "Operate",
+        frozenset({Role.OPERATOR, Role.FINANCE}),
+        is_platform=True,
+    ),
+    Section(
         "Providers", "gateway:providers", "server", "Operate", frozenset({Role.OPERATOR}), is_platform=True
     ),
     Section("Notices", "accounts:notices", "bell", "You"),

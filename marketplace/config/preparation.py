@@ -19,7 +19,6 @@ from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
-from django.utils import timezone
 
 from marketplace.config import freshness
 from marketplace.config.refusals import Refused
@@ -112,7 +111,7 @@ def seed_prices() -> None:
     """Give a new installation the well-known models and prices, so that nothing stands between it and a call."""
     from marketplace.config.price_list import seed_catalogue  # noqa: PLC0415 (models, as above)
 
-    seed_catalogue(at=timezone.now())
+    seed_catalogue()
 
 
 def is_empty() -> bool:

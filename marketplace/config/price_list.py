@@ -1,22 +1,20 @@
 """Prices that every installation starts with: well-known public models, and instance types by the hour.
 
-Copied into our dated tables once; from then on the tables are the truth and the operator changes them. Models come
-from the genai-prices snapshot that is installed with us, so nothing is fetched.
+Copied into our dated tables once; from then on the tables are the truth and operators change them by proposals. How
+public prices become ours is said in ``public_prices``.
 """
 
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
-from importlib.metadata import version
 
 from django.db import transaction
-from genai_prices.data import providers
-from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
+from genai_prices.types import ModelInfo
 
+from marketplace.config import public_prices
+from marketplace.config.public_prices import AMOUNTS, IN_FORCE_FROM, LONGEST_NAME
+from marketplace.core.errors import InvalidInput
 from metering.models import InstanceRate, LanguageModel, RateCard
-
-# Long before anything that can still be reported: usage may be up to 35 days old.
-IN_FORCE_FROM = datetime(2025, 1, 1, tzinfo=UTC)
-PER_MTOK_SCALE = Decimal("0.000000000001")
 
 # provider and model as genai-prices calls them, our class of model
 PUBLIC_MODELS = (
@@ -55,62 +53,84 @@ INSTANCE_TYPES = (
 )
 
 
+@dataclass
+class Seeded:
+    """What seeding did, by names: ``changed`` are there already, at another price than the snapshot has now."""
+
+    added: list[str] = field(default_factory=list)
+    cards: int = 0
+    known: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
 @transaction.atomic
-def seed_catalogue(*, at: datetime) -> int:
+def seed_catalogue() -> int:
     """Add the public models and instance types that are missing; what is there stays as it is.
 
     Returns how many were added. A model that the snapshot does not know (any more) is left out.
     """
-    return _seed_models(at) + _seed_instances()
+    return len(_seed(_well_known()).added) + _seed_instances()
 
 
-def _seed_models(at: datetime) -> int:
-    known = set(LanguageModel.objects.values_list("name", flat=True))
-    added = 0
+@transaction.atomic
+def seed_prices(*, providers: Sequence[str] = (), is_dry_run: bool = False) -> Seeded:
+    """Add missing models with all their dated prices: of these providers, else the well-known ones of all.
+
+    A model that is in the catalogue stays as it is, whatever the snapshot says. Where several providers have a model of
+    one name, the first has it. Left out is what has no price for tokens, is free, or has a name too long for us. Raises
+    InvalidInput for a provider that the snapshot does not know.
+    """
+    unknown = sorted(set(providers) - set(public_prices.provider_names()))
+    if unknown:
+        known = ", ".join(public_prices.provider_names())
+        raise InvalidInput("provider", f"{unknown[0]!r} is not one of {known}")
+    everything = ((name, info, "") for name in providers for info in public_prices.models_of(name))
+    seeded = _seed(everything if providers else _well_known())
+    if is_dry_run:
+        transaction.set_rollback(True)
+    return seeded
+
+
+def _well_known() -> Iterable[tuple[str, ModelInfo, str]]:
     for provider, name, model_class in PUBLIC_MODELS:
-        info = find_model(provider, name)
-        if name in known or info is None:
-            continue
-        model = LanguageModel.objects.create(
-            name=name,
-            title=info.name or name,
-            model_class=model_class,
-            context_tokens=info.context_window or 128_000,
-        )
-        source = f"genai-prices {version('genai-prices')}: {provider}, list price on {at:%Y-%m-%d}"
-        rate_card(model, info.get_prices(at), source=source).save()
-        added += 1
-    return added
+        info = public_prices.find_model(provider, name)
+        if info is not None:
+            yield provider, info, model_class
 
 
-def find_model(provider: str, name: str) -> ModelInfo | None:
-    """Find a model in the installed snapshot of public prices."""
-    models = next((found.models for found in providers if found.id == provider), ())
-    return next((model for model in models if model.id == name), None)
+def _seed(wanted: Iterable[tuple[str, ModelInfo, str]]) -> Seeded:
+    """Add models with their prices; an empty class is guessed."""
+    seeded = Seeded()
+    known = {model.name: model for model in LanguageModel.objects.all()}
+    latest = {card.model_id: card for card in RateCard.objects.filter(ends_at=None)}
+    cards: list[RateCard] = []
+    for provider, info, model_class in wanted:
+        prices = public_prices.history(info)
+        if not prices or len(info.id) > LONGEST_NAME or not all(any(one.amounts) for one in prices):
+            seeded.left_out.append(info.id)
+        elif info.id in known:
+            seeded.known.append(info.id)
+            if _differs(latest.get(known[info.id].pk), prices[-1].amounts):
+                seeded.changed.append(info.id)
+        else:
+            model = public_prices.language_model(
+                info, model_class=model_class or public_prices.class_of(info, prices[-1])
+            )
+            model.save(force_insert=True)
+            known[info.id] = model
+            made = list(public_prices.rate_cards(model, prices, provider=provider))
+            latest[model.pk] = made[-1]
+            cards += made
+            seeded.added.append(info.id)
+    seeded.cards = len(RateCard.objects.bulk_create(cards))
+    return seeded
 
 
-def rate_card(model: LanguageModel, price: ModelPrice, *, source: str) -> RateCard:
-    """Build the rate card of a public price, unsaved: without a cached price, cached tokens cost what others do."""
-    plain = _per_mtok(price, "input_mtok")
-    output = _per_mtok(price, "output_mtok")
-    return RateCard(
-        model=model,
-        input_per_mtok=plain,
-        cached_input_per_mtok=_per_mtok(price, "cache_read_mtok", default=plain),
-        cache_write_per_mtok=_per_mtok(price, "cache_write_mtok", default=plain),
-        output_per_mtok=output,
-        reasoning_per_mtok=output,
-        starts_at=IN_FORCE_FROM,
-        source=source,
-    )
-
-
-def _per_mtok(price: ModelPrice, token_class: str, *, default: Decimal = Decimal(0)) -> Decimal:
-    """Take the price of requests of usual length: tiers for very long prompts are not part of a rate card."""
-    found: Decimal | TieredPrices | None = getattr(price, token_class, None)
-    if found is None:
-        return default
-    return (found.base if isinstance(found, TieredPrices) else found).quantize(PER_MTOK_SCALE)
+def _differs(card: RateCard | None, amounts: tuple[Decimal, ...]) -> bool:
+    if card is None:
+        return False
+    return amounts != tuple(getattr(card, name) for name in AMOUNTS)
 
 
 def _seed_instances() -> int:

@@ -235,11 +235,13 @@ CELERY_TASK_ROUTES = {
     "core.sweep_jobs": {"queue": "celery"},
     "quotas.sweep_holds": {"queue": "celery"},
     "quotas.purge_counters": {"queue": "celery"},
+    "metering.find_free_usage": {"queue": "celery"},
 }
 CELERY_BEAT_SCHEDULE = {
     "sweep-jobs": {"task": "core.sweep_jobs", "schedule": 5.0},
     "sweep-holds": {"task": "quotas.sweep_holds", "schedule": 15.0},
     "purge-counters": {"task": "quotas.purge_counters", "schedule": 3600.0},
+    "find-free-usage": {"task": "metering.find_free_usage", "schedule": 3600.0},
 }
 
 # --- interfaces ------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from django.urls import NoReverseMatch, reverse
 
 from billing.models import Invoice
 from marketplace.catalog.models import Plan, Review, SmokeRun, Subscription
+from metering.models import RateProposal
 from quotas.models import Limit
 from tests.architecture.test_urls import routes
 
@@ -62,6 +63,11 @@ DETAILS = (
     Detail("finance", "billing:invoice", lambda: (Invoice.objects.filter(kind="statement").latest("number").number,)),
     Detail("operator", "gateway:model", _given("llm-8b")),
     Detail("operator", "gateway:provider", _given("demo")),
+    Detail("operator", "metering:rate-card", _given("llm-8b")),
+    Detail("operator", "metering:instance-rate", _given("g4dn.xlarge")),
+    Detail("operator", "metering:rate-proposal", lambda: (RateProposal.objects.get(state="proposed").pk,)),
+    Detail("finance", "metering:rate-proposal", lambda: (RateProposal.objects.get(state="proposed").pk,)),
+    Detail("finance", "metering:rate-proposal", lambda: (RateProposal.objects.get(state="approved").pk,)),
     Detail("operator", "quotas:limit-set", lambda: ("app", _app_limit().app_id)),
 )  # fmt: skip
 

@@ -449,6 +449,7 @@ def as_reported(event: UsageEvent) -> Usage:
         model=at.model.name,
         quantities=quantities,
         latency_ms=event.latency_ms,
+        provider_cost=event.provider_cost,
     )
 
 

@@ -1,6 +1,7 @@
 """Smoke tests, trying an app, and asynchronous runs: calls that start inside the product."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -12,10 +13,11 @@ from marketplace.core import jobs
 from marketplace.core.models import Job
 from marketplace.gateway import background, tasks
 from metering.models import RateCard, UsageEvent
+from metering.ratecards import change_price
 from quotas.models import Hold, Limit
 from tests import factories
 from tests.conftest import Cast
-from tests.factories import NOW
+from tests.factories import LONG_AGO, NOW
 from tests.gateway.live import make_models
 
 assert tasks, "registers the work of jobs"
@@ -136,7 +138,9 @@ class TestTryIt:
         assert not UsageEvent.objects.exists()
 
     def test_tells_the_cost_in_the_currency_of_the_price(self, cast: Cast, app: App, client: Client) -> None:
-        RateCard.objects.update(currency="EUR")
+        for card in RateCard.objects.all():
+            card.pk, card.currency = None, "EUR"
+            change_price(card, starts_at=LONG_AGO + timedelta(days=1))
         client.force_login(cast.consumer)
 
         answer = client.post(

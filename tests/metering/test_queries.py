@@ -11,9 +11,7 @@ from marketplace.accounts.access import actor_for
 from marketplace.accounts.models import User
 from marketplace.core.errors import InvalidInput
 from metering import ingest
-from metering.models import RateCard
 from metering.queries import MixedCurrencies, usage, watched_apps
-from metering.ratecards import price_book
 from metering.scopes import EVERYTHING, UsageScope
 from metering.usage_reports import UsageReport
 from tests import factories
@@ -265,9 +263,7 @@ class TestRefusals:
         assert report(group_by=["app"], **asked).rows == ()
 
     def test_does_not_add_up_currencies(self, world: World) -> None:
-        model = factories.make_model("euro-model")
-        RateCard.objects.filter(model=model).update(currency="EUR")
-        price_book.forget()
+        factories.make_model("euro-model", currency="EUR")
         usage_in_euro = used(world.subscription, "eur", at=TODAY, input_tokens=1_000_000)
         ingest.record([_with_model(usage_in_euro, "euro-model")], at=NOW)
 

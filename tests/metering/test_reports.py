@@ -157,3 +157,6 @@ class TestCheck:
     )
     def test_rejects_provider_costs_that_cannot_be_kept(self, text: str) -> None:
         assert refusal(provider_cost=text, currency="USD") == ("invalid_field", "provider_cost")
+
+    def test_rejects_provider_costs_in_another_currency_than_ours(self) -> None:
+        assert refusal(provider_cost="0.5", currency="EUR") == ("currency_mismatch", "currency")

@@ -6,7 +6,7 @@ from django.db import connection, transaction
 
 from billing.terms import Terms
 from marketplace.accounts.models import Organization
-from marketplace.config.demo import limits, models, notices, people, usage
+from marketplace.config.demo import limits, models, notices, people, prices, usage
 from marketplace.config.demo.apps import AppBuilder
 from marketplace.config.demo.chronicle import Chronicle
 from marketplace.config.demo.months import close_months, months
@@ -64,7 +64,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
     chronicle = Chronicle()
     with told.step("People, teams and prices"):
         cast = people.found(timeline, password=installation.password)
-        seed_catalogue(at=timeline.at)
+        seed_catalogue()
         models.add(timeline, provider_url=installation.provider_url)
         # Not the shared snapshot: this transaction may yet be rolled back.
         book = load_price_book()
@@ -86,6 +86,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         _analyze()
     with told.step("Limits, notices, audit trail"):
         limits.set_limits(cast, apps, timeline, chronicle)
+        prices.propose(cast, timeline, chronicle)
         notices.tell(cast, apps, timeline, chronicle)
         chronicle.write()
     with told.step("Closed months"):

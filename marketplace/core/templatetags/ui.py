@@ -53,6 +53,13 @@ STATE_TONES: dict[str, dict[str, str]] = {
         "superseded": NEUTRAL,
         "expired": NEUTRAL,
     },
+    "rate_proposal": {
+        "proposed": INFO,
+        "approved": OK,
+        "rejected": DANGER,
+        "withdrawn": NEUTRAL,
+        "superseded": NEUTRAL,
+    },
     "grant": {"scheduled": INFO, "active": OK, "ended": NEUTRAL, "revoked": DANGER},
     "hold": {"held": INFO, "settled": OK, "released": NEUTRAL, "expired": WARN},
     "incident": {

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.utils import timezone
 
 from marketplace.config.price_list import seed_catalogue
 
@@ -12,5 +11,5 @@ class Command(BaseCommand):
     help = "Add well-known models, their prices and instance rates that are missing. Changes nothing that is there."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        added = seed_catalogue(at=timezone.now())
+        added = seed_catalogue()
         self.stdout.write(f"{added} models and instance types added.")

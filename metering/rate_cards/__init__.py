@@ -1,0 +1,1 @@
+"""Pages and API of prices. What they decide is decided by ``metering.proposals``."""
