@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from metering.reports import Event, NotJson, Rejection, bound, decode_values, parse_json
+from metering.reports import Event, NotJson, Rejection, bound, decode_values, id_of, parse_json
 
 REQUIRED = ("id", "source", "type")
 PREFIX = "ce-"
@@ -46,13 +46,15 @@ def _parse(body: bytes) -> Any:
 
 def _event(envelope: Any) -> Event | Rejection:
     if not isinstance(envelope, dict) or envelope.get("specversion") != "1.0":
-        return Rejection("invalid_field", "specversion", "A CloudEvent has specversion 1.0.")
+        return Rejection("invalid_field", "specversion", "A CloudEvent has specversion 1.0.", id_of(envelope))
     missing = next((name for name in REQUIRED if not envelope.get(name)), None)
     if missing:
-        return Rejection("missing_field", missing, f"A CloudEvent has the attribute {missing!r}.")
+        message = f"A CloudEvent has the attribute {missing!r}."
+        return Rejection("missing_field", missing, message, id_of(envelope))
     data = _data(envelope)
     if not isinstance(data, dict):
-        return Rejection("missing_field", "data", "The fields of the event stand in data, as a JSON object.")
+        message = "The fields of the event stand in data, as a JSON object."
+        return Rejection("missing_field", "data", message, id_of(envelope))
     fields = {**data, "id": envelope["id"]}
     if envelope.get("time") is not None:
         fields["timestamp"] = envelope["time"]

@@ -1,7 +1,7 @@
 """Usage that an app reports itself: reading events, checking each alone, telling what is wrong with which field."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
@@ -22,6 +22,7 @@ MAX_BYTES = 8 * 1024 * 1024
 MAX_AGE = timedelta(days=35)
 MAX_AHEAD = timedelta(minutes=5)
 MAX_TAGS = 20
+MAX_ID_LENGTH = 128
 MAX_TAG_LENGTH = 200
 CORRECTION_PREFIX = "correction:"
 ENVIRONMENTS = frozenset({"production", "staging", "sandbox"})
@@ -30,7 +31,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
 
 
-class Event(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class Event(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
     """An event as its sender writes it; the contract's field table."""
 
     app_id: Name
@@ -91,6 +92,7 @@ class Rejection:
     code: str
     field: str
     message: str
+    event_id: str = ""
 
 
 class Rejected(InvalidInput):
@@ -102,11 +104,15 @@ class Rejected(InvalidInput):
 
 @dataclass(slots=True)
 class Reading:
-    """What came of reading a report: per event its usage or its rejection, in order."""
+    """What came of reading a report: per event its usage or its rejection, in order.
+
+    ``made_ids`` are the numbers of events whose sender gave none.
+    """
 
     usages: list[Usage | None]
     rejections: dict[int, Rejection]
     ids: list[str]
+    made_ids: set[int]
 
 
 class NotJson(InvalidInput):
@@ -132,7 +138,7 @@ T = TypeVar("T")
 _events = msgspec.json.Decoder(list[Event])
 _raw_events = msgspec.json.Decoder(list[msgspec.Raw])
 _event = msgspec.json.Decoder(Event)
-_anything = msgspec.json.Decoder(msgspec.Raw)
+_anything = msgspec.json.Decoder(Any)
 
 
 def parse_json(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
@@ -190,8 +196,14 @@ def decode_values(values: Sequence[Any]) -> list[Event | Rejection]:
         try:
             events.append(msgspec.convert(value, Event))
         except msgspec.ValidationError as error:
-            events.append(_rejection_of(error))
+            events.append(replace(_rejection_of(error), event_id=id_of(value)))
     return events
+
+
+def id_of(value: Any) -> str:
+    """Return the id that an event which cannot be taken has nevertheless, so that its sender knows which it is."""
+    said = value.get("id") if isinstance(value, dict) else None
+    return said[:MAX_ID_LENGTH] if isinstance(said, str) else ""
 
 
 def _decode_one(part: bytes) -> Event | Rejection:
@@ -199,8 +211,8 @@ def _decode_one(part: bytes) -> Event | Rejection:
         return parse_json(part, _event)
     except msgspec.ValidationError as error:
         # The decoder stopped at the first field that does not fit; what follows may not even be JSON.
-        parse_json(part, _anything)
-        return _rejection_of(error)
+        value = parse_json(part, _anything)
+        return replace(_rejection_of(error), event_id=id_of(value))
 
 
 def _rejection_of(error: msgspec.ValidationError) -> Rejection:
@@ -230,14 +242,19 @@ def check(
     usages: list[Usage | None] = []
     rejections: dict[int, Rejection] = {}
     ids: list[str] = []
+    made_ids: set[int] = set()
     origins: dict[tuple[str | None, ...], Origin | Rejection] = {}
     for index, event in enumerate(events):
         usage = None
         event_id = ""
         if isinstance(event, Rejection):
             rejections[index] = event
+            event_id = event.event_id
         else:
-            event_id = event.id or str(uuid7())
+            event_id = event.id or ""
+            if not event_id:
+                event_id = str(uuid7())
+                made_ids.add(index)
             said = (
                 event.app_id, event.owner, event.environment, event.model, event.instance_type, event.subscription,
                 event.cost_center, event.feature,
@@ -261,7 +278,7 @@ def check(
                     rejections[index] = _rejection(error)
         usages.append(usage)
         ids.append(event_id)
-    return Reading(usages, rejections, ids)
+    return Reading(usages, rejections, ids, made_ids)
 
 
 @dataclass(slots=True)

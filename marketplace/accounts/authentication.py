@@ -14,12 +14,14 @@ class PersonalKeyAuthentication(BaseAuthentication):
         header = get_authorization_header(request).split()
         if not header or header[0].lower() != b"bearer":
             return None
+        at = timezone.now()
         try:
-            key = keys.authenticate(header[-1].decode("ascii", "replace"), at=timezone.now())
+            key = keys.authenticate(header[-1].decode("ascii", "replace"), at=at)
         except keys.BadKey as error:
             raise AuthenticationFailed(str(error)) from error
         if key.user is None or not key.user.is_active:
             raise AuthenticationFailed("This path takes the key of a person (hp_pat_…).")
+        keys.touch(key.pk, at=at)
         request._request.actor = access.actor_for(key.user)  # type: ignore[attr-defined]
         return key.user, key
 

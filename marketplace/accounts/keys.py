@@ -4,7 +4,10 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import Q
 
 from marketplace.accounts.models import ApiKey, Organization, User
 from marketplace.core import audit
@@ -12,6 +15,7 @@ from marketplace.core.errors import HalfpennyError, InvalidInput
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZabcdefghjkmnpqrstvwxyz"
 MAX_KEY_LENGTH = 200
+USE_NOTED_EVERY = timedelta(minutes=1)
 
 
 class BadKey(HalfpennyError):
@@ -101,6 +105,7 @@ def revoke(key: ApiKey, *, at: datetime, by: User | None, reason: str = "") -> b
     return bool(ended)
 
 
-def touch(prefixes: list[str], *, at: datetime) -> None:
-    """Note when keys were last used; called in bulk, at most once a minute for each key."""
-    ApiKey.objects.filter(prefix__in=prefixes).update(last_used_at=at)
+def touch(key_id: UUID, *, at: datetime) -> None:
+    """Note that a key is used, to the minute: of the uses of one minute only the first writes."""
+    is_old = Q(last_used_at=None) | Q(last_used_at__lt=at - USE_NOTED_EVERY)
+    ApiKey.objects.filter(is_old, pk=key_id).update(last_used_at=at)

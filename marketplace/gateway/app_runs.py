@@ -1,7 +1,7 @@
 """Running an app by its own input: a hosted prompt app here, an HTTP app at its creator's endpoint."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec.structs import replace
@@ -35,7 +35,7 @@ class _Choice(msgspec.Struct):
 
 
 class _Completion(msgspec.Struct):
-    choices: list[_Choice]
+    choices: Annotated[list[_Choice], msgspec.Meta(min_length=1)]
 
 
 _completion = msgspec.json.Decoder(_Completion)

@@ -99,7 +99,8 @@ async def _load_names(gateway: Gateway, reporter: Reporter, events: list[Event |
 
 
 def answer_of(reading: Reading, receipts: dict[int, Receipt], *, is_full: bool) -> tuple[int, dict[str, Any]]:
-    """Build status and body: counts, and a line for each event that was not accepted (or for all)."""
+    """Build status and body: counts, and a line for each event that was not accepted, or that was given its id here
+    (or for all)."""
     counts = dict.fromkeys(ReceiptStatus, 0)
     results: list[dict[str, Any]] = []
     for index, event_id in enumerate(reading.ids):
@@ -110,10 +111,8 @@ def answer_of(reading: Reading, receipts: dict[int, Receipt], *, is_full: bool) 
             continue
         receipt = receipts[index]
         counts[receipt.status] += 1
-        if is_full or receipt.status is not ReceiptStatus.ACCEPTED:
+        if is_full or receipt.status is not ReceiptStatus.ACCEPTED or index in reading.made_ids:
             results.append(_line(index, receipt))
-    if not is_full and len(reading.ids) == 1 and not results:
-        results.append(_line(0, receipts[0]))
     answer = {
         "accepted": counts[ReceiptStatus.ACCEPTED],
         "duplicates": counts[ReceiptStatus.DUPLICATE],

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from time import perf_counter
@@ -22,6 +22,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from msgspec.structs import replace
 
+from marketplace.accounts import keys
 from marketplace.core.errors import Unavailable
 from marketplace.core.ids import uuid7
 from marketplace.core.money import to_text
@@ -102,6 +103,7 @@ class Gateway:
         self._offers: tuple[int, OfferBook] | None = None
         self._providers: dict[ProviderEndpoint, Provider] = {}
         self._settling: set[asyncio.Task[Any]] = set()
+        self._uses: dict[UUID, datetime] = {}
 
     async def close(self) -> None:
         """Settle what is still to be settled, then let go of threads and connections."""
@@ -120,9 +122,10 @@ class Gateway:
         """Return who presents this key. Raises BadKey, AppPaused."""
         at = books.now()
         holder = self.directory.remembered(presented, kind=kind, at=at)
-        if holder is not None:
-            return holder
-        return await self.read(lambda: self.directory.look_up(presented, kind=kind, at=at))
+        if holder is None:
+            holder = await self.read(lambda: self.directory.look_up(presented, kind=kind, at=at))
+        self._note_use(holder.who.key_id if isinstance(holder, Caller) else holder.key_id, at)
+        return holder
 
     async def offers(self, epoch: int) -> OfferBook:
         """Return models, prices and providers at an epoch of the directory."""
@@ -282,6 +285,19 @@ class Gateway:
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
         return task
+
+    def _note_use(self, key_id: UUID | None, at: datetime) -> None:
+        """Let people see that a key is in use: once a minute, beside the call and without a part in its fate."""
+        last = self._uses.get(key_id) if key_id else at
+        if key_id and (last is None or at - last >= keys.USE_NOTED_EVERY):
+            self._uses[key_id] = at
+            self._in_background(self._touch(key_id, at))
+
+    async def _touch(self, key_id: UUID, at: datetime) -> None:
+        try:
+            await self.read(partial(keys.touch, key_id, at=at))
+        except DatabaseAway:
+            logger.info("the use of key %s could not be noted", key_id)
 
     async def _release_if_held(self, hold_id: UUID) -> None:
         """Release a hold that may or may not have been committed.

@@ -53,3 +53,17 @@ class TestAuthenticate:
         with pytest.raises(keys.BadKey):
             keys.authenticate(text, at=NOW)
         assert not keys.revoke(key, at=NOW, by=cast.finance)
+
+
+class TestTouch:
+    def test_notes_use_to_the_minute(self, cast: Cast) -> None:
+        key, _ = issue(cast)
+
+        for at in (NOW, NOW + timedelta(seconds=59), NOW - timedelta(hours=1)):
+            keys.touch(key.pk, at=at)
+        key.refresh_from_db()
+        assert key.last_used_at == NOW
+
+        keys.touch(key.pk, at=NOW + timedelta(seconds=61))
+        key.refresh_from_db()
+        assert key.last_used_at == NOW + timedelta(seconds=61)

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import psutil
 import pytest
 
 from marketplace.config import paths
+
+PATIENCE_S = 60
 
 # Two children that note themselves and sleep; one of them ends in its own way.
 PARENT = """
@@ -50,8 +53,11 @@ def parent(data: Path) -> Iterator[subprocess.Popen[str]]:
 def wait_for_pid(data: Path, name: str, *, other_than: int = 0) -> int:
     """Return the id that a child noted, once it is there and another."""
     file = paths.pids_dir(data) / name
+    deadline = time.monotonic() + PATIENCE_S
     while not file.exists() or (found := int(file.read_text())) == other_than:
-        pass
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{name} was not replaced within {PATIENCE_S} s")
+        time.sleep(0.005)
     return found
 
 
@@ -61,6 +67,7 @@ import pathlib, sys, time
 from marketplace.config import forks
 
 def work():
+    forks.beat()
     print("up", flush=True)
     while not pathlib.Path(sys.argv[1]).exists():
         forks.beat()

@@ -21,6 +21,8 @@ from quotas.models import Hold, Limit
 from tests.conftest import Cast
 from tests.factories import NOW
 from tests.gateway.live import World, make_models, make_world, running_application
+from tests.races.processes import until
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -77,7 +79,7 @@ class TestChatCompletions:
         text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
 
         assert text == whole.choices[0].message.content
-        first, second = UsageEvent.objects.order_by("id")
+        first, second = UsageEvent.objects.order_by("received_at")
         assert (first.input_tokens, first.output_tokens) == (second.input_tokens, second.output_tokens)
         assert not Hold.objects.filter(state="held").exists()
 
@@ -309,7 +311,7 @@ class TestMeter:
     def test_takes_one_event_and_tells_its_cost(self, world: World) -> None:
         event = {"id": "a1", "app_id": "where2eat", "owner": "team-ux", "model": "llm-8b", "tokens": 480}
 
-        answer = post(world, "/meter", event, key=world.app_key)
+        answer = post(world, "/meter?receipts=all", event, key=world.app_key)
         again = post(world, "/meter", event, key=world.app_key)
         other = post(world, "/meter", event | {"tokens": 481}, key=world.app_key)
 
@@ -319,6 +321,24 @@ class TestMeter:
         assert (other.status, other.json()["conflicts"]) == (207, 1)
         assert settled().input_tokens == 480
         assert EventConflict.objects.count() == 1
+
+    def test_tells_the_ids_that_it_made(self, world: World) -> None:
+        events = [
+            {"id": "mine", "app_id": "where2eat", "model": "llm-8b", "tokens": 1},
+            {"app_id": "where2eat", "model": "llm-8b", "tokens": 2},
+        ]
+
+        [made] = post(world, "/meter", events, key=world.app_key).json()["results"]
+
+        assert (made["index"], made["status"]) == (1, "accepted")
+        assert UsageEvent.objects.get(event_id=made["id"]).input_tokens == 2
+
+    def test_lets_people_see_that_its_key_is_in_use(self, world: World) -> None:
+        key = keys.authenticate(world.app_key, at=timezone.now())
+        assert key.last_used_at is None
+
+        post(world, "/meter", {"app_id": "where2eat", "model": "llm-8b", "tokens": 1}, key=world.app_key)
+        until(lambda: ApiKey.objects.get(pk=key.pk).last_used_at is not None)
 
     def test_takes_the_good_and_names_what_is_wrong_with_the_bad(self, world: World) -> None:
         events = [
@@ -343,6 +363,7 @@ class TestMeter:
 
         body = answer.json()
         assert (answer.status, body["accepted"], body["rejected"]) == (207, 1, 8)
+        assert [r["id"] for r in body["results"]] == ["2", "3", "4", "5", "6", "7", "8", ""]
         assert [(r["index"], r["error"]["code"], r["error"]["field"]) for r in body["results"]] == [
             (1, "unknown_app", "app_id"),
             (2, "unknown_price", "model"),
@@ -397,13 +418,3 @@ class TestMeter:
 
         with pytest.raises(openai.RateLimitError):
             client(world).chat.completions.create(model="auto", messages=MESSAGES)
-
-
-def wait_until(condition) -> None:
-    import time  # noqa: PLC0415
-
-    for _ in range(500):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not happen in 10 seconds")

@@ -15,6 +15,7 @@ from marketplace.sdk.transport import retry_after
 from tests.gateway.conftest import free_port
 from tests.sdk.conftest import MakeMeter
 from tests.sdk.server import MeterServer, running_meter_server
+from tests.waiting import wait_until
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -88,8 +89,8 @@ class TestRetries:
         port = free_port()
         meter = Meter(f"http://127.0.0.1:{port}", "k", "where2eat", spool_dir=tmp_path, flush_interval_s=0.0)
         ids = {meter.record(tokens=1, model="llm-8b") for _ in range(50)}
+        wait_until(lambda: meter.counts["pending"] == 50)
         assert not meter.flush(0.2)
-        assert meter.counts["pending"] == 50
 
         with running_meter_server(port) as server:
             server.wait_for(lambda: server.events.keys() == ids)
