@@ -44,8 +44,11 @@ def arguments(description: str | None) -> argparse.Namespace:
     """Read how much is asked for."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--events", type=int, default=1_000_000, help="in the large month (default: 1,000,000)")
-    parser.add_argument("--apps", type=int, default=100, help="default: 100, each used by five teams")
+    parser.add_argument("--apps", type=int, help="each used by five teams (default: one for each 100,000 events, to 100)")
     asked = parser.parse_args()
+    if asked.apps is None:
+        # With few events for each hour and team, roll-ups would be nearly as many as events.
+        asked.apps = min(max(asked.events // 100_000, 1), 100)
     if asked.events < FEWEST or asked.apps < 1:
         parser.error(f"at least {FEWEST:,} events and one app")
     return asked
