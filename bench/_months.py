@@ -43,8 +43,12 @@ class Months:
 def arguments(description: str | None) -> argparse.Namespace:
     """Read how much is asked for."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--events", type=int, default=1_000_000, help="in the large month (default: 1,000,000)")
-    parser.add_argument("--apps", type=int, help="each used by five teams (default: one for each 100,000 events, to 100)")
+    parser.add_argument(
+        "--events", type=int, default=1_000_000, help="in the large month (default: 1,000,000)"
+    )
+    parser.add_argument(
+        "--apps", type=int, help="each used by five teams (default: one for each 100,000 events, to 100)"
+    )
     asked = parser.parse_args()
     if asked.apps is None:
         # With few events for each hour and team, roll-ups would be nearly as many as events.
@@ -119,7 +123,9 @@ def _streams(apps: int) -> int:
             ]
         ids = attribution.resolve(dimensions)
     with connection.cursor() as cursor:
-        cursor.execute("CREATE TEMP TABLE bench_stream (number int PRIMARY KEY, app_id bigint, attribution_id bigint)")
+        cursor.execute(
+            "CREATE TEMP TABLE bench_stream (number int PRIMARY KEY, app_id bigint, attribution_id bigint)"
+        )
         cursor.executemany(
             "INSERT INTO bench_stream VALUES (%s, %s, %s)",
             [(number, one.app_id, ids[one]) for number, one in enumerate(dimensions)],

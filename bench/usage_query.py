@@ -29,9 +29,7 @@ def _by_app(period: date) -> list[tuple[str, int, Any]]:
     from metering.scopes import EVERYTHING  # noqa: PLC0415
 
     from_at, to_at = bounds(period)
-    report = queries.usage(
-        from_at=from_at, to_at=to_at, group_by=["app"], visible=EVERYTHING
-    )
+    report = queries.usage(from_at=from_at, to_at=to_at, group_by=["app"], visible=EVERYTHING)
     return [(row.parts[0].id, row.measures.events, row.measures.cost) for row in report.rows[:TOP]]
 
 

@@ -147,6 +147,7 @@ def _write(period: date, *, at: datetime, folder: Path, made_by: str) -> _Writte
     if draft.exists():
         shutil.rmtree(draft)
     draft.mkdir(parents=True)
+    manifests.sync_folder(folder.parent)
     files = tuple(
         manifests.File(path.name, path.stat().st_size, rows, manifests.digest(path))
         for path, rows in archive_files.write(_groups(period), folder=draft)
