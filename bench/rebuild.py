@@ -27,7 +27,7 @@ def _group_by() -> None:
 
     with connection.cursor() as cursor:
         cursor.execute(
-            f"CREATE TEMP TABLE bench_summed ({ROLLUP_COLUMNS}) AS "
+            f"CREATE TEMP TABLE bench_summed ({ROLLUP_COLUMNS}) AS "  # noqa: S608
             f"SELECT {ROLLUP_KEY}, {ROLLUP_SUMS}, min(currency) FROM metering_usageevent "
             "WHERE period = %s GROUP BY 1, 2, 3",
             [LARGE],

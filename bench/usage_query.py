@@ -42,7 +42,7 @@ def _by_app_from_events(period: date) -> list[tuple[str, int, Any]]:
 
     with connection.cursor() as cursor:
         cursor.execute(
-            f"WITH summed AS (SELECT app_id, {ROLLUP_SUMS}, sum(cost) AS total FROM metering_usageevent "
+            f"WITH summed AS (SELECT app_id, {ROLLUP_SUMS}, sum(cost) AS total FROM metering_usageevent "  # noqa: S608
             "WHERE occurred_at >= %s AND occurred_at < %s GROUP BY app_id ORDER BY total DESC LIMIT 20) "
             "SELECT a.slug, s.* FROM summed s JOIN catalog_app a ON a.id = s.app_id ORDER BY s.total DESC",
             bounds(period),
