@@ -1,6 +1,5 @@
 """SIGKILL at every step of archiving a month and of restoring it: the events are in the table or in the archive, once."""
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -22,17 +21,14 @@ SEPTEMBER = date(2025, 9, 1)
 
 
 @pytest.fixture
-def month(who: Dimensions) -> Iterator[date]:
-    """A closed month of five events, in a partition that is gone afterwards."""
+def month(who: Dimensions) -> date:
+    """A closed month of five events, in the only partition."""
     partitions.make([SEPTEMBER])
     at = datetime(2025, 9, 10, tzinfo=UTC)
     ingest.record([make_usage(who, f"e{number}", at=at, tokens=number) for number in range(5)], at=NOW)
     with transaction.atomic():
         periods.close(SEPTEMBER, at=NOW)
-    yield SEPTEMBER
-    if SEPTEMBER in partitions.existing():
-        with transaction.atomic():
-            partitions.drop(SEPTEMBER)
+    return SEPTEMBER
 
 
 def all_events() -> list[dict[str, Any]]:

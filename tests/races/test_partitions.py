@@ -2,7 +2,6 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -19,15 +18,6 @@ pytestmark = [pytest.mark.race, pytest.mark.django_db(transaction=True)]
 
 OLD = date(2025, 9, 1)
 MONTHS = [date(2026, month, 1) for month in (8, 9, 10, 11)]
-
-
-@pytest.fixture(autouse=True)
-def no_partitions(transactional_db: None) -> Iterator[None]:
-    """Leave none behind: emptying tables does not drop them."""
-    yield
-    for period in partitions.existing():
-        with transaction.atomic():
-            partitions.drop(period)
 
 
 def where_events_stand() -> Counter[str]:
