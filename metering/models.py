@@ -501,3 +501,41 @@ class ClosedPeriod(models.Model):
 
     def __str__(self) -> str:
         return f"{self.period:%Y-%m}"
+
+
+class ArchivedPeriodQuerySet(models.QuerySet["ArchivedPeriod"]):
+    """Months that were archived once."""
+
+    def archived(self) -> "ArchivedPeriodQuerySet":
+        """Those whose events are only in the archive now."""
+        return self.filter(restored_at=None)
+
+
+class ArchivedPeriod(models.Model):
+    """A month whose events were written to files and taken out of the table; its roll-ups stay.
+
+    The manifest tells of the files and what they sum up to (``metering.manifests``). A restored month keeps its row, so
+    that no routine archives again what somebody restored to look at.
+    """
+
+    period = models.DateField(
+        primary_key=True, help_text="First day of the month in which the events occurred."
+    )
+    archived_at = models.DateTimeField()
+    restored_at = models.DateTimeField(null=True, help_text="Since when the events are in the table again.")
+    folder = models.TextField(help_text="Where the files were written.")
+    manifest = models.JSONField()
+    manifest_sha256 = models.CharField(max_length=64)
+
+    objects = ArchivedPeriodQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(restored_at=None) | Q(restored_at__gte=F("archived_at")),
+                name="archived_period_restored_later",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.period:%Y-%m}"

@@ -47,3 +47,11 @@ def next_month(period: date, *, by: int = 1) -> date:
     """Return the first day of the month so many months after (or before) a month."""
     count = period.year * 12 + period.month - 1 + by
     return date(count // 12, count % 12 + 1, 1)
+
+
+def bounds(period: date) -> tuple[datetime, datetime]:
+    """Return the first instant of a month, and that of the next one, which is excluded."""
+    after = next_month(period)
+    return datetime(period.year, period.month, 1, tzinfo=UTC), datetime(
+        after.year, after.month, 1, tzinfo=UTC
+    )

@@ -1,12 +1,54 @@
-"""Routines of metering."""
+"""Routines of metering: partitions ahead of time, old months into the archive, usage that costs nothing."""
+
+import logging
+from pathlib import Path
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
-from metering import free_usage
+from marketplace.core.errors import Conflict, Unavailable
+from metering import archive, free_usage, partitions
+
+logger = logging.getLogger(__name__)
+HOUR_S = 3600
 
 
-@shared_task(name="metering.find_free_usage", expires=3000)
+@shared_task(name="metering.make_partitions", expires=HOUR_S)
+def make_partitions() -> None:
+    """Make the partitions of the next months, and move events there that came before their partition."""
+    try:
+        partitions.make_around(timezone.now())
+    except Unavailable as error:
+        logger.warning("no partitions made, tomorrow again: %s", error)
+
+
+# A large month takes longer than the time that other tasks have; a killed one begins again the next night.
+@shared_task(
+    name="metering.archive_events", expires=HOUR_S, soft_time_limit=6 * HOUR_S, time_limit=7 * HOUR_S
+)
+def archive_events() -> None:
+    """Archive every closed month that is older than the retention, oldest first."""
+    if not settings.EVENT_RETENTION_MONTHS or not settings.ARCHIVE_DIR:
+        return
+    for one in archive.candidates(at=timezone.now(), keep_months=settings.EVENT_RETENTION_MONTHS):
+        if one.why_not:
+            logger.info("events of %s are not archived: %s", f"{one.period:%Y-%m}", one.why_not)
+            continue
+        try:
+            row = archive.archive(
+                one.period,
+                at=timezone.now(),
+                folder=Path(settings.ARCHIVE_DIR),
+                made_by=settings.VERSION,
+            )
+        except (Conflict, Unavailable) as error:
+            logger.warning("events of %s are not archived, tomorrow again: %s", f"{one.period:%Y-%m}", error)
+        else:
+            logger.info("archived the events of %s: %s", row, row.folder)
+
+
+@shared_task(name="metering.find_free_usage", expires=HOUR_S - 600)
 def find_free_usage() -> None:
     """Tell operators of tokens that cost nothing."""
     free_usage.tell_operators(at=timezone.now())

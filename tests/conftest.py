@@ -1,13 +1,15 @@
 """The fixed cast: five people of one company, and a stranger from another."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from django.db import transaction
 from hypothesis import settings
 
 from marketplace.accounts.models import CostCenter, Organization, Team, User
-from metering import attribution
+from metering import attribution, partitions
 from metering.ratecards import price_book
 from quotas import counters
 from quotas.book import limit_book
@@ -26,6 +28,25 @@ def forget_what_processes_remember() -> None:
     counters.forget()
     price_book.forget()
     limit_book.forget()
+
+
+@pytest.fixture(autouse=True)
+def no_partitions(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Begin and end each test that commits without partitions of months: emptying tables does not drop them."""
+    marker = request.node.get_closest_marker("django_db")
+    commits = "transactional_db" in request.fixturenames or (marker and marker.kwargs.get("transaction"))
+    if commits:
+        request.getfixturevalue("transactional_db")
+        _drop_partitions()
+    yield
+    if commits:
+        _drop_partitions()
+
+
+def _drop_partitions() -> None:
+    for period in partitions.existing():
+        with transaction.atomic():
+            partitions.drop(period)
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,15 @@ def _events_and_rollups() -> Iterator[Finding]:
         "roll-ups that are not the sum of their events",
         [f"{one.hour} of attribution {one.attribution_id}, period {one.period:%Y-%m}" for one in wrong],
     )
+    days = rollups.differing_days(limit=MOST_NAMED)
+    yield _none_of("days whose latencies are not those of their events", [str(day) for day in days])
+
+
+def _archive_and_rollups() -> Iterator[Finding]:
+    for one in rollups.compare_archived():
+        month = f"{one.period:%Y-%m}"
+        yield Finding(f"{month}: cost in {one.currency}", to_text(one.expected.cost), to_text(one.found.cost))
+        yield _none_of(f"{month}: other measures that differ", one.differing)
 
 
 # --- roll-ups and invoice lines --------------------------------------------------------------------------
@@ -265,6 +274,7 @@ def _number(value: Decimal | int) -> str:
 
 CHECKS: tuple[Check, ...] = (
     Check("Roll-ups are the sum of events", _events_and_rollups),
+    Check("Roll-ups of archived months are what was archived", _archive_and_rollups),
     Check("Every cost is invoiced, waiting or sandbox", _all_cost),
     Check("Invoice lines are the roll-ups, priced again", _rollups_and_lines),
     Check("Invoices are the sum of their lines", _lines_and_invoices),

@@ -15,16 +15,19 @@ from marketplace.core.money import MINOR_EXPONENTS
 
 DEFAULT_SECRET_KEY = "development-only-key-that-the-deploy-check-refuses"
 MIN_SECRET_LENGTH = 50
+LEAST_RETENTION_MONTHS = 3
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]", "testserver"})
 
 
 def register_all() -> None:
     """Make Django run these checks; called once, when the apps are ready."""
     register(check_economy)
+    register(check_retention)
     register(check_sign_in)
     register(check_secrets, Tags.security, deploy=True)
     register(check_public_address, Tags.security, deploy=True)
     register(check_demo_is_off, Tags.security, deploy=True)
+    register(check_archive, deploy=True)
 
 
 def check_economy(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -55,6 +58,20 @@ def check_economy(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Chec
             )
         )
     return found
+
+
+def check_retention(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Late usage is taken for 35 days, so younger months still change."""
+    months = settings.EVENT_RETENTION_MONTHS
+    if months == 0 or months >= LEAST_RETENTION_MONTHS:
+        return []
+    return [
+        Error(
+            f"Events cannot be archived after {months} months: usage of them may still come in.",
+            hint=f"Set HALFPENNY_EVENT_RETENTION_MONTHS to at least {LEAST_RETENTION_MONTHS}, or 0 to keep all.",
+            id="halfpenny.E005",
+        )
+    ]
 
 
 def check_sign_in(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -150,5 +167,18 @@ def check_demo_is_off(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[
             "The demo is on: anybody may sign in as finance or operator with one click.",
             hint="Unset DEMO, or set DEMO=false.",
             id="halfpenny.E016",
+        )
+    ]
+
+
+def check_archive(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Without a folder that stays, old events stay in the database."""
+    if settings.ARCHIVE_DIR or not settings.EVENT_RETENTION_MONTHS:
+        return []
+    return [
+        Warning(
+            "Old events are never archived: there is no folder for them.",
+            hint="Set HALFPENNY_ARCHIVE_DIR to a folder that lasts, or HALFPENNY_EVENT_RETENTION_MONTHS=0 to keep all.",
+            id="halfpenny.W018",
         )
     ]

@@ -2,6 +2,7 @@
 take."""
 
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -13,7 +14,7 @@ STATIC = ("static/**/*", "*/static/**/*", "marketplace/*/static/**/*")
 
 
 def is_current(data: Path, database_url: str, *, provider_url: str, needs_organization: bool) -> bool:
-    """Say whether code, database and demo provider are as they were when `remember` was called."""
+    """Say whether code, database and demo provider are as they were when `remember` was called, this month."""
     stamp = _stamp(data)
     has_static_files = (paths.static_dir(data) / "staticfiles.json").exists()
     if not has_static_files or not stamp.exists() or stamp.read_text() != _state(database_url, provider_url):
@@ -37,7 +38,9 @@ def of_migrations() -> str:
 
 
 def _state(database_url: str, provider_url: str) -> str:
-    return f"{provider_url} {of_static_files()} {of_migrations()} {_applied_migrations(database_url)}"
+    # A new month needs partitions for those after it.
+    month = f"{datetime.now(UTC):%Y-%m}"
+    return f"{month} {provider_url} {of_static_files()} {of_migrations()} {_applied_migrations(database_url)}"
 
 
 def _applied_migrations(database_url: str) -> str:

@@ -9,11 +9,13 @@ from django.core.cache import cache
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from redis.exceptions import RedisError
 
 from marketplace.core import heartbeats
 from marketplace.gateway.models import Provider
+from metering import partitions
 
 _migrated = False
 
@@ -26,7 +28,10 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when everything a call and a page need is up, else 503 with what is not."""
+    """Answer 200 when everything a call and a page need is up, else 503 with what is not.
+
+    Hints are what somebody should look at although all is up.
+    """
     checks: dict[str, Callable[[], str]] = {
         "database": _database,
         "cache": _cache,
@@ -35,7 +40,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     }
     results = {name: check() for name, check in checks.items()}
     is_ready = all(result == "ok" for result in results.values())
-    body = {"status": "ready" if is_ready else "not ready", "checks": results}
+    body = {"status": "ready" if is_ready else "not ready", "checks": results, "hints": _hints(results)}
     return JsonResponse(body, status=200 if is_ready else 503)
 
 
@@ -52,6 +57,15 @@ def _database() -> str:
     except DatabaseError as error:
         return f"cannot be reached: {type(error).__name__}"
     return "ok"
+
+
+def _hints(results: dict[str, str]) -> list[str]:
+    if results["database"] != "ok":
+        return []
+    try:
+        return partitions.hints(at=timezone.now())
+    except DatabaseError as error:
+        return [f"partitions cannot be seen: {type(error).__name__}"]
 
 
 def _cache() -> str:

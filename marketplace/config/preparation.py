@@ -19,16 +19,19 @@ from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
+from django.utils import timezone
 
 from marketplace.config import freshness
 from marketplace.config.refusals import Refused
+from marketplace.core.errors import Unavailable
 
 # Any number will do, as long as every machine that shares a database uses the same.
 MIGRATION_LOCK = 7_301_184
 
 
 def main() -> int:
-    """Check, migrate, collect static files if they changed, fill what is new, follow the demo provider, report."""
+    """Check, migrate, make partitions ahead, collect static files if they changed, fill what is new, follow the demo
+    provider, report."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.config.settings")
     django.setup()
     try:
@@ -37,6 +40,7 @@ def main() -> int:
     except Refused as refusal:
         print(refusal, file=sys.stderr)
         return 1
+    make_partitions()
     collect_static_files(Path(settings.STATIC_ROOT))
     if settings.DEMO:
         follow_demo_provider()
@@ -83,6 +87,17 @@ def _refuse_newer_database(loader: MigrationLoader) -> None:
             f"The database was made by a newer version of this program (it has {app}.{name}, "
             "which this version does not know): update the program, or choose another folder with --data."
         )
+
+
+def make_partitions() -> None:
+    """Give events of this month and the next ones their partitions, before the first of them comes in."""
+    from metering import partitions  # noqa: PLC0415 (models can be imported only after setup)
+
+    try:
+        partitions.make_around(timezone.now())
+    except Unavailable as busy:
+        # Another machine is recording or dumping. Nothing is refused meanwhile, and beat tries again.
+        print(busy, file=sys.stderr)
 
 
 def collect_static_files(target: Path) -> None:

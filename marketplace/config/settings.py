@@ -3,11 +3,13 @@
 What production needs beyond these defaults is said by the system checks in ``checks.py``.
 """
 
+import tomllib
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import structlog
+from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from environs import Env
 
@@ -17,6 +19,7 @@ env = Env()
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 DATA_DIR = paths.data_dir()
+VERSION: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
 
 # --- product ---------------------------------------------------------------------------------------------
 MARKETPLACE_NAME = env.str("MARKETPLACE_NAME", "Halfpenny")
@@ -57,6 +60,13 @@ CACHES = {
         "KEY_PREFIX": "halfpenny",
     }
 }
+
+# --- old events ------------------------------------------------------------------------------------------
+# Files beside an embedded database last as long as it does. Those of a worker that has its database elsewhere may be gone
+# tomorrow, so there nothing is archived until somebody names a folder that stays.
+EVENT_RETENTION_MONTHS = env.int("HALFPENNY_EVENT_RETENTION_MONTHS", 13)
+_has_own_database = paths.postgres_url(DATA_DIR) == DATABASE_URL
+ARCHIVE_DIR = env.str("HALFPENNY_ARCHIVE_DIR", "") or (str(DATA_DIR / "archive") if _has_own_database else "")
 
 # --- applications ----------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -236,12 +246,16 @@ CELERY_TASK_ROUTES = {
     "quotas.sweep_holds": {"queue": "celery"},
     "quotas.purge_counters": {"queue": "celery"},
     "metering.find_free_usage": {"queue": "celery"},
+    "metering.make_partitions": {"queue": "celery"},
+    "metering.archive_events": {"queue": "celery"},
 }
 CELERY_BEAT_SCHEDULE = {
     "sweep-jobs": {"task": "core.sweep_jobs", "schedule": 5.0},
     "sweep-holds": {"task": "quotas.sweep_holds", "schedule": 15.0},
     "purge-counters": {"task": "quotas.purge_counters", "schedule": 3600.0},
     "find-free-usage": {"task": "metering.find_free_usage", "schedule": 3600.0},
+    "make-partitions": {"task": "metering.make_partitions", "schedule": crontab(hour="0", minute="5")},
+    "archive-events": {"task": "metering.archive_events", "schedule": crontab(hour="2", minute="35")},
 }
 
 # --- interfaces ------------------------------------------------------------------------------------------

@@ -5,12 +5,14 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import duckdb
 import pytest
 from django.core.management import call_command
 from django.db import connection
@@ -18,12 +20,17 @@ from django.db import connection
 from marketplace.accounts import access
 from marketplace.accounts.models import User
 from marketplace.gateway.offers import offer_book
-from metering import rollups
+from metering import ingest, partitions, periods, rollups
+from metering.attribution import Dimensions
 from metering.models import UsageEvent
 from metering.ratecards import load_price_book
 from tests.architecture.documents import CHECKOUT, Document, Named, documents
+from tests.factories import NOW
 from tests.gateway.conftest import running_demo_provider
 from tests.gateway.live import running_application
+from tests.metering.conftest import app, make_usage, who
+
+__all__ = ["app", "who"]
 
 WRITTEN_ADDRESS = "http://127.0.0.1:8000"
 TIMEOUT_S = 120
@@ -99,6 +106,34 @@ class TestShellSnippets:
 
         december = load_price_book().token_prices("gpt-4o-mini", datetime(2026, 12, 1, tzinfo=UTC))
         assert december.output == 600_000_000_000_000_000
+
+
+@pytest.mark.django_db
+class TestArchiveGuide:
+    """The commands of the guide one after the other, on a month of one event, and its query between them."""
+
+    def test_does_what_it_says(
+        self, who: Dimensions, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings.ARCHIVE_DIR, settings.EVENT_RETENTION_MONTHS = str(tmp_path), 13
+        monkeypatch.setattr("django.utils.timezone.now", lambda: NOW)
+        september = date(2025, 9, 1)
+        partitions.make([september])
+        # 480 tokens at 0.20 per million
+        ingest.record([make_usage(who, at=datetime(2025, 9, 2, tzinfo=UTC), tokens=480)], at=NOW)
+        periods.close(september, at=NOW)
+        guide = "docs/guides/archive.md"
+
+        _run_commands(guide, "archive_events")
+        (query,) = documents(guide)[0].blocks("sql")
+        found = duckdb.connect().execute(query.text.replace("/srv/halfpenny/archive", str(tmp_path)))
+
+        assert found.fetchall() == [("2025-09", "where2eat", 1, 480, Decimal("0.000096"))]
+        assert UsageEvent.objects.count() == 0
+
+        _run_commands(guide, "restore_events", "verify")
+
+        assert UsageEvent.objects.get().occurred_at == datetime(2025, 9, 2, tzinfo=UTC)
 
 
 def _run_commands(name: str, *commands: str) -> None:

@@ -18,6 +18,7 @@ def production(settings: Settings) -> Settings:
     settings.PUBLIC_URL = "https://apps.example.com"
     settings.ALLOWED_HOSTS = ["apps.example.com"]
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.ARCHIVE_DIR = "/srv/archive"
     return settings
 
 
@@ -42,6 +43,8 @@ class TestChecks:
             ("CURRENCY", "XXX", "halfpenny.E001"),
             ("DEFAULT_REVENUE_SHARE", Decimal(20), "halfpenny.E002"),
             ("SANDBOX_CREDIT", Decimal(-1), "halfpenny.E003"),
+            ("EVENT_RETENTION_MONTHS", 2, "halfpenny.E005"),
+            ("EVENT_RETENTION_MONTHS", -1, "halfpenny.E005"),
             ("SOCIALACCOUNT_PROVIDERS", {"openid_connect": {"APPS": [OIDC]}}, "halfpenny.E004"),
         ],
     )
@@ -65,6 +68,7 @@ class TestChecks:
             ("ALLOWED_HOSTS", ["localhost"], "halfpenny.E014"),
             ("DEMO", True, "halfpenny.E016"),
             ("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend", "halfpenny.W017"),
+            ("ARCHIVE_DIR", "", "halfpenny.W018"),
         ],
     )
     def test_refuse_what_production_must_not_have(

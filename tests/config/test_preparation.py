@@ -1,12 +1,15 @@
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.core import checks
 from django.db import connection
+from django.utils import timezone
 
 from marketplace.config import freshness, preparation
 from marketplace.config.refusals import Refused
+from metering import partitions
 from tests.conftest import Cast
 
 
@@ -30,6 +33,25 @@ class TestMigrate:
             )
 
         assert preparation.migrate() == 0
+
+
+class TestMakePartitions:
+    def test_makes_those_of_this_month_and_the_next(self, db: None) -> None:
+        preparation.make_partitions()
+
+        assert partitions.hints(at=timezone.now()) == []
+
+    def test_does_not_keep_anything_from_starting(
+        self, db: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def make_around(at: datetime) -> None:
+            raise partitions.EventsBusy
+
+        monkeypatch.setattr(partitions, "make_around", make_around)
+
+        preparation.make_partitions()
+
+        assert "in use by a long transaction" in capsys.readouterr().err
 
 
 class TestIsEmpty:

@@ -3,10 +3,12 @@
 import time
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
-from metering import attribution, ingest, periods
+from marketplace.core.models import AuditEntry
+from metering import attribution, ingest, partitions, periods
 from metering.attribution import Dimensions
 from metering.ingest import Usage
 from metering.models import ClosedPeriod
@@ -69,3 +71,38 @@ def close(*, month: date) -> bool:
     """Close a month; tell whether this process did it."""
     with transaction.atomic():
         return periods.close(month, at=NOVEMBER)
+
+
+def record_and_make(
+    *, who: Dimensions, count: int, months: list[date], seed: int, makes: bool
+) -> dict[str, list[Any]]:
+    """Send events whose months take turns; in the middle of it, a process that ``makes`` makes their partitions."""
+    events = []
+    for number in range(count):
+        period = months[number % len(months)]
+        events.append(usage(number, who, start=datetime(period.year, period.month, 3, tzinfo=UTC)))
+    batches = cut(shuffled(events, seed), seed, largest=20)
+    told: dict[str, list[Any]] = {"accepted": [], "made": []}
+    for place, batch in enumerate(batches):
+        if makes and place == len(batches) // 3:
+            told["made"] += partitions.make(months)
+        receipts = ingest.record(batch, at=NOVEMBER)
+        told["accepted"] += [receipt.event_id for receipt in receipts if receipt.status == "accepted"]
+    return told
+
+
+def record_until_archived(*, who: Dimensions, old: datetime, seed: int) -> Counter[str]:
+    """Record usage of now and now and then of an old month, until that month was archived and restored twice."""
+    told: Counter[str] = Counter()
+    number = seed * 1_000_000
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline and not _is_archived_for_the_third_time():
+        number += 20
+        start = old if number // 20 % 25 == 0 else NOVEMBER
+        batch = [usage(each, who, start=start) for each in range(number, number + 20)]
+        told += Counter(receipt.status for receipt in ingest.record(batch, at=NOVEMBER))
+    return told
+
+
+def _is_archived_for_the_third_time() -> bool:
+    return AuditEntry.objects.filter(action="metering.period.archived").count() == 3

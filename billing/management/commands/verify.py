@@ -3,10 +3,12 @@
 from typing import Any, TextIO, cast
 
 from django.core.management.base import BaseCommand
+from django.utils import timezone
 from rich.console import Console
 from rich.table import Table
 
 from billing.ledger.verify import Finding, Verdict, verify
+from metering import partitions
 
 
 class Command(BaseCommand):
@@ -22,6 +24,8 @@ class Command(BaseCommand):
         for name, finding in wrong:
             for difference in finding.differences:
                 console.print(f"{name}: {finding.what}: {difference}", markup=False)
+        for hint in partitions.hints(at=timezone.now()):
+            self.stdout.write(hint)
         if wrong:
             self.stdout.write(f"{len(wrong)} comparisons differ.")
             raise SystemExit(1)
