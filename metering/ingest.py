@@ -1,7 +1,8 @@
 """Recording usage: every event once, rated, rolled up and on disk before anybody is told so.
 
 ``record`` is the whole of it for one batch. Callers that count the same usage against limits in the same transaction
-use its two halves: ``prepare`` (prices, dimensions; nothing is written but dimension rows) and ``insert``.
+use its parts: ``draft`` (prices and text, no query: done while other transactions run), ``place`` (dimensions; nothing
+is written but their rows) and ``insert``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 import msgspec
 from django.db import connection, transaction
 
-from marketplace.core.epochs import read_epochs
+from marketplace.core.epochs import DIRECTORY, read_epochs
 from marketplace.core.json import encode
 from metering import attribution, periods, staging
 from metering.attribution import Dimensions
@@ -47,7 +48,10 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
 
 class Prepared(msgspec.Struct, gc=False):
-    """A usage event with its price and its attribution row, ready to insert."""
+    """A usage event with its price and its attribution row, ready to insert.
+
+    ``text`` is what of its line for COPY is known when it is drafted.
+    """
 
     usage: Usage
     rated: Rated
@@ -55,6 +59,7 @@ class Prepared(msgspec.Struct, gc=False):
     attribution_id: int
     content_hash: bytes
     status: ReceiptStatus = ReceiptStatus.ACCEPTED
+    text: str = ""
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
@@ -68,7 +73,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(slots=True)
 class Batch:
-    """What ``prepare`` hands to ``insert``."""
+    """What ``place`` hands to ``insert``."""
 
     items: list[Prepared] = field(default_factory=list)
 
@@ -160,13 +165,26 @@ class _Source:
         self.items: list[Prepared] = []
 
 
-def prepare(events: Sequence[Usage], *, epochs: dict[str, int] | None = None) -> Batch:
-    """Rate a batch and find its attribution rows. Raises UnknownPrice; callers check prices while they parse."""
-    book = price_book.at(read_epochs() if epochs is None else epochs)
+@dataclass(slots=True)
+class Draft:
+    """Events rated with the prices of one epoch of the directory, without their attribution rows."""
+
+    epoch: int
+    items: list[Prepared]
+    sources: list[_Source]
+
+    @property
+    def usages(self) -> list[Usage]:
+        return [item.usage for item in self.items]
+
+
+def draft(events: Sequence[Usage], *, book: PriceBook, epoch: int) -> Draft:
+    """Rate a batch and write down what is known of it. Raises UnknownPrice; callers check prices while they parse."""
     # By identity: events of one report share their dimensions, and comparing thirteen of them for each costs more
     # than rating it. Equal ones that are not the same object only make a source more.
     sources: dict[tuple[int, str], _Source] = {}
     items = []
+    moment, occurred = None, ""
     for usage in events:
         key = (id(usage.who), usage.model)
         source = sources.get(key)
@@ -174,14 +192,33 @@ def prepare(events: Sequence[Usage], *, epochs: dict[str, int] | None = None) ->
             source = sources[key] = _Source(usage.who, usage.model, book)
         rated, currency = source.tariff.rate(usage.quantities, usage.occurred_at)
         item = Prepared(usage, rated, currency, 0, usage.content_hash or content_hash(usage))
+        if usage.occurred_at is not moment:
+            moment = usage.occurred_at
+            occurred = moment.isoformat()
+        item.text = _text(item, occurred=occurred)
         items.append(item)
         source.items.append(item)
-    ids = attribution.resolve(source.dimensions for source in sources.values())
-    for source in sources.values():
+    return Draft(epoch, items, list(sources.values()))
+
+
+def draft_at(events: Sequence[Usage], epochs: dict[str, int]) -> Draft:
+    """Draft with the prices of epochs that were just read. Raises UnknownPrice."""
+    return draft(events, book=price_book.at(epochs), epoch=epochs.get(DIRECTORY, 0))
+
+
+def place(drafts: Sequence[Draft], *, epochs: dict[str, int]) -> Batch:
+    """Find the attribution rows of drafts, and rate again what was rated under another epoch. Raises UnknownPrice."""
+    epoch = epochs.get(DIRECTORY, 0)
+    current = [one if one.epoch == epoch else draft_at(one.usages, epochs) for one in drafts]
+    sources = [source for one in current for source in one.sources]
+    ids = attribution.resolve(source.dimensions for source in sources)
+    for source in sources:
         attribution_id = ids[source.dimensions]
         for item in source.items:
             item.attribution_id = attribution_id
-    return Batch(items)
+            # A draft whose transaction was rolled back is placed again.
+            item.status = ReceiptStatus.ACCEPTED
+    return Batch([item for one in current for item in one.items])
 
 
 def insert(batch: Batch, *, at: datetime) -> list[Receipt]:
@@ -211,7 +248,8 @@ def record(events: Sequence[Usage], *, at: datetime) -> list[Receipt]:
 
     Returns one receipt for each event, in order. Raises UnknownPrice before anything is written.
     """
-    batch = prepare(events)
+    epochs = read_epochs()
+    batch = place([draft_at(events, epochs)], epochs=epochs)
     with transaction.atomic(durable=not connection.in_atomic_block):
         return insert(batch, at=at)
 
@@ -231,31 +269,35 @@ def _first_of_each(items: list[Prepared]) -> list[Prepared]:
 def _lines(items: list[Prepared], *, at: datetime, closed: frozenset[date]) -> Iterator[str]:
     """Write each event as a line of COPY, in the order of ``staging.COLUMNS``."""
     received = at.isoformat()
-    null = staging.NULL
     periods_by_month: dict[tuple[int, int], date] = {}
-    moment, occurred, period = None, "", date.min
+    moment, period = None, date.min
     for seq, item in enumerate(items):
-        usage = item.usage
-        used = usage.quantities
-        rated = item.rated
-        if usage.occurred_at is not moment:
-            moment = usage.occurred_at
-            occurred = moment.isoformat()
+        if item.usage.occurred_at is not moment:
+            moment = item.usage.occurred_at
             month = (moment.year, moment.month)
             if month not in periods_by_month:
                 periods_by_month[month] = periods.billed_in(moment, closed)
             period = periods_by_month[month]
-        whole, rest = divmod(rated.cost_atto, ATTO)
-        yield (
-            f"{seq}\t{usage.who[0]}\t{staging.text(usage.event_id)}\t\\\\x{item.content_hash.hex()}\t"
-            f"{occurred}\t{received}\t{period}\t{item.attribution_id}\t{used.requests}\t{used.input_tokens}\t"
-            f"{used.cached_input_tokens}\t{used.cache_write_tokens}\t{used.output_tokens}\t"
-            f"{used.reasoning_tokens}\t{used.duration_ms}\t"
-            f"{null if usage.latency_ms is None else usage.latency_ms}\t{whole}.{rest:018d}\t{item.currency}\t"
-            f"{rated.rate_card_id or null}\t{rated.instance_rate_id or null}\t"
-            f"{null if usage.provider_cost is None else usage.provider_cost}\t{'t' if usage.is_estimated else 'f'}\t"
-            f"{staging.text(encode(usage.tags)) if usage.tags else null}\t{null}\n"
-        )
+        text = item.text or _text(item, occurred=moment.isoformat())
+        yield f"{seq}\t{received}\t{period}\t{item.attribution_id}\t{text}"
+
+
+def _text(item: Prepared, *, occurred: str) -> str:
+    """Write the columns of an event that neither its transaction nor its neighbors decide."""
+    usage = item.usage
+    used = usage.quantities
+    rated = item.rated
+    null = staging.NULL
+    whole, rest = divmod(rated.cost_atto, ATTO)
+    return (
+        f"{usage.who[0]}\t{staging.text(usage.event_id)}\t\\\\x{item.content_hash.hex()}\t{occurred}\t"
+        f"{used.requests}\t{used.input_tokens}\t{used.cached_input_tokens}\t{used.cache_write_tokens}\t"
+        f"{used.output_tokens}\t{used.reasoning_tokens}\t{used.duration_ms}\t"
+        f"{null if usage.latency_ms is None else usage.latency_ms}\t{whole}.{rest:018d}\t{item.currency}\t"
+        f"{rated.rate_card_id or null}\t{rated.instance_rate_id or null}\t"
+        f"{null if usage.provider_cost is None else usage.provider_cost}\t{'t' if usage.is_estimated else 'f'}\t"
+        f"{staging.text(encode(usage.tags)) if usage.tags else null}\t{null}\n"
+    )
 
 
 def _keep_conflicts(conflicts: list[Prepared], *, at: datetime) -> None:

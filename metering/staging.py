@@ -13,7 +13,10 @@ EVENT_COLUMNS = (
     "cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, duration_ms, latency_ms, cost, currency, "
     "rate_card_id, instance_rate_id, provider_cost, is_estimated, tags, corrects"
 )
-COLUMNS = "seq, " + EVENT_COLUMNS.replace("event_id, ", "event_id, content_hash, ", 1)
+# What the transaction decides comes first, so that the rest of a line can be written before there is one.
+COLUMNS = "seq, received_at, period, attribution_id, " + EVENT_COLUMNS.replace(
+    "received_at, period, attribution_id, ", "", 1
+).replace("event_id, ", "event_id, content_hash, ", 1)
 CREATE = """
 CREATE TEMP TABLE IF NOT EXISTS metering_staged (
     seq int, app_id bigint, event_id text, content_hash bytea, occurred_at timestamptz, received_at timestamptz,

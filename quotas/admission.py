@@ -18,7 +18,7 @@ from marketplace.core.epochs import read_epochs
 from marketplace.core.json import encode
 from metering import ingest
 from metering.attribution import Dimensions
-from metering.ingest import Batch, Receipt, ReceiptStatus, Usage
+from metering.ingest import Batch, Draft, Receipt, ReceiptStatus, Usage
 from metering.rating import Quantities, Rated, from_atto
 from quotas import counters
 from quotas.book import LimitBook, LimitFacts, limit_book, owners_of
@@ -127,27 +127,28 @@ def settle(settlements: Sequence[Settlement], *, at: datetime) -> list[Settled]:
 
 def report(usages: Sequence[Usage], *, at: datetime) -> list[Receipt]:
     """Record usage that has happened and count it against the same limits; what does not fit is overrun."""
-    return commit(reports=usages, at=at).reports
+    return commit(reports=[ingest.draft_at(usages, read_epochs())], at=at).reports
 
 
 def commit(
     *,
     holds: Sequence[HoldRequest] = (),
     settlements: Sequence[Settlement] = (),
-    reports: Sequence[Usage] = (),
+    reports: Sequence[Draft] = (),
     at: datetime,
 ) -> Outcome:
     """Do all of this in one transaction and return when it is on disk. Raises UnknownPrice before it writes."""
     epochs = read_epochs()
     book = limit_book.at(epochs)
-    settled_usages = [s.usage for s in settlements if s.usage is not None]
-    batch = ingest.prepare([*settled_usages, *reports], epochs=epochs)
+    drafted = ingest.draft_at([s.usage for s in settlements if s.usage is not None], epochs)
+    batch = ingest.place([drafted, *reports], epochs=epochs)
+    reported = [item.usage for item in batch.items[len(drafted.items) :]]
     with transaction.atomic(durable=not connection.in_atomic_block):
         ended = _end_holds(settlements, at=at)
         settlements, batch = _without_released(settlements, batch, ended)
         receipts = ingest.insert(batch, at=at)
-        of_reports = receipts[len(receipts) - len(reports) :]
-        chains = _chains(holds, reports, of_reports, book=book, at=at)
+        of_reports = receipts[len(receipts) - len(reported) :]
+        chains = _chains(holds, reported, of_reports, book=book, at=at)
         held = {counter_id for hold in ended.values() for counter_id in hold.counter_ids}
         ids, locked = counters.find_and_lock(chains.windows(), held, book=book)
         overruns = _apply_settlements(settlements, ended, batch, locked)

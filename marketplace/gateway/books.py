@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from marketplace.core.epochs import DIRECTORY, read_epochs
 from marketplace.core.errors import InvalidInput, Unavailable
-from metering.ingest import Receipt, Usage
+from metering.ingest import Draft, Receipt
 from quotas import admission, holds
 from quotas.admission import Admitted, HoldRequest, Outcome, Refused, Settled, Settlement
 
@@ -39,14 +39,17 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Record usage that an app reports."""
+    """Record usage that an app reports; its key was looked up under the epoch of the draft."""
 
-    usages: list[Usage]
-    epoch: int
+    draft: Draft
+
+    @property
+    def epoch(self) -> int:
+        return self.draft.epoch
 
     @property
     def weight(self) -> int:
-        return len(self.usages)
+        return len(self.draft.items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ def _commit(entries: list[Entry]) -> list[Answer | Exception]:
         outcome = admission.commit(
             holds=reserves,
             settlements=settles,
-            reports=[usage for report in reports for usage in report.usages],
+            reports=[report.draft for report in reports],
             at=at,
         )
     return _answers(entries, outcome, reports, epoch=epoch)

@@ -1,19 +1,25 @@
 """POST /meter: usage that an app reports itself."""
 
 import asyncio
+from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
 from marketplace.core.money import to_text
 from marketplace.gateway import books
 from marketplace.gateway.books import Report, Stale
+from marketplace.gateway.directory import Directory
 from marketplace.gateway.http import INLINE_BYTES, Request, Send, UnsupportedType, respond_json
 from marketplace.gateway.pipeline import Gateway, Moving
-from metering import cloud_events, reports
-from metering.ingest import Receipt, ReceiptStatus
+from metering import cloud_events, ingest, reports
+from metering.ingest import Draft, Receipt, ReceiptStatus
+from metering.ratecards import PriceBook
 from metering.reports import Event, Reading, Rejection, Reporter
 
 LOOKUPS = 5
+# More are read in a thread: the loop has other calls to answer meanwhile.
+INLINE_EVENTS = 200
 JSON_TYPES = frozenset({"application/json", "text/json", ""})
 NDJSON_TYPES = frozenset({"application/x-ndjson", "application/jsonl", "application/ndjson"})
 CLOUDEVENT = "application/cloudevents+json"
@@ -60,25 +66,39 @@ async def record(
         book = (await gateway.offers(reporter.epoch)).prices
         await _load_names(gateway, reporter, events)
         directory = gateway.directory
-        reading = reports.check(
-            events,
-            reporter=reporter,
-            book=book,
-            at=books.now(),
-            find_payer=lambda text: directory.payer(reporter.app_id, text),  # noqa: B023
-            find_cost_center=directory.cost_center,
-        )
-        indexes = [index for index, usage in enumerate(reading.usages) if usage is not None]
-        if not indexes:
+        read = partial(_read, events, reporter=reporter, book=book, at=books.now(), directory=directory)
+        reading, draft = await asyncio.to_thread(read) if len(events) > INLINE_EVENTS else read()
+        if not draft.items:
             return reading, {}
-        usages = [usage for usage in reading.usages if usage is not None]
-        answer = await gateway.group.submit(Report(usages, reporter.epoch))
+        answer = await gateway.group.submit(Report(draft))
         if isinstance(answer, Stale):
             directory.renew(answer.epoch)
             continue
         assert isinstance(answer, list)
+        indexes = (index for index, usage in enumerate(reading.usages) if usage is not None)
         return reading, dict(zip(indexes, answer, strict=True))
     raise Moving
+
+
+def _read(
+    events: list[Event | Rejection],
+    *,
+    reporter: Reporter,
+    book: PriceBook,
+    at: datetime,
+    directory: Directory,
+) -> tuple[Reading, Draft]:
+    """Check a report and do what can be done of its recording before its transaction."""
+    reading = reports.check(
+        events,
+        reporter=reporter,
+        book=book,
+        at=at,
+        find_payer=lambda text: directory.payer(reporter.app_id, text),
+        find_cost_center=directory.cost_center,
+    )
+    usages = [usage for usage in reading.usages if usage is not None]
+    return reading, ingest.draft(usages, book=book, epoch=reporter.epoch)
 
 
 async def _load_names(gateway: Gateway, reporter: Reporter, events: list[Event | Rejection]) -> None:

@@ -17,6 +17,7 @@ from marketplace.gateway.books import Count, DatabaseAway, Report, Reserve
 from marketplace.gateway.directory import Caller, caller_of
 from marketplace.gateway.pipeline import Gateway
 from metering.attribution import Dimensions
+from metering.ingest import draft_at
 from metering.models import UsageEvent
 from metering.rating import Quantities
 from quotas import admission
@@ -47,14 +48,17 @@ class TestCommit:
     def test_answers_what_cannot_be_stored_to_its_sender_alone(self, who: Dimensions) -> None:
         endless = Quantities(input_tokens=10**30)
         good = reserve(who)
-        bad = Report([make_usage(who, "bad", quantities=endless)], good.epoch)
-        fine = Report([make_usage(who, "fine")], good.epoch)
+        # In one transaction the second "fine" would be a duplicate; the first one fails with its report.
+        both = [make_usage(who, "fine"), make_usage(who, "bad", quantities=endless)]
+        bad = Report(draft_at(both, read_epochs()))
+        fine = Report(draft_at([make_usage(who, "fine")], read_epochs()))
 
         answers = books.commit([good, bad, fine])
 
         assert isinstance(answers[0], Admitted)
         assert isinstance(answers[1], DataError)
         assert isinstance(answers[2], list)
+        assert [receipt.status for receipt in answers[2]] == ["accepted"]
         assert UsageEvent.objects.get().event_id == "fine"
 
     def test_commits_nothing_when_the_progress_of_a_stream_cannot_be_noted(

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
+from marketplace.core.epochs import read_epochs
 from marketplace.core.ids import uuid7
+from metering import ingest
 from metering.attribution import Dimensions
 from metering.models import UsageEvent
 from metering.rating import Quantities
@@ -199,7 +201,7 @@ class TestSettle:
 
         outcome = admission.commit(
             settlements=[Settlement(released.id, released.usage), Settlement(used.id, used.usage)],
-            reports=[make_usage(who, "reported")],
+            reports=[ingest.draft_at([make_usage(who, "reported")], read_epochs())],
             at=NOW,
         )
 

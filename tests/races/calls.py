@@ -18,7 +18,8 @@ from marketplace.gateway import books
 from marketplace.gateway.books import Answer, Entry, Report, Reserve, Settle
 from marketplace.gateway.group_commit import GroupCommit
 from metering.attribution import Dimensions
-from metering.ingest import Usage
+from metering.ingest import Usage, draft_at
+from metering.ratecards import price_book
 from metering.rating import Quantities
 from quotas import admission, holds
 from quotas.admission import Admitted, Estimate, HoldRequest, Refused, Settlement
@@ -85,7 +86,8 @@ class Caller:
 
     async def report(self, event_ids: list[str]) -> None:
         """Report usage under given ids."""
-        receipts = await self.group.submit(Report([self.usage(each) for each in event_ids], self.epoch))
+        usages = [self.usage(each) for each in event_ids]
+        receipts = await self.group.submit(Report(draft_at(usages, {DIRECTORY: self.epoch})))
         assert isinstance(receipts, list)
         self.tally.reported += [
             (self.who.app_id, receipt.event_id) for receipt in receipts if receipt.status == "accepted"
@@ -149,7 +151,9 @@ async def _one_call(caller: Caller) -> None:
 
 def _let_them_call(whos: list[Dimensions], behave: Behavior, *, at: datetime, seed: int) -> Tally:
     tally = Tally()
-    epoch = read_epochs().get(DIRECTORY, 0)
+    epochs = read_epochs()
+    price_book.at(epochs)
+    epoch = epochs.get(DIRECTORY, 0)
     with patch.object(books, "now", lambda: at):
         asyncio.run(_gather(whos, behave, tally, epoch=epoch, at=at, seed=seed))
     return tally
