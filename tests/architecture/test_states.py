@@ -21,7 +21,7 @@ CONDITIONAL_UPDATES = {
 }
 IN_SQL = {"quotas.admission._end_holds"}
 # Values in memory, not rows: what became of a usage event, the HTTP status of an error.
-RECEIPTS = {"metering.ingest._first_of_each", "metering.ingest.insert"}
+RECEIPTS = {"metering.ingest._first_of_each", "metering.ingest.insert", "metering.ingest.place"}
 SQL_UPDATE = re.compile(r"\bUPDATE\b.*\bSET\b(?:(?!\bFROM\b|\bWHERE\b).)*\b(state|status) *=", re.DOTALL)
 
 

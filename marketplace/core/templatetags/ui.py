@@ -73,6 +73,8 @@ STATE_TONES: dict[str, dict[str, str]] = {
     "billing_period": {"open": INFO, "closing": WARN, "closed": OK},
     "invoice": {"draft": NEUTRAL, "finalized": INFO, "paid": OK, "overdue": DANGER, "written_off": NEUTRAL},
     "payout": {"scheduled": INFO, "held": WARN, "paid": OK, "failed": DANGER},
+    "subscription": {"active": OK, "suspended": DANGER, "canceled": NEUTRAL},
+    "job": {"queued": NEUTRAL, "running": INFO, "done": OK, "failed": DANGER, "canceled": NEUTRAL},
 }
 
 # A state seen without its thing gets the tone of the first thing that has it.
