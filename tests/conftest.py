@@ -9,6 +9,7 @@ from django.db import transaction
 from hypothesis import settings
 
 from marketplace.accounts.models import CostCenter, Organization, Team, User
+from marketplace.gateway.offers import offer_book
 from metering import attribution, partitions
 from metering.ratecards import price_book
 from quotas import counters
@@ -27,6 +28,7 @@ def forget_what_processes_remember() -> None:
     attribution.forget()
     counters.forget()
     price_book.forget()
+    offer_book.forget()
     limit_book.forget()
 
 
