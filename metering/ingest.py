@@ -232,7 +232,7 @@ def insert(batch: Batch, *, at: datetime) -> list[Receipt]:
     closed = periods.lock_for_recording()
     new = _first_of_each(batch.items)
     staging.copy(_lines(new, at=at, closed=closed))
-    known = staging.insert()
+    known = staging.insert(len(new))
     if known:
         same = staging.same_content(known)
         for seq in known:

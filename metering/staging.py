@@ -4,8 +4,10 @@ The same columns and sums are what roll-ups are rebuilt from, so rebuilt and inc
 """
 
 from collections.abc import Iterable
+from math import isqrt
+from typing import Any
 
-from django.db import connection
+from django.db import IntegrityError, connection
 
 NULL = "\\N"
 EVENT_COLUMNS = (
@@ -42,30 +44,58 @@ ROLLUP_SUMS = (
 )
 ROLLUP_KEY = "date_trunc('hour', occurred_at, 'UTC'), attribution_id, period"
 HISTOGRAM_COLUMNS = "day, attribution_id, bucket, events"
-# Four buckets for each doubling: see metering.latencies, which reads percentiles off them.
+
+
+def _at_least_quarter_power(quarters: int) -> int:
+    """Return the smallest whole number that is not below 2^(quarters/4)."""
+    root = isqrt(isqrt(2**quarters))
+    return root if root**4 == 2**quarters else root + 1
+
+
+# Bucket b begins at 2^(b/4) ms, four for each doubling: see metering.latencies, which reads percentiles off them. The
+# starts as whole milliseconds, so that PostgreSQL searches a list and no logarithm of a power of two is off by a hair.
+_BUCKET_STARTS = ",".join(str(_at_least_quarter_power(quarters)) for quarters in range(1, 4 * 40 + 1))
 HISTOGRAM = (
-    "SELECT (occurred_at AT TIME ZONE 'UTC')::date, attribution_id, "
-    "floor(4 * ln(greatest(latency_ms, 1)::float8) / ln(2::float8))::smallint, count(*) "
+    "SELECT (occurred_at AT TIME ZONE 'UTC')::date, attribution_id, "  # noqa: S608
+    f"width_bucket(latency_ms, '{{{{{_BUCKET_STARTS}}}}}'::bigint[])::smallint, count(*) "
     "FROM {source} WHERE latency_ms IS NOT NULL {also}GROUP BY 1, 2, 3"
 )
 
 _ADDED = ", ".join(f"{name} = metering_usagerollup.{name} + excluded.{name}" for name in ROLLUP_MEASURES)
+_KEYS = (
+    "INSERT INTO metering_eventkey (app_id, event_id, content_hash, occurred_at) "
+    "SELECT app_id, event_id, content_hash, occurred_at FROM metering_staged ORDER BY seq"
+)
+
+
+def _stored_from(source: str) -> str:
+    """Write the parts of a WITH that store the events of a source and their sums."""
+    return (
+        f"stored AS (INSERT INTO metering_usageevent ({EVENT_COLUMNS}) "  # noqa: S608
+        f"SELECT {EVENT_COLUMNS} FROM {source}), "
+        f"summed AS (INSERT INTO metering_usagerollup ({ROLLUP_COLUMNS}) "
+        f"SELECT {ROLLUP_KEY}, {ROLLUP_SUMS}, min(currency) FROM {source} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 "
+        f"ON CONFLICT (hour, attribution_id, period) DO UPDATE SET {_ADDED}), "
+        f"timed AS (INSERT INTO metering_latencyhistogram ({HISTOGRAM_COLUMNS}) "
+        f"{HISTOGRAM.format(source=source, also='')} ORDER BY 1, 2, 3 ON CONFLICT (day, attribution_id, bucket) "
+        "DO UPDATE SET events = metering_latencyhistogram.events + excluded.events)"
+    )
+
+
 # Ids first, since the query reads from them; the other writes follow in an order that is always the same. Each is sorted
 # by its key (events are staged in order of their ids), so that processes that work at once never wait in a circle.
-INSERT = (
-    "WITH added AS (INSERT INTO metering_eventkey (app_id, event_id, content_hash, occurred_at) "  # noqa: S608
-    "SELECT app_id, event_id, content_hash, occurred_at FROM metering_staged ORDER BY seq "
-    "ON CONFLICT (app_id, event_id) DO NOTHING RETURNING app_id, event_id), "
+_INSERT = (
+    f"WITH added AS ({_KEYS} ON CONFLICT (app_id, event_id) DO NOTHING RETURNING app_id, event_id), "  # noqa: S608
     "fresh AS (SELECT s.* FROM metering_staged s JOIN added USING (app_id, event_id)), "
-    f"stored AS (INSERT INTO metering_usageevent ({EVENT_COLUMNS}) SELECT {EVENT_COLUMNS} FROM fresh), "
-    f"summed AS (INSERT INTO metering_usagerollup ({ROLLUP_COLUMNS}) "
-    f"SELECT {ROLLUP_KEY}, {ROLLUP_SUMS}, min(currency) FROM fresh GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 "
-    f"ON CONFLICT (hour, attribution_id, period) DO UPDATE SET {_ADDED}), "
-    f"timed AS (INSERT INTO metering_latencyhistogram ({HISTOGRAM_COLUMNS}) "
-    f"{HISTOGRAM.format(source='fresh', also='')} ORDER BY 1, 2, 3 "
-    "ON CONFLICT (day, attribution_id, bucket) DO UPDATE SET events = metering_latencyhistogram.events + excluded.events) "
+    f"{_stored_from('fresh')} "
     "SELECT s.seq FROM metering_staged s LEFT JOIN added USING (app_id, event_id) WHERE added.event_id IS NULL"
 )
+_ARE_KNOWN = "SELECT EXISTS (SELECT FROM metering_staged JOIN metering_eventkey USING (app_id, event_id))"
+# The same where every id is new, in the same order. Three statements in one trip.
+_INSERT_NEW = f"SAVEPOINT all_new; {_KEYS}; WITH {_stored_from('metering_staged')} SELECT"
+# From so many events on, looking whether all ids are new costs less than storing them as if some were not: what is
+# stored need not be kept aside and joined. Most batches are new; who resends pays for the look.
+MANY = 500
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
@@ -87,11 +117,27 @@ def copy(lines: Iterable[str]) -> None:
             rows.write("".join(lines))
 
 
-def insert() -> set[int]:
-    """Store what is new with its sums; returns the staged numbers of events whose ids were there before."""
+def insert(count: int) -> set[int]:
+    """Store what is new of so many staged events, with its sums; returns the numbers of those whose ids were there."""
     with connection.cursor() as cursor:
-        cursor.execute(INSERT)
+        if count >= MANY and _insert_all(cursor):
+            return set()
+        cursor.execute(_INSERT)
         return {seq for (seq,) in cursor.fetchall()}
+
+
+def _insert_all(cursor: Any) -> bool:
+    """Store all staged events; False, and nothing is stored, when one of their ids is known."""
+    cursor.execute(_ARE_KNOWN)
+    if cursor.fetchone() == (True,):
+        return False
+    try:
+        cursor.execute(_INSERT_NEW)
+    except IntegrityError:
+        # Another process stored one of them after the look.
+        cursor.execute("ROLLBACK TO SAVEPOINT all_new")
+        return False
+    return True
 
 
 def same_content(known: Iterable[int]) -> set[int]:

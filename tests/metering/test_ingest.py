@@ -4,7 +4,7 @@ from decimal import Decimal
 import pytest
 from django.db import ProgrammingError, connection, transaction
 
-from metering import ingest, periods, rollups
+from metering import ingest, periods, rollups, staging
 from metering.attribution import Dimensions
 from metering.models import EventConflict, UsageEvent, UsageRollup
 from metering.ratecards import UnknownPrice
@@ -13,6 +13,11 @@ from tests.metering.conftest import make_usage
 
 
 class TestRecord:
+    @pytest.fixture(params=[1, staging.MANY], ids=["as many", "as few"], autouse=True)
+    def many(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Store the batches of these tests in both ways."""
+        monkeypatch.setattr(staging, "MANY", request.param)
+
     def test_rates_and_rolls_up_in_one_go(self, who: Dimensions) -> None:
         receipts = ingest.record([make_usage(who, "e1"), make_usage(who, "e2", tokens=20)], at=NOW)
 

@@ -4,11 +4,12 @@ import time
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 from django.db import transaction
 
 from marketplace.core.models import AuditEntry
-from metering import attribution, ingest, partitions, periods
+from metering import attribution, ingest, partitions, periods, staging
 from metering.attribution import Dimensions
 from metering.ingest import Usage
 from metering.models import ClosedPeriod
@@ -31,18 +32,19 @@ def usage(number: int, who: Dimensions, *, tokens: int = 100, start: datetime = 
     )
 
 
-def send_all(*, who: Dimensions, count: int, contested: int, seed: int) -> dict[str, list[str]]:
+def send_all(*, who: Dimensions, count: int, contested: int, seed: int, many: int) -> dict[str, list[str]]:
     """Send the events 0 to ``count`` in an order and in batches of this process alone, some of them twice.
 
-    The first ``contested`` ids come with a content that differs from that of every other process. Gives the ids by
-    what the receipts say.
+    The first ``contested`` ids come with a content that differs from that of every other process. A batch of ``many``
+    events is first tried as if all of them were new. Gives the ids by what the receipts say.
     """
     events = [usage(number, who, tokens=100 + (seed if number < contested else 0)) for number in range(count)]
     stream = shuffled(events + events[:: 7 + seed], seed)
     told: dict[str, list[str]] = {"accepted": [], "duplicate": [], "conflict": []}
-    for batch in cut(stream, seed, largest=150):
-        for receipt in ingest.record(batch, at=NOVEMBER):
-            told[receipt.status].append(receipt.event_id)
+    with patch.object(staging, "MANY", many):
+        for batch in cut(stream, seed, largest=150):
+            for receipt in ingest.record(batch, at=NOVEMBER):
+                told[receipt.status].append(receipt.event_id)
     return told
 
 

@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 from django.db import transaction
 
-from metering import periods, rollups
+from metering import periods, rollups, staging
 from metering.attribution import Dimensions
 from metering.models import Attribution, EventConflict, UsageEvent
 from tests.races.processes import Processes, until
@@ -16,12 +16,14 @@ pytestmark = [pytest.mark.race, pytest.mark.django_db(transaction=True)]
 
 
 class TestRecord:
+    # By which size all new is a guess worth trying: for every batch, for none, for some.
+    @pytest.mark.parametrize("many", [1, staging.MANY, 75])
     def test_counts_each_event_once_whoever_sends_it_in_whatever_order(
-        self, processes: Processes, who: Dimensions
+        self, processes: Processes, who: Dimensions, many: int
     ) -> None:
         told = processes.run(
             "tests.races.recording:send_all",
-            [{"who": who, "count": 1500, "contested": 0, "seed": seed} for seed in range(4)],
+            [{"who": who, "count": 1500, "contested": 0, "seed": seed, "many": many} for seed in range(4)],
         )
 
         accepted = [event_id for each in told for event_id in each["accepted"]]
@@ -36,7 +38,7 @@ class TestRecord:
     ) -> None:
         told = processes.run(
             "tests.races.recording:send_all",
-            [{"who": who, "count": 300, "contested": 100, "seed": seed} for seed in range(4)],
+            [{"who": who, "count": 300, "contested": 100, "seed": seed, "many": 40} for seed in range(4)],
         )
 
         accepted = [event_id for each in told for event_id in each["accepted"]]
