@@ -20,7 +20,7 @@ from marketplace.core.epochs import DIRECTORY, read_epochs
 from marketplace.core.json import encode
 from metering import attribution, periods, staging
 from metering.attribution import Dimensions
-from metering.ratecards import PriceBook, price_book
+from metering.ratecards import PriceBook, Tariff, currency_of, price_book
 from metering.rating import ATTO, InstancePrice, Quantities, Rated, TokenPrices, rate
 
 
@@ -58,8 +58,8 @@ class Prepared(msgspec.Struct, gc=False):
     currency: str
     attribution_id: int
     content_hash: bytes
+    text: str
     status: ReceiptStatus = ReceiptStatus.ACCEPTED
-    text: str = ""
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
@@ -93,76 +93,41 @@ def content_hash(usage: Usage) -> bytes:
     return blake2b(text.encode(), digest_size=16).digest()
 
 
-class Tariff:
-    """What rates the usage of one model and instance type: remembers the prices in force where it last looked.
-
-    A batch has few models and its events lie close together in time, so most of them are rated without a search.
-    ``model_asked`` is the name that usage told when it is counted as an unknown model, at the ceiling price.
-    """
-
-    __slots__ = (
-        "_book",
-        "_facts",
-        "_instance",
-        "_instance_type",
-        "_model",
-        "_prices",
-        "model_asked",
-        "model_id",
-    )
-
-    def __init__(self, book: PriceBook, *, model: str, instance_type: str) -> None:
-        self._book = book
-        self._model = model
-        self._instance_type = instance_type
-        self._prices: TokenPrices | None = None
-        self._instance: InstancePrice | None = None
-        self._facts = book.rated_as(model) if model else None
-        self.model_id = self._facts.id if self._facts else None
-        self.model_asked = model if self._facts is not None and self._facts is book.ceiling else ""
-
-    def find(self, at: datetime) -> tuple[TokenPrices | None, InstancePrice | None]:
-        """Return the prices in force at a time. Raises UnknownPrice."""
-        prices = instance = None
-        if self._facts:
-            prices = self._prices
-            if prices is None or not prices.is_in_force(at):
-                prices = self._facts.price_at(at)
-                if prices is None:
-                    # Not remembered: it is in force also where the model has a price of its own.
-                    prices = self._book.ceiling_price(at, name=self._model)
-                else:
-                    self._prices = prices
-        if self._instance_type:
-            instance = self._instance
-            if instance is None or not instance.is_in_force(at):
-                instance = self._instance = self._book.instance_price(self._instance_type, at)
-        return prices, instance
-
-    def rate(self, quantities: Quantities, at: datetime) -> tuple[Rated, str]:
-        """Rate one event with the prices in force when it occurred: its cost and currency. Raises UnknownPrice."""
-        prices, instance = self.find(at)
-        currency = prices.currency if prices else instance.currency if instance else "USD"
-        return rate(quantities, prices, instance), currency
+def named(who: Dimensions, tariff: Tariff) -> Dimensions:
+    """Return dimensions with the model that usage is rated and counted as."""
+    model_asked = tariff.model_asked or who.model_asked
+    if (who.model_id, who.model_asked) == (tariff.model_id, model_asked):
+        return who
+    return who._replace(model_id=tariff.model_id, model_asked=model_asked)
 
 
 def rate_usage(usage: Usage, book: PriceBook) -> tuple[Rated, str, int | None]:
     """Rate one event: its cost, its currency and the model's row id. Raises UnknownPrice."""
-    tariff = Tariff(book, model=usage.model, instance_type=usage.who.instance_type)
+    tariff = book.tariff(usage.model, usage.who.instance_type)
     return *tariff.rate(usage.quantities, usage.occurred_at), tariff.model_id
 
 
 class _Source:
     """What the events of one batch that share dimensions and model have in common."""
 
-    __slots__ = ("dimensions", "items", "tariff")
+    __slots__ = ("_found", "_moment", "_tariff", "dimensions", "items", "model", "who")
 
     def __init__(self, who: Dimensions, model: str, book: PriceBook) -> None:
-        self.tariff = Tariff(book, model=model, instance_type=who.instance_type)
-        self.dimensions = who._replace(
-            model_id=self.tariff.model_id, model_asked=self.tariff.model_asked or who.model_asked
-        )
+        self.who = who
+        self.model = model
+        self._tariff = book.tariff(model, who.instance_type)
+        self._moment: datetime | None = None
+        self._found: tuple[TokenPrices | None, InstancePrice | None] = (None, None)
+        self.dimensions = named(who, self._tariff)
         self.items: list[Prepared] = []
+
+    def rate(self, quantities: Quantities, at: datetime) -> tuple[Rated, str]:
+        """Rate one event: its cost and currency. Raises UnknownPrice."""
+        if at is not self._moment:
+            self._found = self._tariff.find(at)
+            self._moment = at
+        prices, instance = self._found
+        return rate(quantities, prices, instance), currency_of(prices, instance)
 
 
 @dataclass(slots=True)
@@ -184,18 +149,20 @@ def draft(events: Sequence[Usage], *, book: PriceBook, epoch: int) -> Draft:
     # than rating it. Equal ones that are not the same object only make a source more.
     sources: dict[tuple[int, str], _Source] = {}
     items = []
-    moment, occurred = None, ""
+    source, moment, occurred = None, None, ""
     for usage in events:
-        key = (id(usage.who), usage.model)
-        source = sources.get(key)
-        if source is None:
-            source = sources[key] = _Source(usage.who, usage.model, book)
-        rated, currency = source.tariff.rate(usage.quantities, usage.occurred_at)
-        item = Prepared(usage, rated, currency, 0, usage.content_hash or content_hash(usage))
+        if source is None or usage.who is not source.who or usage.model != source.model:
+            source = sources.get((id(usage.who), usage.model))
+            if source is None:
+                source = _Source(usage.who, usage.model, book)
+                sources[id(usage.who), usage.model] = source
         if usage.occurred_at is not moment:
             moment = usage.occurred_at
             occurred = moment.isoformat()
-        item.text = _text(item, occurred=occurred)
+        rated, currency = source.rate(usage.quantities, moment)
+        digest = usage.content_hash or content_hash(usage)
+        text = _text(usage, rated, currency, digest, occurred=occurred)
+        item = Prepared(usage, rated, currency, 0, digest, text)
         items.append(item)
         source.items.append(item)
     return Draft(epoch, items, list(sources.values()))
@@ -256,44 +223,45 @@ def record(events: Sequence[Usage], *, at: datetime) -> list[Receipt]:
 
 def _first_of_each(items: list[Prepared]) -> list[Prepared]:
     """Settle repetitions inside the batch: the first of an id stays, others are duplicates or conflicts."""
-    first: dict[tuple[int, str], Prepared] = {}
+    first: dict[int, dict[str, Prepared]] = {}
+    app_id, of_app = None, {}
     for item in items:
-        key = (item.usage.who.app_id, item.usage.event_id)
-        earlier = first.setdefault(key, item)
+        usage = item.usage
+        if usage.who.app_id != app_id:
+            app_id = usage.who.app_id
+            of_app = first.setdefault(app_id, {})
+        earlier = of_app.setdefault(usage.event_id, item)
         if earlier is not item:
             same = earlier.content_hash == item.content_hash
             item.status = ReceiptStatus.DUPLICATE if same else ReceiptStatus.CONFLICT
-    return [first[key] for key in sorted(first)]
+    return [by_id[event_id] for _, by_id in sorted(first.items()) for event_id in sorted(by_id)]
 
 
 def _lines(items: list[Prepared], *, at: datetime, closed: frozenset[date]) -> Iterator[str]:
     """Write each event as a line of COPY, in the order of ``staging.COLUMNS``."""
     received = at.isoformat()
     periods_by_month: dict[tuple[int, int], date] = {}
-    moment, period = None, date.min
+    moment, attribution_id, decided = None, 0, ""
     for seq, item in enumerate(items):
-        if item.usage.occurred_at is not moment:
-            moment = item.usage.occurred_at
+        if item.usage.occurred_at is not moment or item.attribution_id != attribution_id:
+            moment, attribution_id = item.usage.occurred_at, item.attribution_id
             month = (moment.year, moment.month)
             if month not in periods_by_month:
                 periods_by_month[month] = periods.billed_in(moment, closed)
-            period = periods_by_month[month]
-        text = item.text or _text(item, occurred=moment.isoformat())
-        yield f"{seq}\t{received}\t{period}\t{item.attribution_id}\t{text}"
+            decided = f"{received}\t{periods_by_month[month]}\t{attribution_id}"
+        yield f"{seq}\t{decided}\t{item.text}"
 
 
-def _text(item: Prepared, *, occurred: str) -> str:
+def _text(usage: Usage, rated: Rated, currency: str, digest: bytes, *, occurred: str) -> str:
     """Write the columns of an event that neither its transaction nor its neighbors decide."""
-    usage = item.usage
     used = usage.quantities
-    rated = item.rated
     null = staging.NULL
     whole, rest = divmod(rated.cost_atto, ATTO)
     return (
-        f"{usage.who[0]}\t{staging.text(usage.event_id)}\t\\\\x{item.content_hash.hex()}\t{occurred}\t"
+        f"{usage.who[0]}\t{staging.text(usage.event_id)}\t\\\\x{digest.hex()}\t{occurred}\t"
         f"{used.requests}\t{used.input_tokens}\t{used.cached_input_tokens}\t{used.cache_write_tokens}\t"
         f"{used.output_tokens}\t{used.reasoning_tokens}\t{used.duration_ms}\t"
-        f"{null if usage.latency_ms is None else usage.latency_ms}\t{whole}.{rest:018d}\t{item.currency}\t"
+        f"{null if usage.latency_ms is None else usage.latency_ms}\t{whole}.{rest:018d}\t{currency}\t"
         f"{rated.rate_card_id or null}\t{rated.instance_rate_id or null}\t"
         f"{null if usage.provider_cost is None else usage.provider_cost}\t{'t' if usage.is_estimated else 'f'}\t"
         f"{staging.text(encode(usage.tags)) if usage.tags else null}\t{null}\n"

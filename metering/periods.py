@@ -14,9 +14,12 @@ RECORDING_LOCK = 7001
 def lock_for_recording() -> frozenset[date]:
     """Hold off closings until this transaction ends; returns the months that are closed."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [RECORDING_LOCK])
-        # A statement of its own: it must see what a closing committed while this one waited.
-        cursor.execute("SELECT period FROM metering_closedperiod")
+        # Two statements in one trip: the second one must see what a closing committed while the first one waited.
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock_shared(%s); SELECT period FROM metering_closedperiod",
+            [RECORDING_LOCK],
+        )
+        cursor.nextset()
         return frozenset(period for (period,) in cursor.fetchall())
 
 

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
@@ -12,9 +12,10 @@ from django.db.models import F, QuerySet
 from marketplace.core.errors import InvalidInput
 from marketplace.core.snapshots import Snapshot
 from metering.models import InstanceRate, LanguageModel, RateCard
-from metering.rating import InstancePrice, TokenPrices, to_atto
+from metering.rating import InstancePrice, Quantities, Rated, TokenPrices, rate, to_atto
 
 P = TypeVar("P", TokenPrices, InstancePrice)
+MOST_TARIFFS = 10_000
 
 
 class UnknownPrice(InvalidInput):
@@ -62,6 +63,18 @@ class PriceBook:
     models: dict[str, ModelFacts]
     instances: dict[str, tuple[InstancePrice, ...]]
     ceiling: ModelFacts | None = None
+    _tariffs: "dict[tuple[str, str], Tariff]" = field(default_factory=dict, compare=False, repr=False)
+
+    def tariff(self, model: str, instance_type: str) -> "Tariff":
+        """Return what rates usage of a model and an instance type, either of which may be empty. Raises UnknownPrice."""
+        found = self._tariffs.get((model, instance_type))
+        if found is None:
+            if len(self._tariffs) >= MOST_TARIFFS:
+                self._tariffs.clear()  # names of unknown models are without end
+            found = self._tariffs[model, instance_type] = Tariff(
+                self, model=model, instance_type=instance_type
+            )
+        return found
 
     def model(self, name: str, *, field: str = "model") -> ModelFacts:
         """Return a model of the catalogue; raises UnknownPrice."""
@@ -94,6 +107,63 @@ class PriceBook:
         Only for usage: a call that is still to be sent needs a price of its own (``token_prices``).
         """
         return _in_force(self.ceiling.cards if self.ceiling else (), at, field="model", name=name)
+
+
+class Tariff:
+    """What rates the usage of one model and instance type: remembers the prices in force where it last looked.
+
+    A batch has few models and its events lie close together in time, so most of them are rated without a search.
+    ``model_asked`` is the name that usage told when it is counted as an unknown model, at the ceiling price.
+    """
+
+    __slots__ = (
+        "_book",
+        "_facts",
+        "_instance",
+        "_instance_type",
+        "_model",
+        "_prices",
+        "model_asked",
+        "model_id",
+    )
+
+    def __init__(self, book: PriceBook, *, model: str, instance_type: str) -> None:
+        self._book = book
+        self._model = model
+        self._instance_type = instance_type
+        self._prices: TokenPrices | None = None
+        self._instance: InstancePrice | None = None
+        self._facts = book.rated_as(model) if model else None
+        self.model_id = self._facts.id if self._facts else None
+        self.model_asked = model if self._facts is not None and self._facts is book.ceiling else ""
+
+    def find(self, at: datetime) -> tuple[TokenPrices | None, InstancePrice | None]:
+        """Return the prices in force at a time. Raises UnknownPrice."""
+        prices = instance = None
+        if self._facts:
+            prices = self._prices
+            if prices is None or not prices.is_in_force(at):
+                prices = self._facts.price_at(at)
+                if prices is None:
+                    # Not remembered: it is in force also where the model has a price of its own.
+                    prices = self._book.ceiling_price(at, name=self._model)
+                else:
+                    self._prices = prices
+        if self._instance_type:
+            instance = self._instance
+            if instance is None or not instance.is_in_force(at):
+                instance = self._instance = self._book.instance_price(self._instance_type, at)
+        return prices, instance
+
+    def rate(self, quantities: Quantities, at: datetime) -> tuple[Rated, str]:
+        """Rate one event with the prices in force when it occurred: its cost and currency. Raises UnknownPrice."""
+        prices, instance = self.find(at)
+        return rate(quantities, prices, instance), currency_of(prices, instance)
+
+
+def currency_of(prices: TokenPrices | None, instance: InstancePrice | None) -> str:
+    """Return the currency that usage is rated in."""
+    return prices.currency if prices else instance.currency if instance else "USD"
 
 
 def _find(prices: tuple[P, ...], at: datetime) -> P | None:
@@ -151,8 +221,8 @@ def load_price_book() -> PriceBook:
         else:
             models[model.name] = facts
     instances: dict[str, list[InstancePrice]] = defaultdict(list)
-    for rate in InstanceRate.objects.exclude(ends_at=F("starts_at")).order_by("starts_at"):
-        instances[rate.instance_type].append(instance_price(rate))
+    for row in InstanceRate.objects.exclude(ends_at=F("starts_at")).order_by("starts_at"):
+        instances[row.instance_type].append(instance_price(row))
     return PriceBook(models, {name: tuple(rates) for name, rates in instances.items()}, ceiling)
 
 

@@ -13,8 +13,8 @@ import msgspec
 from marketplace.core.errors import InvalidInput
 from marketplace.core.ids import uuid7
 from metering.attribution import Dimensions
-from metering.ingest import Tariff, Usage
-from metering.ratecards import PriceBook
+from metering.ingest import Usage
+from metering.ratecards import PriceBook, Tariff
 from metering.rating import Quantities
 
 MAX_EVENTS = 10_000
@@ -311,7 +311,7 @@ def _origin(
             raise Rejected("invalid_field", "feature", "A text may not contain the character NUL.")
         if event.owner is not None and event.owner != reporter.owner_slug:
             raise Rejected("wrong_owner", "owner", f"{event.owner!r} does not own this app.")
-        tariff = Tariff(book, model=event.model or "", instance_type=event.instance_type or "")
+        tariff = book.tariff(event.model or "", event.instance_type or "")
         who = _who(event, reporter=reporter, find_payer=find_payer, find_cost_center=find_cost_center)
     except InvalidInput as error:
         return _rejection(error)

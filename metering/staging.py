@@ -3,6 +3,7 @@
 The same columns and sums are what roll-ups are rebuilt from, so rebuilt and incremental ones cannot differ.
 """
 
+import re
 from collections.abc import Iterable
 from math import isqrt
 from typing import Any
@@ -97,12 +98,13 @@ _INSERT_NEW = f"SAVEPOINT all_new; {_KEYS}; WITH {_stored_from('metering_staged'
 # stored need not be kept aside and joined. Most batches are new; who resends pays for the look.
 MANY = 500
 
+_SPECIAL = re.compile(r"[\\\t\n\r]")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def text(value: str) -> str:
     """Write a text as COPY reads it."""
-    return value.translate(_ESCAPES)
+    return value.translate(_ESCAPES) if _SPECIAL.search(value) else value
 
 
 def copy(lines: Iterable[str]) -> None:

@@ -136,9 +136,14 @@ def commit(
     settlements: Sequence[Settlement] = (),
     reports: Sequence[Draft] = (),
     at: datetime,
+    epochs: dict[str, int] | None = None,
 ) -> Outcome:
-    """Do all of this in one transaction and return when it is on disk. Raises UnknownPrice before it writes."""
-    epochs = read_epochs()
+    """Do all of this in one transaction and return when it is on disk. Raises UnknownPrice before it writes.
+
+    ``epochs`` are those that the caller has just read.
+    """
+    if epochs is None:
+        epochs = read_epochs()
     book = limit_book.at(epochs)
     drafted = ingest.draft_at([s.usage for s in settlements if s.usage is not None], epochs)
     batch = ingest.place([drafted, *reports], epochs=epochs)

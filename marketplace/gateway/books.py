@@ -99,7 +99,8 @@ def commit(entries: list[Entry]) -> list[Answer | Exception]:
 
 
 def _commit(entries: list[Entry]) -> list[Answer | Exception]:
-    epoch = read_epochs().get(DIRECTORY, 0)
+    epochs = read_epochs()
+    epoch = epochs.get(DIRECTORY, 0)
     at = now()
     reserves = [e.request for e in entries if isinstance(e, Reserve) and e.epoch == epoch]
     settles = [e.settlement for e in entries if isinstance(e, Settle)]
@@ -118,6 +119,7 @@ def _commit(entries: list[Entry]) -> list[Answer | Exception]:
             settlements=settles,
             reports=[report.draft for report in reports],
             at=at,
+            epochs=epochs,
         )
     return _answers(entries, outcome, reports, epoch=epoch)
 
