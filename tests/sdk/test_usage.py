@@ -1,6 +1,8 @@
 """Usage bodies of model providers, read into the meter's convention."""
 
+import gzip
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +14,8 @@ from openai.types.responses import ResponseUsage
 
 from marketplace.sdk import Usage, read_usage
 
+# A collection of usage bodies with what genai-prices extracts, as JSON, gzipped or not: [{body, extracted: [{usage}]}].
+COLLECTION = os.environ.get("HALFPENNY_USAGE_BODIES", "")
 BODIES = json.loads((Path(__file__).parent / "usage_bodies.json").read_text())["bodies"]
 
 
@@ -43,6 +47,25 @@ class TestEveryKindOfBody:
 
         assert usage.cached_input_tokens + usage.cache_write_tokens <= usage.input_tokens
         assert usage.reasoning_tokens <= usage.output_tokens
+
+
+@pytest.mark.skipif(not COLLECTION, reason="HALFPENNY_USAGE_BODIES names no collection of usage bodies")
+class TestCollection:
+    def test_is_read_as_it_was_extracted(self) -> None:
+        data = Path(COLLECTION).read_bytes()
+        cases = json.loads(gzip.decompress(data) if COLLECTION.endswith(".gz") else data)
+
+        differing = [case["body"] for case in cases if not self._agrees(case)]
+
+        assert cases
+        assert differing == []
+
+    def _agrees(self, case: dict[str, Any]) -> bool:
+        """Tell whether one of the ways to extract a body gives the same; several providers share its shape."""
+        reading = read_usage(case["body"])
+        names = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+        said = [tuple(way["usage"].get(name, 0) for name in names) for way in case["extracted"]]
+        return reading is not None and tuple(reading.usage)[:4] in said
 
 
 class TestConventions:
