@@ -149,13 +149,21 @@ def get(app_slug: str, event_id: str, *, visible: UsageScope) -> EventStory | Ar
     By the ids of events to its partition, and there by the primary key: it takes as long among fifty million events
     as among five.
     """
-    app = access.get(App.objects.all(), slug=app_slug)
-    key = access.get(EventKey.objects.all(), app=app, event_id=event_id)
+    app, key = _find(app_slug, event_id)
     shown = UsageEvent.objects.filter(on_rollups(visible.visible())).select_related(
         *(f"attribution__{name}" for name in attributed.RELATED)
     )
     event = shown.filter(app=app, occurred_at=key.occurred_at, event_id=event_id).first()
     return _story(event, app, visible=visible) if event else _archived(key, app, visible=visible)
+
+
+def _find(app_slug: str, event_id: str) -> tuple[App, EventKey]:
+    """Find an event among all; of what is missing nobody learns whether it is the app or the event."""
+    try:
+        app = access.get(App.objects.all(), slug=app_slug)
+        return app, access.get(EventKey.objects.all(), app=app, event_id=event_id)
+    except NotFound as error:
+        raise NotFound("usage event", event_id) from error
 
 
 def _archived(key: EventKey, app: App, *, visible: UsageScope) -> ArchivedEvent:

@@ -17,7 +17,7 @@ from marketplace.core.errors import InvalidInput
 from metering import archive, event_lists, event_walk, ingest, partitions, periods, queries
 from metering.attribution import Dimensions
 from metering.event_lists import Page, Selection
-from metering.models import UsageEvent, UsageRollup
+from metering.models import EventKey, UsageEvent, UsageRollup
 from metering.scopes import EVERYTHING, UsageScope
 from tests.conftest import Cast
 from tests.factories import NOW
@@ -130,7 +130,7 @@ class TestPage:
         ]
 
     def test_refuses_more_time_than_it_could_read(self, db: None) -> None:
-        with pytest.raises(InvalidInput, match="at most|more than 400 days") as refusal:
+        with pytest.raises(InvalidInput, match="more than 400 days") as refusal:
             select(from_at=DAYS["to_at"] - timedelta(days=401))
 
         assert (refusal.value.field, refusal.value.limit) == ("to", "400")
@@ -215,6 +215,9 @@ def correct(who: Dimensions, event_id: str, *, corrects: str, tokens: int, cost:
         period=date(2026, 11, 1), attribution_id=first.attribution_id, requests=0, input_tokens=tokens,
         cost=Decimal(cost), currency="USD", rate_card_id=first.rate_card_id, corrects=corrects,
     )  # fmt: skip
+    EventKey.objects.create(
+        app_id=first.app_id, event_id=event_id, occurred_at=first.occurred_at, content_hash=b""
+    )
     UsageRollup.objects.filter(attribution=first.attribution_id).update(
         events=F("events") + 1, input_tokens=F("input_tokens") + tokens, cost=F("cost") + Decimal(cost)
     )
