@@ -169,14 +169,14 @@ def _describe(row: EventConflict, first: UsageEvent | None) -> Conflict:
         received_at=row.received_at,
         occurred_at=first.occurred_at if first else None,
         second=second,
-        first=_body_of(first) if first else None,
+        first=body_of(first) if first else None,
         is_of_other_subscription=bool(
             first and "subscription" in row.body and str(own or "") != (subscription or "")
         ),
     )
 
 
-def _body_of(event: UsageEvent) -> dict[str, Any]:
+def body_of(event: UsageEvent) -> dict[str, Any]:
     """Write an event as ``metering.ingest`` writes a conflict."""
     belongs = event.attribution
     return {

@@ -1,9 +1,8 @@
 """Events drawn for pages: rows with what is special about them, and the addresses that lead to and from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode
+from datetime import datetime, timedelta
 
 from django.urls import reverse
 
@@ -11,6 +10,7 @@ from marketplace.catalog.models import App
 from metering.event_lists import ListedEvent
 from metering.event_stories import EventStory
 from metering.rating import Quantities, RatedPart
+from metering.usage_pages import events_url
 
 MEASURES = {
     "requests": "Requests",
@@ -106,16 +106,6 @@ def story_url(app_slug: str, event_id: str) -> str:
     return reverse("metering:event", args=[app_slug, event_id])
 
 
-def events_url(*, from_at: datetime, to_at: datetime, filters: Mapping[str, str]) -> str:
-    """Write the address of the events behind a number."""
-    asked = {"from": _instant(from_at), "to": _instant(to_at), **filters}
-    return f"{reverse('metering:events')}?{urlencode(asked)}"
-
-
 def hour_url(app: App, hour: datetime) -> str:
     """Write the address of an app's events of an hour."""
     return events_url(from_at=hour, to_at=hour + timedelta(hours=1), filters={"app": app.slug})
-
-
-def _instant(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

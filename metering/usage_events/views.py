@@ -25,7 +25,7 @@ from metering.scopes import UsageScope
 from metering.usage_events import cursors, pages
 from metering.usage_events.forms import EventsForm, FindForm
 from metering.usage_options import filter_options
-from metering.usage_pages import address
+from metering.usage_pages import address, instant
 
 PAGE_SIZE = 50
 CONFLICTS_ON_PAGE = 20
@@ -166,7 +166,7 @@ def _usage_url(selection: event_lists.Selection, form: EventsForm) -> str:
 
 
 def _time(selection: event_lists.Selection) -> dict[str, str]:
-    return {"from": f"{selection.from_at:%Y-%m-%dT%H:%M:%SZ}", "to": f"{selection.to_at:%Y-%m-%dT%H:%M:%SZ}"}
+    return {"from": instant(selection.from_at), "to": instant(selection.to_at)}
 
 
 def _is_fragment(request: PersonRequest) -> bool:
