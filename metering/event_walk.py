@@ -23,6 +23,7 @@ from metering.scopes import UsageScope
 
 HOURS_AT_ONCE = 200
 HOUR = timedelta(hours=1)
+NEAR = timedelta(days=7)
 _COLUMNS = (
     "app_id", "event_id", "occurred_at", "received_at", "period", "attribution_id", "requests", "input_tokens",
     "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens", "duration_ms", "latency_ms",
@@ -138,22 +139,43 @@ def _walk_hours(
 ) -> Iterator[_Hours]:
     """Give hours in order, of so many events together that one reading of them suffices."""
     way = "lt" if is_newest_first else "gt"
-    condition = selection.live
+    condition, own = selection.live, None
     if beyond is not None:
         own = beyond.occurred_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         condition &= Q(**{f"hour__{way}e": own})
-    while found := _hours(condition, is_newest_first=is_newest_first):
-        taken: list[dict[str, Any]] = []
-        events = 0
-        for row in found:
-            taken.append(row)
-            # Of the hour in which the place lies, nobody knows how many are beyond it.
-            events += 0 if beyond is not None and len(taken) == 1 else int(row["count"])
-            if events >= least:
-                yield _together(taken)
-                taken, events = [], 0
-        if taken:
+    taken: list[dict[str, Any]] = []
+    events = 0
+    for row in _all_hours(selection, condition, beyond=beyond, is_newest_first=is_newest_first):
+        # Of the hour in which the place lies, nobody knows how many events are beyond it.
+        events += 0 if row["hour"] == own else int(row["count"])
+        taken.append(row)
+        if events >= least:
             yield _together(taken)
+            taken, events = [], 0
+    if taken:
+        yield _together(taken)
+
+
+def _all_hours(
+    selection: Selection, condition: Q, *, beyond: Place | None, is_newest_first: bool
+) -> Iterator[dict[str, Any]]:
+    """Give the hours of a condition in order.
+
+    A page is nearly always within a week of where it begins; only when it is not, all roll-ups are looked at.
+    """
+    way, first = ("gte", -NEAR) if is_newest_first else ("lt", NEAR)
+    edge = beyond.occurred_at if beyond else selection.to_at if is_newest_first else selection.from_at
+    near = (edge + first).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    if selection.from_at < near < selection.to_at:
+        yield from _some_hours(condition & Q(**{f"hour__{way}": near}), is_newest_first=is_newest_first)
+        condition &= Q(**{"hour__lt" if is_newest_first else "hour__gte": near})
+    yield from _some_hours(condition, is_newest_first=is_newest_first)
+
+
+def _some_hours(condition: Q, *, is_newest_first: bool) -> Iterator[dict[str, Any]]:
+    way = "lt" if is_newest_first else "gt"
+    while found := _hours(condition, is_newest_first=is_newest_first):
+        yield from found
         if len(found) < HOURS_AT_ONCE:
             return
         condition &= Q(**{f"hour__{way}": found[-1]["hour"]})

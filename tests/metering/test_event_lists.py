@@ -119,10 +119,11 @@ class TestPage:
         assert len(seen) == len(set(seen))
         assert before <= set(seen)
 
-    def test_reads_past_hours_of_which_somebody_took_the_events(
+    def test_goes_on_where_few_hours_are_looked_at_together(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(event_walk, "HOURS_AT_ONCE", 1)
+        monkeypatch.setattr(event_walk, "NEAR", timedelta(hours=3))
 
         assert ids(event_lists.page(select(), size=10).events) == ["e3", "e2", "e4", "e5", "e1"]
         assert ids(event_lists.page(select(), size=1, after=event_walk.Place(YESTERDAY, 0, "")).events) == [
@@ -264,12 +265,17 @@ HOURS = st.integers(0, 60)
 
 
 class TestTotals:
+    @pytest.fixture(autouse=True)
+    def near(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(event_walk, "NEAR", event_walk.NEAR)
+
     @given(
         filters=FILTERS,
         start=HOURS,
         hours=st.integers(1, 60),
         person=st.sampled_from(["creator", "consumer", "finance", "stranger", "approver"]),
         size=st.integers(1, 7),
+        near=st.sampled_from([1, 5, 168]),
     )
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
     def test_of_a_list_are_those_of_usage_whatever_is_asked(
@@ -281,7 +287,9 @@ class TestTotals:
         hours: int,
         person: str,
         size: int,
+        near: int,
     ) -> None:
+        event_walk.NEAR = timedelta(hours=near)
         visible = UsageScope.of(actor_for(getattr(cast, person)))
         from_at = datetime(2026, 11, 13, 12, tzinfo=UTC) + timedelta(hours=start)
         asked = {"from_at": from_at, "to_at": from_at + timedelta(hours=hours)}
