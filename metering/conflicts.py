@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -99,13 +99,13 @@ def of_event(event: UsageEvent, app: App, *, limit: int) -> list[Conflict]:
 
 
 def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[Changed, ...]:
-    """Set two reports side by side, field by field, without what neither of them says."""
+    """Set two reports side by side, field by field, without what both leave out."""
     rows = [
-        Changed(label, _text(first.get(name)), _text(second[name]))
+        Changed(label, _text(name, first.get(name)), _text(name, second[name]))
         for name, label in LABELS.items()
         if name in second
     ]
-    return tuple(row for row in rows if row.old or row.new)
+    return tuple(row for row in rows if not {row.old, row.new} <= {"", "0"})
 
 
 def tell_makers(*, at: datetime) -> int:
@@ -198,7 +198,9 @@ def body_of(event: UsageEvent) -> dict[str, Any]:
     }
 
 
-def _text(value: Any) -> str:
+def _text(name: str, value: Any) -> str:
+    if name == "timestamp":
+        return f"{datetime.fromisoformat(value).astimezone(UTC):%-d %b %Y, %H:%M:%S}"
     if isinstance(value, Mapping):
         return ", ".join(f"{name}={text}" for name, text in sorted(value.items()))
     if value is None:

@@ -41,7 +41,7 @@ class TestDescribe:
             "Input tokens": ("480", "512"),
             "Provider cost": ("", "0.1"),
             "Tags": ("", "run=2"),
-            "Occurred": ("2026-11-15T12:00:00+00:00", "2026-11-15T12:30:00+00:00"),
+            "Occurred": ("15 Nov 2026, 12:00:00", "15 Nov 2026, 12:30:00"),
         }
         assert (found.app_slug, found.event_id, found.received_at) == ("where2eat", "e1", NOW)
         assert not found.is_of_other_subscription
