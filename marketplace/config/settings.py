@@ -246,6 +246,8 @@ CELERY_TASK_ROUTES = {
     "quotas.sweep_holds": {"queue": "celery"},
     "quotas.purge_counters": {"queue": "celery"},
     "metering.find_free_usage": {"queue": "celery"},
+    "metering.tell_of_conflicts": {"queue": "celery"},
+    "metering.purge_conflicts": {"queue": "celery"},
     "metering.make_partitions": {"queue": "celery"},
     "metering.archive_events": {"queue": "celery"},
 }
