@@ -7,6 +7,7 @@ import msgspec
 
 from marketplace.core.errors import InvalidInput
 from metering.event_walk import Place
+from metering.queries import FIRST_YEAR, LAST_YEAR
 
 
 class Cursor(NamedTuple):
@@ -28,16 +29,21 @@ def read(text: str) -> Cursor | None:
     if not text:
         return None
     try:
-        found = msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=Cursor)
-        # What can stand in a column: a damaged cursor must not reach the database.
-        if "\0" in found.place.event_id or not 0 <= found.place.app_id < 2**63:
-            raise ValueError(text)
-        found.place.occurred_at.astimezone()
-        if found.place.occurred_at.tzinfo is None:
-            raise ValueError(text)
-    except (ValueError, OverflowError):
-        raise InvalidInput("cursor", "is not one that this list gave") from None
+        found: Cursor | None = msgspec.json.decode(
+            urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=Cursor
+        )
+    except ValueError:
+        found = None
+    if found is None or not _is_possible(found.place):
+        raise InvalidInput("cursor", "is not one that this list gave")
     return found
+
+
+def _is_possible(place: Place) -> bool:
+    """Tell whether a place can be that of an event, so that a damaged one does not reach the database."""
+    at = place.occurred_at
+    is_time = at.tzinfo is not None and FIRST_YEAR <= at.year < LAST_YEAR
+    return is_time and "\0" not in place.event_id and 0 <= place.app_id < 2**63
 
 
 def sides(cursor: Cursor | None) -> dict[str, Place]:

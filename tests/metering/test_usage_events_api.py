@@ -114,6 +114,15 @@ class TestEvents:
             ({"cursor": "nonsense"}, "cursor"),
             ({"cursor": "W3RydWUsWyIyMDI2IiwxLCJlIl1d"}, "cursor"),
             ({"cursor": "ä"}, "cursor"),
+            # Of the years 9999 and 1, without a zone, of an app beyond all numbers, with a NUL in the id.
+            ({"cursor": "W3RydWUsIFsiOTk5OS0xMi0zMVQyMzo1OTo1OS45OTk5OTlaIiwgMSwgImUiXV0"}, "cursor"),
+            ({"cursor": "W2ZhbHNlLCBbIjAwMDEtMDEtMDFUMDA6MDA6MDBaIiwgMSwgImUiXV0"}, "cursor"),
+            ({"cursor": "W3RydWUsIFsiMjAyNi0xMS0xNVQwMDowMDowMCIsIDEsICJlIl1d"}, "cursor"),
+            (
+                {"cursor": "W3RydWUsIFsiMjAyNi0xMS0xNVQwMDowMDowMFoiLCA5MjIzMzcyMDM2ODU0Nzc1ODA4LCAiZSJdXQ"},
+                "cursor",
+            ),
+            ({"cursor": "W3RydWUsIFsiMjAyNi0xMS0xNVQwMDowMDowMFoiLCAxLCAiXHUwMDAwIl1d"}, "cursor"),
             ({"page_size": "0"}, "page_size"),
             ({"page_size": "1001"}, "page_size"),
             ({"page_size": "²"}, "page_size"),
