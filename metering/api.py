@@ -1,7 +1,6 @@
 """Usage and models in the management API, which are only read."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -20,14 +19,13 @@ from marketplace.accounts import access
 from marketplace.accounts.requests import actor_of
 from marketplace.core.csv import CONTENT_TYPE, to_csv
 from marketplace.core.errors import InvalidInput
-from marketplace.core.periods import parse_instant
 from marketplace.core.renderers import CSVRenderer
 from metering import queries, usage_files
 from metering.dimensions import DIMENSIONS
 from metering.models import LanguageModel
 from metering.scopes import UsageScope
+from metering.usage_parameters import filters_asked, refuse_unknown, time_asked
 
-USUAL_DAYS = 30
 GRANULARITIES = ("hour", "day", "month", "total")
 KNOWN_PARAMETERS = ("from", "to", "granularity", "group_by", "currency", "format", *DIMENSIONS)
 
@@ -78,9 +76,8 @@ class UsageViewSet(viewsets.ViewSet):
 
 def usage_parameters(query: QueryDict, *, now: datetime) -> dict[str, Any]:
     """Read the parameters of a usage report as ``queries.usage`` takes them; raises InvalidInput by name."""
-    _refuse_unknown(query)
-    to_at = parse_instant(query["to"], field="to") if query.get("to") else now
-    from_at = parse_instant(query["from"], field="from") if query.get("from") else _usual_start(to_at)
+    refuse_unknown(query, KNOWN_PARAMETERS)
+    from_at, to_at = time_asked(query, now=now)
     granularity = query.get("granularity") or "day"
     if granularity not in GRANULARITIES:
         raise InvalidInput("granularity", f"{granularity!r} is not one of {', '.join(GRANULARITIES)}")
@@ -90,24 +87,8 @@ def usage_parameters(query: QueryDict, *, now: datetime) -> dict[str, Any]:
         "to_at": to_at,
         "granularity": granularity,
         "group_by": [name for name in groups if name],
-        "filters": {name: query[name] for name in ("currency", *DIMENSIONS) if query.get(name)},
+        "filters": filters_asked(query),
     }
-
-
-def _usual_start(to_at: datetime) -> datetime:
-    try:
-        return (to_at - timedelta(days=USUAL_DAYS)).astimezone(UTC).replace(hour=0)
-    except OverflowError:
-        raise InvalidInput("to", "is before everything") from None
-
-
-def _refuse_unknown(query: Mapping[str, str]) -> None:
-    """A misspelt filter that is ignored would answer a question that nobody asked."""
-    for name in query:
-        if name not in KNOWN_PARAMETERS:
-            raise InvalidInput(
-                name, f"is not a parameter; there are {', '.join(KNOWN_PARAMETERS)}", code="unknown_parameter"
-            )
 
 
 class ModelSerializer(serializers.ModelSerializer):

@@ -82,10 +82,11 @@ def _organizations(ids: Collection[Any]) -> Labels:
 
 def _subscriptions(ids: Collection[Any]) -> Labels:
     rows = Subscription.objects.filter(pk__in=ids).values_list("pk", "app__name", "team__name", "environment")
-    return {
-        pk: Label(str(pk), f"{app} for {team}" + (" (sandbox)" if environment == Environment.SANDBOX else ""))
-        for pk, app, team, environment in rows
-    }
+    return {pk: Label(str(pk), subscription_text(*named)) for pk, *named in rows}
+
+
+def subscription_text(app: str, team: str, environment: str) -> str:
+    return f"{app} for {team}" + (" (sandbox)" if environment == Environment.SANDBOX else "")
 
 
 def _plans(ids: Collection[Any]) -> Labels:
@@ -99,7 +100,11 @@ def _plans(ids: Collection[Any]) -> Labels:
 
 def _keys(ids: Collection[Any]) -> Labels:
     rows = ApiKey.objects.filter(pk__in=ids).values_list("pk", "kind", "prefix", "name")
-    return {pk: Label(str(pk), f"{name or 'Key'} hp_{kind}_{prefix}_…") for pk, kind, prefix, name in rows}
+    return {pk: Label(str(pk), key_text(*named)) for pk, *named in rows}
+
+
+def key_text(kind: str, prefix: str, name: str) -> str:
+    return f"{name or 'Key'} hp_{kind}_{prefix}_…"
 
 
 def _models(ids: Collection[Any]) -> Labels:

@@ -125,7 +125,7 @@ class UsageForm(forms.Form):
 
     def asked(self) -> dict[str, Any]:
         """Return what ``queries.usage`` takes."""
-        group = self.cleaned_data["group_by"]
+        group = self.cleaned_data.get("group_by")
         return {
             "from_at": _midnight(self.first_day),
             "to_at": _midnight(self.last_day + timedelta(days=1)),

@@ -18,6 +18,7 @@ from django.db import connection, transaction
 
 from marketplace.core.epochs import DIRECTORY, read_epochs
 from marketplace.core.json import encode
+from marketplace.core.money import to_text
 from metering import attribution, periods, staging
 from metering.attribution import Dimensions
 from metering.ratecards import PriceBook, Tariff, currency_of, price_book
@@ -285,6 +286,8 @@ def _as_body(usage: Usage) -> dict[str, Any]:
     return {
         "id": usage.event_id,
         "timestamp": usage.occurred_at.isoformat(),
+        "environment": usage.who.environment,
+        "subscription": str(usage.who.subscription_id or ""),
         "model": usage.model,
         "requests": used.requests,
         "input_tokens": used.input_tokens,
@@ -293,6 +296,9 @@ def _as_body(usage: Usage) -> dict[str, Any]:
         "cache_write_tokens": used.cache_write_tokens,
         "reasoning_tokens": used.reasoning_tokens,
         "duration_ms": used.duration_ms,
+        "latency_ms": usage.latency_ms,
         "instance_type": usage.who.instance_type,
         "feature": usage.who.feature,
+        "provider_cost": None if usage.provider_cost is None else to_text(usage.provider_cost),
+        "tags": usage.tags,
     }

@@ -403,6 +403,14 @@ class UsageEvent(models.Model):
     )
 
     class Meta:
+        indexes = [
+            # Only rows that correct something are in it: an event on the hot path does not touch it.
+            models.Index(
+                fields=["app", "corrects"],
+                name="usage_event_corrections",
+                condition=Q(corrects__isnull=False),
+            ),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(corrects__isnull=False)
@@ -434,7 +442,11 @@ class EventConflict(models.Model):
     body = models.JSONField()
 
     class Meta:
-        indexes = [models.Index(fields=["app", "-received_at"], name="conflict_by_app_time")]
+        indexes = [
+            models.Index(fields=["app", "-received_at"], name="conflict_by_app_time"),
+            models.Index(fields=["app", "event_id"], name="conflict_by_event"),
+            models.Index(fields=["received_at"], name="conflict_by_time"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.app_id}/{self.event_id}"

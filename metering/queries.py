@@ -50,11 +50,11 @@ def usage(
     filter on who used or paid finds only usage of which that is visible. Three queries, and one for each dimension.
     Raises InvalidInput that names the parameter, also for a report too large to finish, and MixedCurrencies.
     """
-    from_at, to_at = _full_hours(from_at, to_at)
+    from_at, to_at = full_hours(from_at, to_at)
     dimensions = _dimensions(group_by)
     _refuse_too_much(from_at, to_at, granularity=granularity, dimensions=dimensions)
-    condition = Q(hour__gte=from_at, hour__lt=to_at) & on_rollups(visible.visible())
-    found = _summed(condition & _filtered(filters or {}, visible), granularity, dimensions, visible)
+    condition = Q(hour__gte=from_at, hour__lt=to_at) & asked_of_rollups(filters or {}, visible)
+    found = _summed(condition, granularity, dimensions, visible)
     if len(found) > MOST_ROWS:
         message = f"gives more than {MOST_ROWS:,} rows; ask for a shorter time, coarser steps or a filter"
         raise InvalidInput("group_by", message, limit=MOST_ROWS, code="too_much")
@@ -87,7 +87,7 @@ def watched_apps(actor: Actor) -> QuerySet[App]:
 
 
 def on_rollups(condition: Q) -> Q:
-    """Turn a condition on attributions into the same one on roll-ups."""
+    """Turn a condition on attributions into the same one on roll-ups, or on events, which point to them alike."""
     moved: list[Any] = [
         on_rollups(child) if isinstance(child, Q) else (f"attribution__{child[0]}", child[1])  # type: ignore[index]
         for child in condition.children
@@ -95,7 +95,24 @@ def on_rollups(condition: Q) -> Q:
     return Q(*moved, _connector=condition.connector, _negated=condition.negated)
 
 
-def _full_hours(from_at: datetime, to_at: datetime) -> tuple[datetime, datetime]:
+def asked_of_rollups(filters: Mapping[str, str], visible: UsageScope) -> Q:
+    """Return the condition on roll-ups of the visible usage that filters ask for. Raises InvalidInput by name."""
+    condition = on_rollups(visible.visible())
+    for name, text in filters.items():
+        if "\0" in text:
+            raise InvalidInput(name, "holds a character that no name has")
+        if name == "currency":
+            condition &= Q(currency=text)
+            continue
+        wanted = dimension(name, field=name)
+        condition &= on_rollups(wanted.matches(text))
+        if wanted.is_private:
+            condition &= on_rollups(visible.known())
+    return condition
+
+
+def full_hours(from_at: datetime, to_at: datetime) -> tuple[datetime, datetime]:
+    """Widen a time to the full hours in UTC that roll-ups know. Raises InvalidInput that names the parameter."""
     for name, at in (("from", from_at), ("to", to_at)):
         if not FIRST_YEAR <= at.astimezone(UTC).year < LAST_YEAR:
             raise InvalidInput(name, f"must be between the years {FIRST_YEAR} and {LAST_YEAR}")
@@ -128,21 +145,6 @@ def _refuse_too_much(
         message = f"is more than {most} days after the start, too much by the {granularity}"
         message += f"; ask for less time, or granularity={hint}" if hint else ""
         raise InvalidInput("to", message, limit=most, code="too_much")
-
-
-def _filtered(filters: Mapping[str, str], visible: UsageScope) -> Q:
-    condition = Q()
-    for name, text in filters.items():
-        if "\0" in text:
-            raise InvalidInput(name, "holds a character that no name has")
-        if name == "currency":
-            condition &= Q(currency=text)
-            continue
-        wanted = dimension(name, field=name)
-        condition &= on_rollups(wanted.matches(text))
-        if wanted.is_private:
-            condition &= on_rollups(visible.known())
-    return condition
 
 
 def _summed(

@@ -1,4 +1,4 @@
-"""Routines of metering: partitions ahead of time, old months into the archive, usage that costs nothing."""
+"""Routines of metering: partitions ahead of time, old months into the archive, usage that costs nothing, conflicts."""
 
 import logging
 from pathlib import Path
@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from marketplace.core.errors import Conflict, Unavailable
-from metering import archive, free_usage, partitions
+from metering import archive, conflicts, free_usage, partitions
 
 logger = logging.getLogger(__name__)
 HOUR_S = 3600
@@ -52,3 +52,15 @@ def archive_events() -> None:
 def find_free_usage() -> None:
     """Tell operators of tokens that cost nothing."""
     free_usage.tell_operators(at=timezone.now())
+
+
+@shared_task(name="metering.tell_of_conflicts", expires=HOUR_S - 600)
+def tell_of_conflicts() -> None:
+    """Tell makers of reports under known ids with other content."""
+    conflicts.tell_makers(at=timezone.now())
+
+
+@shared_task(name="metering.purge_conflicts", expires=HOUR_S)
+def purge_conflicts() -> None:
+    """Delete conflicts that were kept for long enough."""
+    conflicts.purge(at=timezone.now())

@@ -4,6 +4,8 @@ from django.urls import path
 
 from metering import views
 from metering.rate_cards import views as rate_views
+from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
+from metering.usage_events import views as event_views
 
 app_name = "metering"
 
@@ -12,6 +14,10 @@ urlpatterns = [
     path("usage/apps/<slug:slug>/", views.app_usage, name="app-usage"),
     path("usage/apps/<slug:slug>/summary/", views.app_summary, name="app-summary"),
     path("usage/subscriptions/<uuid:subscription_id>/", views.subscription_usage, name="subscription-usage"),
+    path("usage/events/", event_views.events, name="events"),
+    path("usage/events/find/", event_views.find_event, name="event-find"),
+    path("usage/events/<slug:slug>/<event_id:event_id>/", event_views.event, name="event"),
+    path("usage/conflicts/", event_views.conflicts, name="conflicts"),
     path("operator/rate-cards/", rate_views.rate_cards, name="rate-cards"),
     path("operator/rate-cards/propose/", rate_views.propose, name="rate-propose"),
     path("operator/rate-cards/end-ceiling/", rate_views.end_ceiling, name="ceiling-end"),

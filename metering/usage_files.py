@@ -37,7 +37,7 @@ def as_json(report: UsageReport, *, currency: str) -> dict[str, Any]:
         "group_by": list(report.group_by),
         "currency": report.currency or currency,
         "newest_hour": _time(report.newest_hour) if report.newest_hour else None,
-        "totals": _measures(report.totals),
+        "totals": measures_as_json(report.totals),
         "next": None,
         "previous": None,
         "results": [_row(row) for row in report.rows],
@@ -49,10 +49,11 @@ def _row(row: UsageRow) -> dict[str, Any]:
     for part in row.parts:
         said[part.dimension] = part.id
         said[f"{part.dimension}_label"] = part.label
-    return said | _measures(row.measures)
+    return said | measures_as_json(row.measures)
 
 
-def _measures(measures: Measures) -> dict[str, Any]:
+def measures_as_json(measures: Measures) -> dict[str, Any]:
+    """Return sums as every answer of the API has them."""
     counts: dict[str, Any] = {name: getattr(measures, name) for name in COUNTS}
     return counts | {"mean_latency_ms": measures.mean_latency_ms, "cost": to_text(measures.cost)}
 

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
+from urllib.parse import urlencode
 
 from django.http import QueryDict
+from django.urls import reverse
 
 from marketplace.core.charts import Chart, Series, Value, bar_chart, line_chart
 from marketplace.core.money import format_amount
 from marketplace.core.templatetags.money import amount, compact, number, shorten
 from metering.measures import Measures, total
-from metering.usage_reports import UsageReport, UsageRow
+from metering.usage_reports import UsageReport, UsageRow, next_bucket
 
 MOST_SERIES = 6
 MOST_ROWS = 100
@@ -42,6 +44,7 @@ class TableRow:
     measures: Measures
     url: str = ""
     share: Decimal | None = None
+    events_url: str = ""
 
 
 def chart_of(report: UsageReport, *, measure: str, currency: str) -> Chart:
@@ -64,16 +67,16 @@ def chart_of(report: UsageReport, *, measure: str, currency: str) -> Chart:
     )
 
 
-def table_of(report: UsageReport, *, query: QueryDict) -> list[TableRow]:
+def table_of(report: UsageReport, *, query: QueryDict, filters: Mapping[str, str]) -> list[TableRow]:
     """List the groups, the dearest first; what is beyond a hundred is one row, so that rows and totals agree.
 
-    Without a grouping: the stretches of time, the newest first.
+    Without a grouping: the stretches of time, the newest first. ``filters`` are those of the report.
     """
     if not report.group_by:
         rows = [row for row in reversed(report.over_time) if row.measures.events]
-        return [TableRow(label_of(row.starts_at, report.granularity), row.measures) for row in rows]
+        return [_time_row(row, report, filters) for row in rows]
     shown, rest = report.folded[:MOST_ROWS], report.folded[MOST_ROWS:]
-    table = [_group_row(row, report, query) for row in shown]
+    table = [_group_row(row, report, query, filters) for row in shown]
     if rest:
         others = total(row.measures for row in rest)
         table.append(TableRow(f"{len(rest):,} more", others, share=_share(others, report)))
@@ -107,12 +110,34 @@ def tick_formatter(measure: str, currency: str) -> Callable[[Value], str]:
     return lambda value: format_amount(shorten(Decimal(value)), currency)
 
 
-def _group_row(row: UsageRow, report: UsageReport, query: QueryDict) -> TableRow:
+def events_url(*, from_at: datetime, to_at: datetime, filters: Mapping[str, str]) -> str:
+    """Write the address of the events behind a number."""
+    asked = {"from": instant(from_at), "to": instant(to_at), **filters}
+    return f"{reverse('metering:events')}?{urlencode(asked)}"
+
+
+def instant(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _time_row(row: UsageRow, report: UsageReport, filters: Mapping[str, str]) -> TableRow:
+    # The first stretch begins, and the last one ends, where the report does.
+    from_at = max(row.starts_at, report.from_at)
+    to_at = report.to_at
+    if report.granularity != "total":
+        to_at = min(next_bucket(row.starts_at, report.granularity), report.to_at)
+    down = events_url(from_at=from_at, to_at=to_at, filters=filters)
+    return TableRow(label_of(row.starts_at, report.granularity), row.measures, events_url=down)
+
+
+def _group_row(row: UsageRow, report: UsageReport, query: QueryDict, filters: Mapping[str, str]) -> TableRow:
     part = row.parts[0]
-    url = ""
+    url = down = ""
     if part.id is not None:
         url = address(query, {part.dimension: part.id, "group_by": NEXT_GROUP[part.dimension]})
-    return TableRow(part.label, row.measures, url, _share(row.measures, report))
+        asked = {**filters, part.dimension: part.id}
+        down = events_url(from_at=report.from_at, to_at=report.to_at, filters=asked)
+    return TableRow(part.label, row.measures, url, _share(row.measures, report), down)
 
 
 def _share(measures: Measures, report: UsageReport) -> Decimal | None:

@@ -1,6 +1,6 @@
 """Pages of usage: the explorer, what an app is used, what a subscription used."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -80,7 +80,11 @@ def app_usage(request: PersonRequest, slug: str) -> HttpResponse:
         "comparison": declared.compare(report.totals, version=_shown_version(app), days=PAGE_DAYS),
         "calls_chart": usage_pages.chart_of(report, measure="requests", currency=currency),
         "cost_chart": usage_pages.chart_of(report, measure="cost", currency=currency),
-        "rows": usage_pages.table_of(report, query=query),
+        "rows": usage_pages.table_of(report, query=query, filters={"app": app.slug}),
+        "events_url": usage_pages.events_url(
+            from_at=report.from_at, to_at=report.to_at, filters={"app": app.slug}
+        ),
+        "conflicts_url": f"{reverse('metering:conflicts')}?{urlencode({'app': app.slug})}",
         "explore_url": f"{reverse('metering:usage')}?{query.urlencode()}",
     }
     return render(request, "metering/app_usage.html", context)
@@ -101,6 +105,9 @@ def subscription_usage(request: PersonRequest, subscription_id: UUID) -> HttpRes
         "currency": currency,
         "days": PAGE_DAYS,
         "chart": usage_pages.chart_of(report, measure="requests", currency=currency),
+        "events_url": usage_pages.events_url(
+            from_at=report.from_at, to_at=report.to_at, filters={"subscription": str(subscription.pk)}
+        ),
         "explore_url": f"{reverse('metering:usage')}?{urlencode(asked)}",
     }
     fragment = "metering/_subscription_usage.html"
@@ -142,7 +149,10 @@ def _report_context(report: UsageReport, form: UsageForm, query: QueryDict) -> d
         "report": report,
         "currency": currency,
         "chart": usage_pages.chart_of(report, measure=measure, currency=currency),
-        "rows": usage_pages.table_of(report, query=query),
+        "rows": usage_pages.table_of(report, query=query, filters=form.filters),
+        "events_url": usage_pages.events_url(
+            from_at=report.from_at, to_at=report.to_at, filters=form.filters
+        ),
         "measure_title": usage_pages.TITLES[measure],
         "group_title": DIMENSIONS[group].title if group else usage_pages.HEADINGS[report.granularity],
         "tabs": _tabs(form, query),
@@ -180,8 +190,8 @@ def _chips(form: UsageForm, query: QueryDict) -> list[tuple[str, str]]:
 
 def _csv_url(report: UsageReport, form: UsageForm) -> str:
     asked = {
-        "from": _instant(report.from_at),
-        "to": _instant(report.to_at),
+        "from": usage_pages.instant(report.from_at),
+        "to": usage_pages.instant(report.to_at),
         # The API knows no weeks: they are not parts of months.
         "granularity": "day" if report.granularity == "week" else report.granularity,
         **({"group_by": ",".join(report.group_by)} if report.group_by else {}),
@@ -189,10 +199,6 @@ def _csv_url(report: UsageReport, form: UsageForm) -> str:
         "format": "csv",
     }
     return f"{reverse('api:usage-list')}?{urlencode(asked)}"
-
-
-def _instant(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _shown_version(app: App) -> Version | None:

@@ -2,9 +2,11 @@
 
 from django.urls import URLPattern, path
 
+from billing.api.events import EventView
 from billing.api.invoices import InvoiceFile, InvoicesFile, InvoiceViewSet, JournalFile, StatementViewSet
 from billing.api.periods import PeriodViewSet
 from billing.api.pricing import QuoteView, SplitView
+from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
 
 ROUTES: list[tuple[str, type, str]] = [
     ("periods", PeriodViewSet, "period"),
@@ -18,4 +20,9 @@ PATHS: list[URLPattern] = [
     path("invoices/<str:number>.pdf", InvoiceFile.as_view(), name="invoice-pdf"),
     path("exports/invoices.csv", InvoicesFile.as_view(), name="export-invoices"),
     path("exports/journal.csv", JournalFile.as_view(), name="export-journal"),
+]
+
+# Beside /meter, which takes reports and is answered before Django.
+METER_PATHS: list[URLPattern] = [
+    path("<slug:app_id>/<event_id:event_id>", EventView.as_view(), name="event"),
 ]

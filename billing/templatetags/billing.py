@@ -58,5 +58,18 @@ def usage_url(line: InvoiceLine) -> str:
     return f"{reverse('metering:usage')}?{urlencode(asked)}"
 
 
+@register.simple_tag
+def events_url(line: InvoiceLine) -> str:
+    """Link to the events of the days, app and subscription of a line."""
+    asked = {
+        "from": f"{line.service_starts_at:%Y-%m-%dT%H:%M:%SZ}",
+        "to": f"{line.service_ends_at:%Y-%m-%dT%H:%M:%SZ}",
+        "app": line.app.slug,
+    }
+    if line.subscription_id:
+        asked["subscription"] = str(line.subscription_id)
+    return f"{reverse('metering:events')}?{urlencode(asked)}"
+
+
 def _money(text: str, currency: str) -> str:
     return format_amount(shorten(Decimal(text)), currency)

@@ -9,6 +9,7 @@ from marketplace.catalog import api as catalog_api
 from marketplace.core.problems import nothing_here
 from metering import api as metering_api
 from metering.rate_cards import api as rate_cards_api
+from metering.usage_events import api as usage_events_api
 from quotas import api as quotas_api
 
 
@@ -31,7 +32,7 @@ for prefix, viewset, basename in (
     router.register(prefix, viewset, basename=basename)
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("v1/", include(([*billing_api.PATHS, *router.urls], "api"))),
+    path("v1/", include(([*billing_api.PATHS, *usage_events_api.PATHS, *router.urls], "api"))),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
     re_path(r"^v1(?:/.*)?$", nothing_here),

@@ -246,6 +246,8 @@ CELERY_TASK_ROUTES = {
     "quotas.sweep_holds": {"queue": "celery"},
     "quotas.purge_counters": {"queue": "celery"},
     "metering.find_free_usage": {"queue": "celery"},
+    "metering.tell_of_conflicts": {"queue": "celery"},
+    "metering.purge_conflicts": {"queue": "celery"},
     "metering.make_partitions": {"queue": "celery"},
     "metering.archive_events": {"queue": "celery"},
 }
@@ -254,6 +256,8 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-holds": {"task": "quotas.sweep_holds", "schedule": 15.0},
     "purge-counters": {"task": "quotas.purge_counters", "schedule": 3600.0},
     "find-free-usage": {"task": "metering.find_free_usage", "schedule": 3600.0},
+    "tell-of-conflicts": {"task": "metering.tell_of_conflicts", "schedule": 3600.0},
+    "purge-conflicts": {"task": "metering.purge_conflicts", "schedule": crontab(hour="3", minute="20")},
     "make-partitions": {"task": "metering.make_partitions", "schedule": crontab(hour="0", minute="5")},
     "archive-events": {"task": "metering.archive_events", "schedule": crontab(hour="2", minute="35")},
 }

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from billing import api as billing_api
 from marketplace.config import api_urls, health, home
 from marketplace.core.styleguide import styleguide
 
@@ -11,6 +12,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("api/", include(api_urls)),
+    path("meter/", include((billing_api.METER_PATHS, "meter"))),
     path("", include("billing.urls")),
     path("", home.home, name="home"),
     path("", include("marketplace.accounts.urls")),

@@ -23,6 +23,7 @@ EDGES = (
     "marketplace.gateway",
     "marketplace.sdk",
     "marketplace.accounts.authentication",
+    "marketplace.catalog.authentication",
     "marketplace.accounts.middleware",
     "marketplace.accounts.sign_in",
     "marketplace.core.ids",

@@ -8,7 +8,7 @@ from django.urls import NoReverseMatch, reverse
 
 from billing.models import Invoice
 from marketplace.catalog.models import Plan, Review, SmokeRun, Subscription
-from metering.models import RateProposal
+from metering.models import EventConflict, RateProposal, UsageEvent
 from quotas.models import Limit
 from tests.architecture.test_urls import routes
 
@@ -40,6 +40,7 @@ DETAILS = (
     Detail("creator", "catalog:creator-withdraw", _given("palette-namer")),
     Detail("creator", "catalog:check", lambda: (SmokeRun.objects.get(version__app__slug="palette-namer").pk,)),
     Detail("creator", "metering:app-usage", _given("where2eat")),
+    Detail("creator", "metering:event", lambda: ("where2eat", EventConflict.objects.earliest("pk").event_id)),
     Detail("creator", "quotas:limits", lambda: ("app", _app_limit().app_id)),
     Detail("approver", "catalog:review", lambda: (Review.objects.get(state="open").pk,)),
     Detail(
@@ -55,6 +56,8 @@ DETAILS = (
     Detail("consumer", "catalog:subscription-cancel", _own("translator")),
     Detail("consumer", "metering:subscription-usage", _own("where2eat")),
     Detail("consumer", "quotas:limits", lambda: ("subscription", *_own("where2eat")())),
+    Detail("finance", "metering:event", lambda: _event(environment="production", period="2026-09-01")),
+    Detail("finance", "billing:event-bill", lambda: _event(environment="production", period="2026-09-01")),
     Detail("finance", "billing:period", _given("2026-11")),
     Detail("finance", "billing:period", _given("2026-09")),
     Detail("finance", "billing:period-close", _given("2026-10")),
@@ -80,7 +83,7 @@ NO_PAGES = {
 }  # fmt: skip
 # Not pages of people: what machines ask for, Django's own admin, and two addresses that stand in mails only.
 ELSEWHERE = (
-    "api:", "schema", "healthz", "readyz", "admin:", "account_confirm_email", "account_reset_password_from_key",
+    "api:", "meter:", "schema", "healthz", "readyz", "admin:", "account_confirm_email", "account_reset_password_from_key",
 )  # fmt: skip
 
 
@@ -103,6 +106,14 @@ def _bare_path(name: str) -> str | None:
         return reverse(name)
     except NoReverseMatch:
         return None
+
+
+def _event(*, environment: str, period: str) -> tuple[Any, ...]:
+    """An event of a demo month."""
+    event = UsageEvent.objects.filter(attribution__environment=environment, period=period).earliest(
+        "event_id"
+    )
+    return event.app.slug, event.event_id
 
 
 def _app_limit() -> Limit:
