@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from marketplace.core.errors import Conflict, Unavailable
-from metering import archive, free_usage, partitions
+from metering import archive, free_usage, inbox_routine, partitions
 
 logger = logging.getLogger(__name__)
 HOUR_S = 3600
@@ -52,3 +52,9 @@ def archive_events() -> None:
 def find_free_usage() -> None:
     """Tell operators of tokens that cost nothing."""
     free_usage.tell_operators(at=timezone.now())
+
+
+@shared_task(name="metering.tend_inboxes", expires=HOUR_S - 600)
+def tend_inboxes() -> None:
+    """Tell owners of usage that nobody is named for, and count what was overlooked."""
+    inbox_routine.tend(at=timezone.now())

@@ -9,6 +9,7 @@ from django.db import transaction
 from hypothesis import settings
 
 from marketplace.accounts.models import CostCenter, Organization, Team, User
+from marketplace.gateway.offers import offer_book
 from metering import attribution, partitions
 from metering.ratecards import price_book
 from quotas import counters
@@ -28,6 +29,7 @@ def forget_what_processes_remember() -> None:
     counters.forget()
     price_book.forget()
     limit_book.forget()
+    offer_book.forget()
 
 
 @pytest.fixture(autouse=True)

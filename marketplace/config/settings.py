@@ -245,7 +245,9 @@ CELERY_TASK_ROUTES = {
     "core.sweep_jobs": {"queue": "celery"},
     "quotas.sweep_holds": {"queue": "celery"},
     "quotas.purge_counters": {"queue": "celery"},
+    "catalog.move_apps": {"queue": "celery"},
     "metering.find_free_usage": {"queue": "celery"},
+    "metering.tend_inboxes": {"queue": "celery"},
     "metering.make_partitions": {"queue": "celery"},
     "metering.archive_events": {"queue": "celery"},
 }
@@ -253,6 +255,8 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-jobs": {"task": "core.sweep_jobs", "schedule": 5.0},
     "sweep-holds": {"task": "quotas.sweep_holds", "schedule": 15.0},
     "purge-counters": {"task": "quotas.purge_counters", "schedule": 3600.0},
+    "move-apps": {"task": "catalog.move_apps", "schedule": 60.0},
+    "tend-inboxes": {"task": "metering.tend_inboxes", "schedule": 3600.0},
     "find-free-usage": {"task": "metering.find_free_usage", "schedule": 3600.0},
     "make-partitions": {"task": "metering.make_partitions", "schedule": crontab(hour="0", minute="5")},
     "archive-events": {"task": "metering.archive_events", "schedule": crontab(hour="2", minute="35")},
