@@ -37,7 +37,7 @@ class GroupSerializer(serializers.Serializer):
     app = serializers.CharField(source="group.app.slug")
     owner = serializers.CharField(source="group.app.owner_team.slug")
     code = serializers.CharField(source="group.code")
-    field = serializers.CharField(source="group.field")  # type: ignore[assignment]
+    field = serializers.CharField(source="group.field")
     value = serializers.CharField(source="group.value")
     assignee = serializers.CharField(source="group.assignee.email", default=None, allow_null=True)
     first_seen_at = serializers.DateTimeField(source="group.first_seen_at")
@@ -57,7 +57,7 @@ class SuggestionSerializer(serializers.Serializer):
     """What a name may stand for; without an id: as if it were not named."""
 
     id = serializers.CharField(allow_null=True)
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     reason = serializers.CharField()
 
 
