@@ -6,7 +6,7 @@ from django.db import connection, transaction
 
 from billing.terms import Terms
 from marketplace.accounts.models import Organization
-from marketplace.config.demo import limits, models, notices, people, prices, usage
+from marketplace.config.demo import inbox, limits, models, notices, people, prices, usage
 from marketplace.config.demo.apps import AppBuilder
 from marketplace.config.demo.chronicle import Chronicle
 from marketplace.config.demo.months import close_months, months
@@ -87,6 +87,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
     with told.step("Limits, notices, audit trail"):
         limits.set_limits(cast, apps, timeline, chronicle)
         prices.propose(cast, timeline, chronicle)
+        inbox.keep(cast, apps, timeline, chronicle, book=book)
         notices.tell(cast, apps, timeline, chronicle)
         chronicle.write()
     with told.step("Closed months"):
