@@ -153,7 +153,7 @@ def groups_of(rule: AttributionRule) -> QuerySet[UnattributedGroup]:
 def visible_rules(actor: Actor) -> QuerySet[AttributionRule]:
     """Rules for the apps a person looks after, and those of the organizations they serve."""
     found = AttributionRule.objects.select_related(
-        "app", "organization", "cost_center", "subscription__team", "made_by", "ended_by"
+        "app", "organization", "cost_center", "made_by", "ended_by"
     )
     if actor.is_platform(*SERVING):
         return found

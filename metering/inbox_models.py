@@ -14,7 +14,7 @@ class Field(models.TextChoices):
     """Which field of an event named something unknown."""
 
     SUBSCRIPTION = "subscription"
-    COST_CENTER = "cost_center"
+    COST_CENTER = "cost_center", "Cost center"
     OWNER = "owner"
     APP = "app_id", "App"
 

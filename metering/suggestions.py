@@ -37,7 +37,10 @@ def closest(value: str, candidates: Iterable[Candidate]) -> list[Suggestion]:
         best = min((known for name in one.names if (known := _likeness(value, name))), default=None)
         if best is not None:
             found.append((best[0], one.label, Suggestion(one.id, one.label, best[1])))
-    return [suggestion for _, _, suggestion in sorted(found, key=lambda row: row[:2])[:MOST]]
+    # Where one is the same but for its writing, the others are other things.
+    most = SAME if any(rank <= SAME for rank, _, _ in found) else len(LIKENESSES)
+    likely = sorted((row for row in found if row[0] <= most), key=lambda row: row[:2])
+    return [suggestion for _, _, suggestion in likely[:MOST]]
 
 
 def edit_distance(one: str, other: str, *, most: int) -> int:
@@ -80,15 +83,16 @@ def _is_close(value: str, name: str) -> bool:
     return bool(one and other) and edit_distance(one, other, most=most) <= most
 
 
+SAME = 1
 LIKENESSES: Sequence[tuple[str, Callable[[str, str], bool]]] = (
-    ("is {name} but for case, spaces or dashes", lambda value, name: plain(value) == plain(name) != ""),
+    ("It is {name} but for case, spaces or dashes", lambda value, name: plain(value) == plain(name) != ""),
     (
-        "is {name} but for leading zeros",
+        "It is {name} but for leading zeros",
         lambda value, name: without_zeros(value) == without_zeros(name) != "",
     ),
-    ("differs from {name} by a typing error", _is_close),
-    ("has the number of {name}", lambda value, name: _number(value) == _number(name) != ""),
-    ("and {name} contain each other", _contains),
+    ("It differs from {name} by a typing error", _is_close),
+    ("It has the number of {name}", lambda value, name: _number(value) == _number(name) != ""),
+    ("One of it and {name} contains the other", _contains),
 )
 
 

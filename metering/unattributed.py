@@ -189,17 +189,17 @@ def _subscriptions(group: UnattributedGroup, *, actor: Actor) -> list[Suggestion
         label = f"{one.team}" + ("" if one.state == Subscription.State.ACTIVE else f" ({one.state})")
         if elsewhere is not None and elsewhere.team_id == one.team_id:
             found[one.pk] = Suggestion(
-                one.pk, label, f"the id is of {one.team}'s subscription of {elsewhere.app}"
+                one.pk, label, f"It is the id of {one.team}'s subscription of {elsewhere.app}"
             )
         elif {one.team.slug, one.team.name.casefold()} & named:
-            found[one.pk] = Suggestion(one.pk, label, "a tag of its events names this team")
+            found[one.pk] = Suggestion(one.pk, label, "A tag of its events names this team")
     candidates = [
         Candidate(one.pk, str(one.team), (str(one.pk), one.team.slug, one.team.name)) for one in known
     ]
     for likely in suggestions.closest(group.value, candidates):
         found.setdefault(likely.id, likely)
     if not found and len(known) == 1:
-        found[known[0].pk] = Suggestion(known[0].pk, str(known[0].team), "it is the only one")
+        found[known[0].pk] = Suggestion(known[0].pk, str(known[0].team), "It is the only one of the app")
     return list(found.values())[: suggestions.MOST]
 
 
@@ -224,7 +224,7 @@ def _owners(group: UnattributedGroup) -> list[Suggestion]:
     for one in owners:
         if suggestions.plain(group.value) == suggestions.plain(one.team.slug):
             when = f"until {one.ends_at:%Y-%m-%d}" if one.ends_at else f"from {one.starts_at:%Y-%m-%d}"
-            text = f"{one.team} owns the app {when}; usage goes to the owner at its time"
+            text = f"{one.team} owns the app {when}; usage goes to the owner of its time"
             return [Suggestion(None, "the owner at its time", text)]
     names: Sequence[Candidate] = [
         Candidate(None, "the owner at its time", (one.team.slug, one.team.name)) for one in owners

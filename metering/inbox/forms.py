@@ -99,4 +99,4 @@ def _label(one: CostCenter | Subscription) -> str:
     if isinstance(one, CostCenter):
         return str(one)
     state = "" if one.state == Subscription.State.ACTIVE else f", {one.state}"
-    return f"{one.team}, {one.plan or one.environment}{state}"
+    return f"{one.team}, {one.plan.name if one.plan else one.environment}{state}"

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from io import StringIO
 from unittest import mock
 
-import msgspec
 import pytest
 from django.core.management import call_command
 from django.test import Client
@@ -15,15 +14,12 @@ from marketplace.accounts.access import actor_for
 from marketplace.accounts.models import User
 from marketplace.catalog import ownership
 from marketplace.catalog.models import App, Subscription
-from marketplace.gateway import directory as directories
-from metering import queries, reports
+from metering import queries
 from metering.models import UsageRollup
-from metering.ratecards import load_price_book
-from metering.reports import Event
 from metering.scopes import UsageScope
-from quotas import admission
 from tests import factories
 from tests.conftest import Cast
+from tests.gateway.reporting import report
 
 CHARGES = [
     {"code": "fee", "model": "flat", "amount": "31", "prorate": True},
@@ -45,23 +41,9 @@ def send(
     subscription: Subscription | None = None,
 ) -> None:
     """Report a million input tokens, which cost 0.20."""
-    with mock.patch("marketplace.gateway.books.now", return_value=received):
-        reporter = directories.reporter_of(app, key_id=None, environment="production", epoch=0)
-    directory = directories.Directory()
-    event = Event(app.slug, id=event_id, model="llm-8b", tokens=1_000_000, timestamp=occurred)
-    if subscription is not None:
-        event = msgspec.structs.replace(event, subscription=str(subscription.pk))
-        directory.load_payers(app.pk, {str(subscription.pk)})
-    reading = reports.check(
-        [event],
-        reporter=reporter,
-        book=load_price_book(),
-        at=received,
-        find_payer=lambda text: directory.payer(app.pk, text),
-        find_cost_center=directory.cost_center,
-    )
+    named = {"subscription": str(subscription.pk)} if subscription else {}
+    reading, _ = report(app, {"id": event_id, "timestamp": occurred, **named}, at=received)
     assert reading.usages[0] is not None, reading.rejections
-    admission.report([reading.usages[0]], at=received)
 
 
 @pytest.mark.django_db
