@@ -135,6 +135,14 @@ class RuleSerializer(serializers.ModelSerializer):
         )  # fmt: skip
 
 
+class GroupFilter(filters.FilterSet):
+    app = filters.CharFilter(field_name="app__slug")
+
+    class Meta:
+        model = UnattributedGroup
+        fields = ("app", "field")
+
+
 class RuleFilter(filters.FilterSet):
     app = filters.CharFilter(field_name="app__slug")
     in_force = filters.BooleanFilter(field_name="ends_at", lookup_expr="isnull")
@@ -154,22 +162,19 @@ class InboxViewSet(viewsets.GenericViewSet):
     lookup_value_regex = AN_ID
     queryset = UnattributedGroup.objects.none()
     serializer_class = GroupSerializer
+    filterset_class = GroupFilter
     pagination_class = None
 
     @extend_schema(
         operation_id="usage_inbox",
         parameters=[
-            OpenApiParameter("app", OpenApiTypes.STR, description="Slug."),
             OpenApiParameter("state", OpenApiTypes.STR, enum=["open", "ended"], description="Default open."),
         ],
         responses=GroupSerializer(many=True),
-        filters=False,
     )
     def list(self, request: Request) -> Response:
         """List groups, the dearest first, at most a hundred."""
-        found = unattributed.groups(actor_of(request))
-        if slug := request.query_params.get("app"):
-            found = found.filter(app__slug=slug)
+        found = self.filter_queryset(unattributed.groups(actor_of(request)))
         is_open = request.query_params.get("state", "open") != "ended"
         return Response(GroupSerializer(unattributed.rows(found, is_open=is_open)[:PAGE], many=True).data)
 

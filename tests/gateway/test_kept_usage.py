@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from unittest import mock
 
 import pytest
 import urllib3
+from django.db import OperationalError
 from django.utils import timezone
 
 from marketplace.accounts.access import actor_for
@@ -35,15 +37,19 @@ def world(transactional_db: None, cast: Cast) -> Iterator[World]:
         yield make_world(cast, url)
 
 
-def send(world: World, *events: dict[str, Any]) -> dict[str, Any]:
+def post(world: World, *events: dict[str, Any]) -> urllib3.BaseHTTPResponse:
     body = [{"app_id": "where2eat", "model": "llm-8b", "tokens": 1_000_000, **event} for event in events]
-    answer = urllib3.request(
+    return urllib3.request(
         "POST",
         f"{world.url}/meter",
         body=json.dumps(body).encode(),
         headers={"Authorization": f"Bearer {world.app_key}", "Content-Type": JSON},
         retries=False,
     )
+
+
+def send(world: World, *events: dict[str, Any]) -> dict[str, Any]:
+    answer = post(world, *events)
     assert answer.status in (200, 207), answer.data
     found: dict[str, Any] = answer.json()
     return found
@@ -134,6 +140,25 @@ class TestKeeping:
         kept = KeptEvent.objects.get()
         assert (kept.state, Inbox.objects.get().open_events) == ("counted", 0)
         assert kept.ended_at is not None
+
+    def test_counts_nothing_of_a_report_when_it_fails(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is counted and what is kept of one report is on disk together, or the answer says that nothing is."""
+        events = [{"id": "e1", "cost_center": "CC100"}, {"id": "e2"}]
+        with monkeypatch.context() as broken:
+            broken.setattr("metering.keeping._insert", mock.Mock(side_effect=OperationalError("gone")))
+            assert post(world, *events).status == 503
+        assert not (UsageEvent.objects.exists() or KeptEvent.objects.exists() or Inbox.objects.exists())
+
+        assert send(world, *events)["accepted"] == 1
+        assert KeptEvent.objects.get().event_id == "e1"
+
+    def test_costs_reports_of_other_apps_nothing(self, world: World) -> None:
+        with mock.patch("metering.keeping.update") as update:
+            send(world, {"id": "e1"})
+
+        update.assert_not_called()
 
     def test_holds_a_value_that_no_database_text_can(self, world: World) -> None:
         send(world, {"id": "e1", "cost_center": "CC\x00100"})
