@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
+from billing import owners
 from billing.drafting import Bill, BillLine
 from billing.ledger import chart, journal
 from billing.ledger.journal import Fact, Leg
@@ -165,11 +166,12 @@ def series(prefix: str, year: int) -> str:
 
 
 def _fact(invoice: Invoice) -> Fact:
-    """Debit who pays; credit creators by team and app, the platform by app, and tax."""
+    """Debit who pays; credit creators by app and the team of its time, the platform by app, and tax."""
     account = chart.COST_CENTER_CHARGE if invoice.cost_center_id else chart.RECEIVABLE
     legs = [_leg(invoice, account, invoice.total_minor), _leg(invoice, chart.TAX_PAYABLE, -invoice.tax_minor)]
-    for (app_id, team_id), (creator_minor, platform_minor) in _by_app(invoice).items():
+    for (app_id, team_id), creator_minor in owners.creator_parts(invoice).items():
         legs.append(_app_leg(invoice, chart.CREATOR_PAYABLE, -creator_minor, app_id, team_id))
+    for app_id, platform_minor in _platform_parts(invoice).items():
         legs.append(_app_leg(invoice, chart.PLATFORM_REVENUE, -platform_minor, app_id, None))
     return Fact(
         key=f"invoice:{invoice.pk}",
@@ -181,12 +183,10 @@ def _fact(invoice: Invoice) -> Fact:
     )
 
 
-def _by_app(invoice: Invoice) -> dict[tuple[int, int], tuple[int, int]]:
-    parts: dict[tuple[int, int], tuple[int, int]] = {}
-    lines = invoice.lines.values_list("app_id", "app__owner_team_id", "creator_minor", "platform_minor")
-    for app_id, team_id, creator_minor, platform_minor in lines.order_by("position"):
-        creator, platform = parts.get((app_id, team_id), (0, 0))
-        parts[app_id, team_id] = (creator + creator_minor, platform + platform_minor)
+def _platform_parts(invoice: Invoice) -> dict[int, int]:
+    parts: dict[int, int] = {}
+    for app_id, platform_minor in invoice.lines.order_by("position").values_list("app_id", "platform_minor"):
+        parts[app_id] = parts.get(app_id, 0) + platform_minor
     return parts
 
 

@@ -3,12 +3,13 @@
 from typing import ClassVar
 
 from django.contrib.postgres.constraints import ExclusionConstraint
-from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
+from django.contrib.postgres.fields import RangeOperators
 from django.db import models
-from django.db.models import F, Func, Q
+from django.db.models import F, Q
 from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protect, Row, Trigger, Update
 
 from marketplace.core.ids import uuid7
+from marketplace.core.ranges import DateTimeRange
 from marketplace.core.transitions import Transitions
 
 FINAL = Condition("OLD.state <> 'draft'")
@@ -37,13 +38,6 @@ IF EXISTS (
 END IF;
 RETURN NULL;
 """
-
-
-class DateTimeRange(Func):
-    """The half-open range [starts_at, ends_at) in PostgreSQL."""
-
-    function = "tstzrange"
-    output_field = DateTimeRangeField()
 
 
 class BillingPeriod(models.Model):

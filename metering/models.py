@@ -4,22 +4,17 @@ from decimal import Decimal
 from typing import ClassVar
 
 from django.contrib.postgres.constraints import ExclusionConstraint
-from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
+from django.contrib.postgres.fields import RangeOperators
 from django.db import models
-from django.db.models import F, Func, Q
+from django.db.models import F, Q
 from pgtrigger import Delete, Protect, Update
 
 from marketplace.core import epochs
 from marketplace.core.ids import uuid7
+from marketplace.core.ranges import DateTimeRange
 from marketplace.core.transitions import Transitions
+from metering import inbox_models as inbox_models  # registers its tables
 from metering import price_triggers
-
-
-class DateTimeRange(Func):
-    """The half-open range [starts_at, ends_at) in PostgreSQL."""
-
-    function = "tstzrange"
-    output_field = DateTimeRangeField()
 
 
 class LanguageModel(models.Model):

@@ -10,6 +10,7 @@ from django.db.models.functions import TruncDay, TruncMonth, TruncWeek
 
 from marketplace.accounts.access import PLATFORM_ROLES, Actor, Role
 from marketplace.catalog.models import App
+from marketplace.catalog.owning import AppOwnership
 from marketplace.core.errors import InvalidInput
 from metering.dimensions import Dimension, Label, dimension, label_all
 from metering.measures import MEASURES, Measures
@@ -79,11 +80,21 @@ def newest_hour() -> datetime | None:
 
 
 def watched_apps(actor: Actor) -> QuerySet[App]:
-    """Apps whose whole usage the person may see: of teams in which they are a creator, or all for the platform."""
+    """Apps whose usage is the person's to watch: of teams in which they are a creator, or all for the platform."""
     apps = App.objects.select_related("owner_team__organization")
     if actor.is_platform(*PLATFORM_ROLES):
         return apps
     return apps.filter(owner_team__in=actor.teams_as(Role.CREATOR))
+
+
+def apps_with_history(actor: Actor) -> QuerySet[App]:
+    """Watched apps, and those that the person's teams owned before: they see the usage of their time (``UsageScope``)."""
+    apps = App.objects.select_related("owner_team__organization")
+    if actor.is_platform(*PLATFORM_ROLES):
+        return apps
+    teams = actor.teams_as(Role.CREATOR)
+    owned = AppOwnership.objects.filter(team__in=teams)
+    return apps.filter(Q(owner_team__in=teams) | Q(pk__in=owned.values("app")))
 
 
 def on_rollups(condition: Q) -> Q:

@@ -1,9 +1,10 @@
 """Usage that an app reports itself: reading events, checking each alone, telling what is wrong with which field."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from enum import StrEnum
 from hashlib import blake2b
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
@@ -15,7 +16,7 @@ from marketplace.core.ids import uuid7
 from metering.attribution import Dimensions
 from metering.ingest import Usage
 from metering.ratecards import PriceBook, Tariff
-from metering.rating import Quantities
+from metering.rating import Quantities, Rated
 
 MAX_EVENTS = 10_000
 MAX_BYTES = 8 * 1024 * 1024
@@ -31,7 +32,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
 
 
-class Event(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
+class Event(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False, omit_defaults=True):
     """An event as its sender writes it; the contract's field table."""
 
     app_id: Name
@@ -59,8 +60,33 @@ class Event(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose an app is from a time on, and on which cost center its own use is booked."""
+
+    starts_at: datetime
+    team_id: int
+    slug: str
+    organization_id: int
+    cost_center_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a rule says that an unknown name stands for; without any, it is as if it were not named."""
+
+    payer: "Payer | None" = None
+    cost_center_id: int | None = None
+    # A cost center is one of its organization's payers only.
+    organization_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reporter:
-    """Whose key sent the report: the app, its owner, and who pays when nobody else is named."""
+    """Whose key sent the report: the app, its owner, and who pays when nobody else is named.
+
+    ``owners`` are all of an app that has changed hands or will, oldest first, and empty for others. ``rules`` are by
+    field and value. ``keeps`` tells that events of the app are kept in its inbox.
+    """
 
     app_id: int
     slug: str
@@ -71,6 +97,20 @@ class Reporter:
     key_id: UUID | None
     environment: str
     epoch: int = 0
+    owner_name: str = ""
+    owners: tuple[Owner, ...] = ()
+    rules: Mapping[tuple[str, str], Meaning] = field(default_factory=dict)
+    keeps: bool = False
+
+    def owned_by(self, owner: Owner) -> "Reporter":
+        """Return it as it is while this owner has the app."""
+        return replace(
+            self,
+            owner_team_id=owner.team_id,
+            owner_slug=owner.slug,
+            organization_id=owner.organization_id,
+            cost_center_id=owner.cost_center_id,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +142,54 @@ class Rejected(InvalidInput):
         super().__init__(field, message, code=code)
 
 
+class Unplaceable(Rejected):
+    """An event names something that we do not know; somebody may tell what it stands for."""
+
+    def __init__(self, code: str, field: str, message: str, *, value: str) -> None:
+        self.value = value
+        super().__init__(code, field, message)
+
+
+class KeptAs(StrEnum):
+    """What became of an unplaced event."""
+
+    KEPT = "kept"
+    COUNTED_BEFORE = "counted_before"
+    FULL = "full"
+
+
+@dataclass(slots=True)
+class Unplaced:
+    """An event that is right but for the name that we do not know.
+
+    ``usage`` is what it would be without that name. ``kept_as`` is said by the transaction that keeps it.
+    """
+
+    event: Event
+    usage: Usage
+    code: str
+    field: str
+    value: str
+    key_id: UUID | None
+    environment: str
+    rated: Rated
+    currency: str
+    kept_as: KeptAs | None = None
+
+
 @dataclass(slots=True)
 class Reading:
     """What came of reading a report: per event its usage or its rejection, in order.
 
-    ``made_ids`` are the numbers of events whose sender gave none.
+    ``made_ids`` are the numbers of events whose sender gave none; ``unplaced`` are those of the rejected ones that
+    somebody can still attribute.
     """
 
     usages: list[Usage | None]
     rejections: dict[int, Rejection]
     ids: list[str]
     made_ids: set[int]
+    unplaced: dict[int, Unplaced] = field(default_factory=dict)
 
 
 class NotJson(InvalidInput):
@@ -243,7 +320,9 @@ def check(
     rejections: dict[int, Rejection] = {}
     ids: list[str] = []
     made_ids: set[int] = set()
-    origins: dict[tuple[str | None, ...], Origin | Rejection] = {}
+    unplaced: dict[int, Unplaced] = {}
+    origins: dict[tuple[str | None, ...], Origin | Rejection | _Nowhere] = {}
+    owners = _Owners(reporter, at) if reporter.owners else None
     for index, event in enumerate(events):
         usage = None
         event_id = ""
@@ -255,6 +334,8 @@ def check(
             if not event_id:
                 event_id = str(uuid7())
                 made_ids.add(index)
+            if owners is not None:
+                reporter, origins = owners.at(event.timestamp)
             said = (
                 event.app_id, event.owner, event.environment, event.model, event.instance_type, event.subscription,
                 event.cost_center, event.feature,
@@ -271,6 +352,11 @@ def check(
                 )
             if isinstance(origin, Rejection):
                 rejections[index] = origin
+            elif isinstance(origin, _Nowhere):
+                rejections[index] = replace(origin.rejection, event_id=event_id)
+                found = _unplaced(event, event_id, nowhere=origin, reporter=reporter, at=at)
+                if found is not None:
+                    unplaced[index] = found
             else:
                 try:
                     usage = _usage(event, event_id, origin=origin, at=at)
@@ -278,7 +364,28 @@ def check(
                     rejections[index] = _rejection(error)
         usages.append(usage)
         ids.append(event_id)
-    return Reading(usages, rejections, ids, made_ids)
+    return Reading(usages, rejections, ids, made_ids, unplaced)
+
+
+class _Owners:
+    """Gives events to whoever owned the app when they occurred, with what was looked up for that owner."""
+
+    def __init__(self, reporter: Reporter, at: datetime) -> None:
+        self._now = at
+        self._known: list[
+            tuple[datetime, Reporter, dict[tuple[str | None, ...], Origin | Rejection | _Nowhere]]
+        ]
+        self._known = [(owner.starts_at, reporter.owned_by(owner), {}) for owner in reversed(reporter.owners)]
+
+    def at(
+        self, timestamp: datetime | None
+    ) -> "tuple[Reporter, dict[tuple[str | None, ...], Origin | Rejection | _Nowhere]]":
+        # A time without a zone is refused later on.
+        moment = self._now if timestamp is None or timestamp.tzinfo is None else timestamp
+        for starts_at, reporter, origins in self._known:
+            if starts_at <= moment:
+                return reporter, origins
+        return self._known[-1][1:]
 
 
 @dataclass(slots=True)
@@ -294,6 +401,15 @@ class Origin:
     said: str
 
 
+@dataclass(slots=True)
+class _Nowhere:
+    """What events that name the same unknown thing have in common: why they are rejected, and who they would be of."""
+
+    rejection: Rejection
+    value: str
+    origin: Origin
+
+
 def _origin(
     event: Event,
     said: tuple[str | None, ...],
@@ -302,21 +418,70 @@ def _origin(
     book: PriceBook,
     find_payer: FindPayer,
     find_cost_center: FindCostCenter,
-) -> Origin | Rejection:
+) -> Origin | Rejection | _Nowhere:
     """Look up what an event names; what is wrong with it is wrong with all that name the same."""
     try:
-        if event.app_id != reporter.slug:
-            raise Rejected("unknown_app", "app_id", f"This key may not report usage of {event.app_id!r}.")
+        if event.app_id != reporter.slug and ("app_id", event.app_id) not in reporter.rules:
+            message = f"This key may not report usage of {event.app_id!r}."
+            raise Unplaceable("unknown_app", "app_id", message, value=event.app_id)
         if "\x00" in (event.feature or ""):
             raise Rejected("invalid_field", "feature", "A text may not contain the character NUL.")
-        if event.owner is not None and event.owner != reporter.owner_slug:
-            raise Rejected("wrong_owner", "owner", f"{event.owner!r} does not own this app.")
+        if (
+            event.owner is not None
+            and event.owner != reporter.owner_slug
+            and ("owner", event.owner) not in reporter.rules
+        ):
+            message = f"{event.owner!r} does not own this app."
+            raise Unplaceable("wrong_owner", "owner", message, value=event.owner)
         tariff = book.tariff(event.model or "", event.instance_type or "")
         who = _who(event, reporter=reporter, find_payer=find_payer, find_cost_center=find_cost_center)
+    except Unplaceable as error:
+        return _nowhere(error, event, said, reporter=reporter, book=book)
     except InvalidInput as error:
         return _rejection(error)
     environment = event.environment or "production"
     return Origin(who, event.model or "", tariff, repr((*said[:2], environment, *said[3:])))
+
+
+def _nowhere(
+    error: Unplaceable, event: Event, said: tuple[str | None, ...], *, reporter: Reporter, book: PriceBook
+) -> Rejection | _Nowhere:
+    """Say whose usage it would be if nothing were named; a plain rejection when even then something is wrong."""
+    rejection = _rejection(error)
+    bare = msgspec.structs.replace(
+        event, app_id=reporter.slug, owner=None, subscription=None, cost_center=None
+    )
+    origin = _origin(
+        bare,
+        said,
+        reporter=reporter,
+        book=book,
+        find_payer=lambda text: None,
+        find_cost_center=lambda organization_id, code: None,
+    )
+    return _Nowhere(rejection, error.value, origin) if isinstance(origin, Origin) else rejection
+
+
+def _unplaced(
+    event: Event, event_id: str, *, nowhere: _Nowhere, reporter: Reporter, at: datetime
+) -> Unplaced | None:
+    """Read an event as if it did not name what we do not know; None when something else is wrong with it as well."""
+    try:
+        usage = _usage(event, event_id, origin=nowhere.origin, at=at)
+        rated, currency = nowhere.origin.tariff.rate(usage.quantities, usage.occurred_at)
+    except InvalidInput:
+        return None
+    return Unplaced(
+        event,
+        usage,
+        nowhere.rejection.code,
+        nowhere.rejection.field,
+        nowhere.value,
+        reporter.key_id,
+        reporter.environment,
+        rated,
+        currency,
+    )
 
 
 def _rejection(error: InvalidInput) -> Rejection:
@@ -412,13 +577,21 @@ def _who(
     if event.subscription is not None:
         payer = find_payer(event.subscription)
         if payer is None:
-            raise Rejected("unknown_subscription", "subscription", "This app has no such subscription.")
+            meaning = reporter.rules.get(("subscription", event.subscription))
+            if meaning is None:
+                message = "This app has no such subscription."
+                raise Unplaceable("unknown_subscription", "subscription", message, value=event.subscription)
+            payer = meaning.payer
     organization_id = payer.organization_id if payer else reporter.organization_id
     cost_center_id = payer.cost_center_id if payer else reporter.cost_center_id
     if event.cost_center is not None:
         found = find_cost_center(organization_id, event.cost_center)
+        meaning = None if found else reporter.rules.get(("cost_center", event.cost_center))
+        if meaning is not None and meaning.organization_id in (None, organization_id):
+            found = meaning.cost_center_id or cost_center_id
         if found is None:
-            raise Rejected("unknown_cost_center", "cost_center", "The payer has no such cost center.")
+            message = "The payer has no such cost center."
+            raise Unplaceable("unknown_cost_center", "cost_center", message, value=event.cost_center)
         cost_center_id = found
     return Dimensions(
         app_id=reporter.app_id,

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from marketplace.core.errors import Conflict, Unavailable
-from metering import archive, conflicts, free_usage, partitions
+from metering import archive, conflicts, free_usage, inbox_routine, partitions
 
 logger = logging.getLogger(__name__)
 HOUR_S = 3600
@@ -64,3 +64,9 @@ def tell_of_conflicts() -> None:
 def purge_conflicts() -> None:
     """Delete conflicts that were kept for long enough."""
     conflicts.purge(at=timezone.now())
+
+
+@shared_task(name="metering.tend_inboxes", expires=HOUR_S - 600)
+def tend_inboxes() -> None:
+    """Tell owners of usage that nobody is named for, and count what was overlooked."""
+    inbox_routine.tend(at=timezone.now())

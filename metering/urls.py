@@ -3,6 +3,7 @@
 from django.urls import path
 
 from metering import views
+from metering.inbox import views as inbox_views
 from metering.rate_cards import views as rate_views
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
 from metering.usage_events import views as event_views
@@ -11,6 +12,9 @@ app_name = "metering"
 
 urlpatterns = [
     path("usage/", views.usage, name="usage"),
+    path("usage/inbox/", inbox_views.inbox, name="inbox"),
+    path("usage/inbox/<uuid:group_id>/", inbox_views.group, name="inbox-group"),
+    path("usage/inbox/rules/<uuid:rule_id>/end/", inbox_views.end_rule, name="rule-end"),
     path("usage/apps/<slug:slug>/", views.app_usage, name="app-usage"),
     path("usage/apps/<slug:slug>/summary/", views.app_summary, name="app-summary"),
     path("usage/subscriptions/<uuid:subscription_id>/", views.subscription_usage, name="subscription-usage"),

@@ -50,10 +50,10 @@ def usage(request: PersonRequest) -> HttpResponse:
 @vary_on_headers("HX-Request")
 def app_summary(request: PersonRequest, slug: str) -> HttpResponse:
     """Show calls and spend of an app over seven days; a fragment, or the app's page for a browser that asks."""
-    app = access.get(queries.watched_apps(request.actor), slug=slug)
+    app = access.get(queries.apps_with_history(request.actor), slug=slug)
     if not _is_fragment(request):
         return redirect("metering:app-usage", slug)
-    report = _recent(SUMMARY_DAYS, filters={"app": app.slug}, visible=EVERYTHING)
+    report = _recent(SUMMARY_DAYS, filters={"app": app.slug}, visible=UsageScope.of(request.actor))
     context = {
         "app": app,
         "report": report,
@@ -68,8 +68,9 @@ def app_summary(request: PersonRequest, slug: str) -> HttpResponse:
 @require_safe
 def app_usage(request: PersonRequest, slug: str) -> HttpResponse:
     """Show what an app is used and costs, against what its makers declared."""
-    app = access.get(queries.watched_apps(request.actor), slug=slug)
-    report = _recent(PAGE_DAYS, filters={"app": app.slug}, group_by=["model"], visible=EVERYTHING)
+    app = access.get(queries.apps_with_history(request.actor), slug=slug)
+    visible = UsageScope.of(request.actor)
+    report = _recent(PAGE_DAYS, filters={"app": app.slug}, group_by=["model"], visible=visible)
     currency = report.currency or settings.CURRENCY
     query = QueryDict(urlencode({"days": PAGE_DAYS, "app": app.slug}))
     context = {

@@ -2,7 +2,7 @@
 
 ``commit`` is the one implementation of every rule. It locks the touched counters in key order, decides each request in
 order of arrival, writes counters, holds, events and roll-ups, and commits; the answers are given after that. The order
-of locks in every transaction is: events, roll-ups, counters.
+of locks in every transaction is: events, roll-ups, counters, inboxes.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,10 +16,11 @@ from django.db import connection, transaction
 
 from marketplace.core.epochs import read_epochs
 from marketplace.core.json import encode
-from metering import ingest
+from metering import ingest, keeping
 from metering.attribution import Dimensions
 from metering.ingest import Batch, Draft, Receipt, ReceiptStatus, Usage
 from metering.rating import Quantities, Rated, from_atto
+from metering.reports import Unplaced
 from quotas import counters
 from quotas.book import LimitBook, LimitFacts, limit_book, owners_of
 from quotas.counters import Counter
@@ -135,12 +136,15 @@ def commit(
     holds: Sequence[HoldRequest] = (),
     settlements: Sequence[Settlement] = (),
     reports: Sequence[Draft] = (),
+    unplaced: Sequence[Unplaced] = (),
+    keeping_apps: Collection[int] = (),
     at: datetime,
     epochs: dict[str, int] | None = None,
 ) -> Outcome:
     """Do all of this in one transaction and return when it is on disk. Raises UnknownPrice before it writes.
 
-    ``epochs`` are those that the caller has just read.
+    ``unplaced`` is kept in the inboxes of its apps; for ``keeping_apps``, those that have one, what is reported ends
+    the kept events of the same ids. ``epochs`` are those that the caller has just read.
     """
     if epochs is None:
         epochs = read_epochs()
@@ -162,9 +166,19 @@ def commit(
         counters.write(locked.values())
         _insert_holds(holds, decided, chains, ids, at=at)
         _insert_overruns(overruns, at=at)
+        if unplaced or keeping_apps:
+            keeping.update(unplaced, _ids_by_app(reported, keeping_apps), at=at)
     if not connection.in_atomic_block:
         counters.remember(ids)
     return Outcome(decided, _settled(settlements, ended, receipts), of_reports)
+
+
+def _ids_by_app(usages: Sequence[Usage], app_ids: Collection[int]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for usage in usages:
+        if usage.who.app_id in app_ids:
+            found.setdefault(usage.who.app_id, []).append(usage.event_id)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ def forget_what_processes_remember() -> None:
     price_book.forget()
     offer_book.forget()
     limit_book.forget()
+    offer_book.forget()
 
 
 @pytest.fixture(autouse=True)

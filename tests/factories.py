@@ -5,8 +5,11 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
+from django.db import transaction
+
 from marketplace.accounts.models import CostCenter, Membership, Organization, Team, User
 from marketplace.catalog.models import App, Listing, Plan, Subscription, Version
+from marketplace.catalog.owning import AppOwnership
 from metering.models import InstanceRate, LanguageModel, RateCard
 
 NOW = datetime(2026, 11, 15, 12, tzinfo=UTC)
@@ -57,6 +60,13 @@ def make_app(owner_team: Team, **fields: Any) -> App:
         "created_at": LONG_AGO,
     }
     return App.objects.create(owner_team=owner_team, created_by=created_by, **values | fields)
+
+
+def hand_over(app: App, team: Team, *, at: datetime) -> None:
+    """Let a team own an app from a time on, however long ago that is."""
+    with transaction.atomic():
+        AppOwnership.objects.filter(app=app, ends_at=None).update(ends_at=at)
+        AppOwnership.objects.create(app=app, team=team, starts_at=at)
 
 
 def make_version(app: App, **fields: Any) -> Version:

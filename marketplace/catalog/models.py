@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from pgtrigger import Condition, Delete, Protect, UpdateOf
 
+from marketplace.catalog.owning import first_ownership
 from marketplace.core import epochs
 from marketplace.core.ids import uuid7
 from marketplace.core.transitions import Transitions
@@ -33,7 +34,12 @@ class App(models.Model):
     category = models.CharField(max_length=40)
     icon = models.CharField(max_length=40, default="app-window", help_text="Name of a Lucide icon.")
     kind = models.CharField(max_length=6, choices=Kind)
-    owner_team = models.ForeignKey("accounts.Team", models.PROTECT, related_name="apps")
+    owner_team = models.ForeignKey(
+        "accounts.Team",
+        models.PROTECT,
+        related_name="apps",
+        help_text="Who owns it now; follows the dated ownerships (catalog.ownership).",
+    )
     owner_contact = models.EmailField()
     is_public = models.BooleanField(default=True, help_text="Listed for other organizations too.")
     created_by = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
@@ -44,6 +50,7 @@ class App(models.Model):
             epochs.raise_epoch(
                 epochs.DIRECTORY, name="epoch_of_apps", operation=UpdateOf("slug", "kind", "owner_team_id")
             ),
+            first_ownership(),
         ]
 
     def __str__(self) -> str:

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from marketplace.catalog.views import creator, listings, reviews, subscriptions
+from marketplace.catalog.views import creator, listings, reviews, subscriptions, transfers
 
 app_name = "catalog"
 
@@ -18,6 +18,7 @@ creator_urls: list[URLPattern] = [
     path("creator/apps/<slug:slug>/check/", creator.check_again, name="creator-check-again"),
     path("creator/apps/<slug:slug>/versions/", creator.start_version, name="creator-version"),
     path("creator/apps/<slug:slug>/withdraw/", creator.withdraw, name="creator-withdraw"),
+    path("creator/apps/<slug:slug>/transfer/", transfers.transfer, name="transfer"),
 ]
 
 review_urls: list[URLPattern] = [

@@ -8,6 +8,7 @@ from billing import api as billing_api
 from marketplace.catalog import api as catalog_api
 from marketplace.core.problems import nothing_here
 from metering import api as metering_api
+from metering.inbox import api as inbox_api
 from metering.rate_cards import api as rate_cards_api
 from metering.usage_events import api as usage_events_api
 from quotas import api as quotas_api
@@ -26,6 +27,7 @@ for prefix, viewset, basename in (
     *catalog_api.ROUTES,
     *billing_api.ROUTES,
     *metering_api.ROUTES,
+    *inbox_api.ROUTES,
     *rate_cards_api.ROUTES,
     *quotas_api.ROUTES,
 ):

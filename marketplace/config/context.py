@@ -43,6 +43,13 @@ SECTIONS = (
     Section("Catalogue", "catalog:listings", "layout-grid"),
     Section("Subscriptions", "catalog:subscriptions", "plug"),
     Section("Usage", "metering:usage", "chart-line"),
+    Section(
+        "Unattributed",
+        "metering:inbox",
+        "inbox",
+        "",
+        frozenset({Role.CREATOR, Role.FINANCE, Role.OPERATOR}),
+    ),
     Section("Limits", "quotas:all-limits", "gauge"),
     Section("Bills", "billing:bills", "receipt-text", "", frozenset({Role.CONSUMER, Role.CREATOR})),
     Section("My apps", "catalog:creator-apps", "blocks", "Create", frozenset({Role.CREATOR})),

@@ -5,6 +5,7 @@ with the database first; a request that was decided on older data is answered ``
 revoked key or a suspended subscription stops working with the next batch, in every process.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -16,6 +17,7 @@ from django.utils import timezone
 from marketplace.core.epochs import DIRECTORY, read_epochs
 from marketplace.core.errors import InvalidInput, Unavailable
 from metering.ingest import Draft, Receipt
+from metering.reports import Unplaced
 from quotas import admission, holds
 from quotas.admission import Admitted, HoldRequest, Outcome, Refused, Settled, Settlement
 
@@ -39,9 +41,12 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Record usage that an app reports; its key was looked up under the epoch of the draft."""
+    """Record usage that an app reports, and keep what names something unknown; its key was looked up under the epoch
+    of the draft."""
 
     draft: Draft
+    unplaced: Sequence[Unplaced] = ()
+    keeping_app: int | None = None
 
     @property
     def epoch(self) -> int:
@@ -49,7 +54,7 @@ class Report:
 
     @property
     def weight(self) -> int:
-        return len(self.draft.items)
+        return len(self.draft.items) + len(self.unplaced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,8 @@ def _commit(entries: list[Entry]) -> list[Answer | Exception]:
             holds=reserves,
             settlements=settles,
             reports=[report.draft for report in reports],
+            unplaced=[one for report in reports for one in report.unplaced],
+            keeping_apps={report.keeping_app for report in reports if report.keeping_app is not None},
             at=at,
             epochs=epochs,
         )
@@ -130,7 +137,7 @@ def _answers(
     decided, settled = iter(outcome.holds), iter(outcome.settlements)
     bounds = [0]
     for report in reports:
-        bounds.append(bounds[-1] + report.weight)
+        bounds.append(bounds[-1] + len(report.draft.items))
     receipts = iter([outcome.reports[start:end] for start, end in pairwise(bounds)])
     answers: list[Answer | Exception] = []
     for entry in entries:

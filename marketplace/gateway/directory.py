@@ -6,16 +6,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import F, Q
 
 from marketplace.accounts import keys
 from marketplace.accounts.keys import BadKey
 from marketplace.accounts.models import ApiKey, CostCenter
-from marketplace.catalog.models import App, Listing, Subscription, Version
+from marketplace.catalog.models import App, AppKey, Listing, Subscription, Version
+from marketplace.catalog.owning import AppOwnership
 from marketplace.core.epochs import DIRECTORY, read_epochs
 from marketplace.core.errors import NotAllowed, NotFound, Unavailable
+from marketplace.gateway import books
 from metering.attribution import Dimensions
-from metering.reports import Payer, Reporter
+from metering.inbox_models import AttributionRule, Inbox
+from metering.reports import Meaning, Owner, Payer, Reporter
 
 MOST_REMEMBERED = 50_000
 
@@ -64,6 +67,13 @@ class Caller:
     app: AppFacts
     state: str
     epoch: int
+    next_owner: tuple[datetime, int] | None = None
+
+    def who_at(self, at: datetime) -> Dimensions:
+        """Return the dimensions of a call at a time: from its date on, usage is of the next owner's app."""
+        if self.next_owner is None or at < self.next_owner[0]:
+            return self.who
+        return self.who._replace(owner_team_id=self.next_owner[1])
 
     def require_active(self) -> None:
         """Raise SubscriptionEnded unless the subscription may call."""
@@ -188,9 +198,10 @@ def caller_of(
     version = version or _listed_version(app)
     if version is None:
         raise AppPaused(app.slug)
+    owned, coming = _now_and_next(_ownerships(app.pk))
     who = Dimensions(
         app_id=app.pk,
-        owner_team_id=app.owner_team_id,
+        owner_team_id=owned.team_id,
         organization_id=subscription.team.organization_id,
         team_id=subscription.team_id,
         cost_center_id=subscription.cost_center_id,
@@ -203,7 +214,8 @@ def caller_of(
         instance_type="",
         feature="",
     )
-    return Caller(who, _app_facts(app, version), subscription.state, epoch)
+    next_owner = (coming.starts_at, coming.team_id) if coming else None
+    return Caller(who, _app_facts(app, version), subscription.state, epoch, next_owner)
 
 
 def caller_of_id(
@@ -219,6 +231,22 @@ def caller_of_id(
 
 def _subscription(where: Q) -> Subscription | None:
     return Subscription.objects.select_related("app", "team").filter(where).first()
+
+
+def _ownerships(app_id: int) -> list[AppOwnership]:
+    found = AppOwnership.objects.filter(app=app_id).select_related("team").order_by("starts_at")
+    return list(found)
+
+
+def _now_and_next(ownerships: list[AppOwnership]) -> tuple[AppOwnership, AppOwnership | None]:
+    """Tell who owns an app now, by the dated rows, and who will next."""
+    owned, *others = ownerships
+    at = books.now()
+    for one in others:
+        if one.starts_at > at:
+            return owned, one
+        owned = one
+    return owned, None
 
 
 def _listed_version(app: App) -> Version | None:
@@ -244,26 +272,51 @@ def _app_facts(app: App, version: Version) -> AppFacts:
 
 
 def _reporter(key: ApiKey, *, epoch: int) -> Reporter:
-    app = (
-        App.objects.select_related("owner_team")
-        .filter(key_links__key=key)
-        .values("pk", "slug", "owner_team_id", "owner_team__slug", "owner_team__organization_id",
-                "owner_team__cost_center_id", "key_links__environment")
-        .first()
-    )  # fmt: skip
-    if app is None:
+    link = AppKey.objects.filter(key=key).select_related("app").first()
+    if link is None:
         raise BadKey
+    return reporter_of(link.app, key_id=key.pk, environment=link.environment, epoch=epoch)
+
+
+def reporter_of(app: App, *, key_id: UUID | None, environment: str, epoch: int) -> Reporter:
+    """Return who reports usage of an app: its owner now and every other one, and the rules that hold for it."""
+    ownerships = _ownerships(app.pk)
+    owned, _ = _now_and_next(ownerships)
+    now = _owner(owned)
     return Reporter(
-        app_id=app["pk"],
-        slug=app["slug"],
-        owner_team_id=app["owner_team_id"],
-        owner_slug=app["owner_team__slug"],
-        organization_id=app["owner_team__organization_id"],
-        cost_center_id=app["owner_team__cost_center_id"],
-        key_id=key.pk,
-        environment=app["key_links__environment"],
+        app_id=app.pk,
+        slug=app.slug,
+        owner_team_id=now.team_id,
+        owner_slug=now.slug,
+        organization_id=now.organization_id,
+        cost_center_id=now.cost_center_id,
+        key_id=key_id,
+        environment=environment,
         epoch=epoch,
+        owner_name=owned.team.name,
+        owners=tuple(_owner(one) for one in ownerships) if len(ownerships) > 1 else (),
+        rules=_rules(app.pk, organization_id=now.organization_id),
+        keeps=Inbox.objects.filter(app=app.pk).exists(),
     )
+
+
+def _owner(owned: AppOwnership) -> Owner:
+    team = owned.team
+    return Owner(owned.starts_at, team.pk, team.slug, team.organization_id, team.cost_center_id)
+
+
+def _rules(app_id: int, *, organization_id: int) -> dict[tuple[str, str], Meaning]:
+    """Read the rules in force for an app; one of its own goes before one of its organization."""
+    scope = Q(app=app_id) | Q(app=None)
+    found = AttributionRule.objects.filter(scope, organization=organization_id, ends_at=None)
+    wider_first = found.select_related("cost_center").order_by(F("app").asc(nulls_first=True))
+    return {(one.field, one.value): _meaning(one, app_id) for one in wider_first}
+
+
+def _meaning(rule: AttributionRule, app_id: int) -> Meaning:
+    payer = _payer(app_id, str(rule.subscription_id)) if rule.subscription_id else None
+    center = rule.cost_center
+    return Meaning(payer, center.pk if center else None, center.organization_id if center else None)
 
 
 def _payer(app_id: int, text: str) -> Payer | None:

@@ -1,6 +1,7 @@
 """POST /meter: usage that an app reports itself."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -15,7 +16,7 @@ from marketplace.gateway.pipeline import Gateway, Moving
 from metering import cloud_events, ingest, reports
 from metering.ingest import Draft, Receipt, ReceiptStatus
 from metering.ratecards import PriceBook
-from metering.reports import Event, Reading, Rejection, Reporter
+from metering.reports import Event, KeptAs, Reading, Rejection, Reporter
 
 LOOKUPS = 5
 # More are read in a thread: the loop has other calls to answer meanwhile.
@@ -68,16 +69,33 @@ async def record(
         directory = gateway.directory
         read = partial(_read, events, reporter=reporter, book=book, at=books.now(), directory=directory)
         reading, draft = await asyncio.to_thread(read) if len(events) > INLINE_EVENTS else read()
-        if not draft.items:
+        if not draft.items and not reading.unplaced:
             return reading, {}
-        answer = await gateway.group.submit(Report(draft))
+        unplaced = list(reading.unplaced.values())
+        keeping_app = reporter.app_id if reporter.keeps else None
+        answer = await gateway.group.submit(Report(draft, unplaced, keeping_app))
         if isinstance(answer, Stale):
             directory.renew(answer.epoch)
             continue
         assert isinstance(answer, list)
+        _tell_what_is_kept(reading, owner=reporter.owner_name)
         indexes = (index for index, usage in enumerate(reading.usages) if usage is not None)
         return reading, dict(zip(indexes, answer, strict=True))
     raise Moving
+
+
+def _tell_what_is_kept(reading: Reading, *, owner: str) -> None:
+    """Add to the rejections whether they are kept, now that this is on disk."""
+    words = {
+        KeptAs.KEPT: f"It is kept in the inbox of {owner}.",
+        KeptAs.COUNTED_BEFORE: "An event of this id is counted already.",
+        KeptAs.FULL: f"The inbox of {owner} is full; it is not kept.",
+    }
+    for index, one in reading.unplaced.items():
+        rejection = reading.rejections[index]
+        if one.kept_as is not None:
+            said = f"{rejection.message} {words[one.kept_as]}"
+            reading.rejections[index] = replace(rejection, message=said)
 
 
 def _read(

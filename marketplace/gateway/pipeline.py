@@ -169,14 +169,14 @@ class Gateway:
         hold_id = uuid7()
         expires_at = at + timedelta(seconds=settings.HOLD_SECONDS)
         if request is None:
-            usage = Usage(str(hold_id), at, caller.who, "", Quantities())
+            usage = Usage(str(hold_id), at, caller.who_at(at), "", Quantities())
             return HoldRequest(hold_id, usage, Estimate(0, Decimal(0)), expires_at), None
         book = await self.offers(caller.epoch)
         route = choose(
             request.need, allowed=caller.app.allowed_models, offers=book.offers(at=at), known=book.known
         )
         need = request.need
-        who = caller.who._replace(model_asked=need.asked, feature=request.feature)
+        who = caller.who_at(at)._replace(model_asked=need.asked, feature=request.feature)
         usage = Usage(
             str(hold_id), at, who, route.offers[0].model, Quantities(input_tokens=need.input_tokens)
         )

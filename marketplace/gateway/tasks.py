@@ -6,11 +6,13 @@ from uuid import UUID
 
 from marketplace.core import jobs
 from marketplace.core.models import Job
-from marketplace.gateway import app_runs, background, smoke
+from marketplace.gateway import app_runs, background, kept_usage, smoke
 from marketplace.gateway.directory import caller_of_id
 from marketplace.gateway.run_api import JOB_NAME
+from metering.attribution_rules import WORK
 
 jobs.work("gateway.run_smoke")(smoke.run)
+jobs.work(WORK)(kept_usage.count)
 
 
 @jobs.work(JOB_NAME)

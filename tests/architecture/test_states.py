@@ -7,7 +7,7 @@ from tests.architecture.sources import dotted, functions_around, sources
 
 STATE_NAMES = {"state", "status"}
 # The queue of jobs changes rows by the thousand and is its own record; holds are ended many in one statement; the
-# answer to an idempotent call has an HTTP status.
+# answer to an idempotent call has an HTTP status. Kept events are ended by the thousand, under the lock of their inbox.
 CONDITIONAL_UPDATES = {
     "marketplace.core.jobs._give_up",
     "marketplace.core.jobs.take",
@@ -17,6 +17,8 @@ CONDITIONAL_UPDATES = {
     "marketplace.core.jobs._retry",
     "marketplace.core.transitions.move",
     "marketplace.gateway.idempotency._keep",
+    "metering.attribution_rules.dismiss",
+    "metering.keeping._end",
     "quotas.holds._book",
 }
 IN_SQL = {"quotas.admission._end_holds"}

@@ -8,6 +8,7 @@ from django.urls import NoReverseMatch, reverse
 
 from billing.models import Invoice
 from marketplace.catalog.models import Plan, Review, SmokeRun, Subscription
+from metering.inbox_models import UnattributedGroup
 from metering.models import EventConflict, RateProposal, UsageEvent
 from quotas.models import Limit
 from tests.architecture.test_urls import routes
@@ -41,6 +42,9 @@ DETAILS = (
     Detail("creator", "catalog:check", lambda: (SmokeRun.objects.get(version__app__slug="palette-namer").pk,)),
     Detail("creator", "metering:app-usage", _given("where2eat")),
     Detail("creator", "metering:event", lambda: ("where2eat", EventConflict.objects.earliest("pk").event_id)),
+    Detail("creator", "catalog:transfer", _given("where2eat")),
+    Detail("creator", "metering:inbox-group", lambda: (UnattributedGroup.objects.filter(app__owner_team__slug="team-ux").earliest("pk").pk,)),
+    Detail("finance", "metering:inbox-group", lambda: (UnattributedGroup.objects.latest("pk").pk,)),
     Detail("creator", "quotas:limits", lambda: ("app", _app_limit().app_id)),
     Detail("approver", "catalog:review", lambda: (Review.objects.get(state="open").pk,)),
     Detail(
@@ -78,7 +82,7 @@ DETAILS = (
 NO_PAGES = {
     "accounts:enter", "accounts:key-revoke", "gateway:try", "gateway:job-retry", "gateway:job-cancel",
     "catalog:creator-submit", "catalog:creator-check-again", "catalog:creator-version", "catalog:subscription-keys",
-    "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end",
+    "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end", "metering:rule-end",
     "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:invoice-csv",
 }  # fmt: skip
 # Not pages of people: what machines ask for, Django's own admin, and two addresses that stand in mails only.

@@ -2,11 +2,12 @@
 
 from rest_framework.viewsets import ViewSetMixin
 
-from marketplace.catalog.api import apps, listings, reviews, subscriptions
+from marketplace.catalog.api import apps, listings, reviews, subscriptions, transfers
 
 ROUTES: list[tuple[str, type[ViewSetMixin], str]] = [
     *apps.ROUTES,
     *reviews.ROUTES,
     *listings.ROUTES,
     *subscriptions.ROUTES,
+    *transfers.ROUTES,
 ]

@@ -15,8 +15,17 @@ from rest_framework.response import Response
 from marketplace.accounts import access
 from marketplace.accounts.access import Role
 from marketplace.accounts.requests import actor_of
-from marketplace.catalog import about, drafts, plans, queries_creator, submissions, templates_library
+from marketplace.catalog import (
+    about,
+    drafts,
+    ownership,
+    plans,
+    queries_creator,
+    submissions,
+    templates_library,
+)
 from marketplace.catalog.api.fields import CheckSerializer, ReasonSerializer, VersionSerializer
+from marketplace.catalog.api.transfers import NewTransferSerializer, TransferSerializer
 from marketplace.catalog.inputs import inputs_of
 from marketplace.catalog.models import App, SmokeRun, Version
 from marketplace.catalog.plan_terms import PlanTerms, parse_terms, terms_of
@@ -226,6 +235,26 @@ class AppViewSet(
         reason = body.validated_data["reason"]
         submissions.withdraw(version, by=actor_of(request).user, at=timezone.now(), reason=reason)
         return Response(VersionSerializer(version).data)
+
+    @extend_schema(request=NewTransferSerializer, responses={201: TransferSerializer})
+    @action(detail=True, methods=["post"])
+    def transfer(self, request: Request, slug: str) -> Response:
+        """Offer the app to another team of your organization; it moves once that team accepts."""
+        app = self.get_object()
+        body = NewTransferSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        team = ownership.receivers(app).filter(slug=body.validated_data["team"]).first()
+        if team is None:
+            raise InvalidInput("team", "must be another team of the same organization", code="unknown_team")
+        made = ownership.propose(
+            app,
+            to_team=team,
+            starts_at=body.validated_data["starts_at"],
+            reason=body.validated_data["reason"],
+            by=actor_of(request),
+            at=timezone.now(),
+        )
+        return Response(TransferSerializer(made).data, status=status.HTTP_201_CREATED)
 
     def _page(self, found: QuerySet, serializer: type[serializers.Serializer]) -> Response:
         page = self.paginate_queryset(found)

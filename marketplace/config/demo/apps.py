@@ -5,8 +5,9 @@ from decimal import Decimal
 from random import Random
 
 from billing.models import RevenueShareAgreement
+from marketplace.accounts.access import actor_for
 from marketplace.accounts.models import User
-from marketplace.catalog import checks, drafts, reviews, submissions
+from marketplace.catalog import checks, drafts, ownership, reviews, submissions
 from marketplace.catalog.judging import SmokeCall
 from marketplace.catalog.models import App, Plan, Review, SmokeRun, Version
 from marketplace.catalog.templates_library import get_template
@@ -15,12 +16,14 @@ from marketplace.config.demo.apps_in_the_making import CONTRACT_SUMMARY, PALETTE
 from marketplace.config.demo.listed_apps import LISTED
 from marketplace.config.demo.people import Cast
 from marketplace.config.demo.timeline import Timeline
-from marketplace.core.models import Job
+from marketplace.core.models import Job, Notice
 from marketplace.core.transitions import move
 from metering.ratecards import PriceBook
 from metering.rating import Quantities, rate
 
 SMOKE_CALLS = 20
+# App, the team that took it over, and how long ago.
+MOVED = ("release-notes", "team-ux", 40)
 # A free plan says so on the bill.
 NO_CHARGE = [{"code": "fee", "model": "flat", "amount": "0", "prorate": True}]
 APPROVED = "Measured cost and promised latency agree. The prompt asks for nothing that is not in the input."
@@ -48,6 +51,7 @@ class AppBuilder:
         """Write all apps; returns those of the catalogue by slug."""
         for facts in LISTED:
             self.apps[facts.slug] = self._list(facts)
+        self._move(*MOVED)
         self._hand_in(CONTRACT_SUMMARY, days_ago=2)
         review = self._hand_in(PALETTE_NAMER, days_ago=6)
         reviews.request_changes(
@@ -83,6 +87,27 @@ class AppBuilder:
         reviews.approve(
             review, by=self.cast.person("approver"), at=at, reason="Better instructions, same cost."
         )
+
+    def _move(self, slug: str, team: str, days_ago: int) -> None:
+        """Let an app change hands: its owner offers it, somebody of the other team accepts."""
+        app = self.apps[slug]
+        offered = ownership.propose(
+            app,
+            to_team=self.cast.teams[team],
+            starts_at=self.timeline.ago(days_ago, 0),
+            reason="Product design writes all texts for customers from now on.",
+            by=actor_for(self.cast.creator(app.owner_team.slug)),
+            at=self.timeline.ago(days_ago + 4, 10),
+        )
+        by = actor_for(self.cast.creator(team))
+        ownership.accept(offered, by=by, at=self.timeline.ago(days_ago + 3, 15), note="Gladly.")
+        ownership.catch_up(at=self.timeline.ago(days_ago, 0))
+        Notice.objects.filter(created_at__lte=self.timeline.ago(days_ago, 0), read_at=None).filter(
+            idempotency_key__startswith="app-"
+        ).update(read_at=self.timeline.ago(days_ago, 9))
+        self.apps[slug] = App.objects.select_related(
+            "owner_team__organization", "owner_team__cost_center"
+        ).get(pk=app.pk)
 
     def _draft(self, facts: AppFacts, *, at: datetime) -> Version:
         return drafts.create_from_template(

@@ -1,11 +1,12 @@
 """Where usage comes from: the subscriptions, what apps report of themselves, and one loop."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
 from marketplace.catalog.models import App, Subscription
+from marketplace.catalog.owning import AppOwnership
 from marketplace.config.demo.app_facts import AppFacts, ModelUse
 from marketplace.config.demo.listed_apps import LISTED
 from marketplace.config.demo.rhythm import Ceiling, Stream
@@ -66,9 +67,26 @@ def all_streams(apps: dict[str, App], sold: Sold, timeline: Timeline) -> list[St
             streams += _of_key(
                 facts, facts_of[facts.app], who._replace(key_id=key.pk), timeline, part=part, ceiling=ceiling
             )
-    return streams + [
+    streams += [
         _own_use(apps[slug], sold, timeline, calls, rhythm, use) for slug, calls, rhythm, use in OWN_USE
     ]
+    return [part for stream in streams for part in _by_owner(stream)]
+
+
+def _by_owner(stream: Stream) -> Iterator[Stream]:
+    """Cut a stream where its app changed hands: at midnight, as everything in the demo world."""
+    source = source_of(stream)
+    ownerships = list(AppOwnership.objects.filter(app=source.who.app_id).order_by("starts_at"))
+    for number, owned in enumerate(ownerships):
+        first = owned.starts_at.date() if number else stream.first_day
+        last = owned.ends_at.date() - timedelta(days=1) if owned.ends_at else stream.last_day
+        if len(ownerships) == 1 or max(first, stream.first_day) <= min(last, stream.last_day):
+            yield replace(
+                stream,
+                key=replace(source, who=source.who._replace(owner_team_id=owned.team_id)),
+                first_day=max(first, stream.first_day),
+                last_day=min(last, stream.last_day),
+            )
 
 
 def _ceiling(subscription: Subscription) -> Ceiling:

@@ -6,7 +6,7 @@ from django.db import connection, transaction
 
 from billing.terms import Terms
 from marketplace.accounts.models import Organization
-from marketplace.config.demo import conflicts, limits, models, notices, people, prices, usage
+from marketplace.config.demo import conflicts, inbox, limits, models, notices, people, prices, usage
 from marketplace.config.demo.apps import AppBuilder
 from marketplace.config.demo.chronicle import Chronicle
 from marketplace.config.demo.months import close_months, months
@@ -88,6 +88,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         limits.set_limits(cast, apps, timeline, chronicle)
         prices.propose(cast, timeline, chronicle)
         conflicts.report_twice(cast, apps, timeline, chronicle)
+        inbox.keep(cast, apps, timeline, chronicle, book=book)
         notices.tell(cast, apps, timeline, chronicle)
         chronicle.write()
     with told.step("Closed months"):

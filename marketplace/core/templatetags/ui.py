@@ -60,6 +60,8 @@ STATE_TONES: dict[str, dict[str, str]] = {
         "withdrawn": NEUTRAL,
         "superseded": NEUTRAL,
     },
+    "app_transfer": {"proposed": INFO, "accepted": OK, "declined": DANGER, "withdrawn": NEUTRAL},
+    "kept_event": {"open": WARN, "counted": OK, "dismissed": NEUTRAL},
     "grant": {"scheduled": INFO, "active": OK, "ended": NEUTRAL, "revoked": DANGER},
     "hold": {"held": INFO, "settled": OK, "released": NEUTRAL, "expired": WARN},
     "incident": {

@@ -1,0 +1,11 @@
+"""Stretches of time as the database compares them."""
+
+from django.contrib.postgres.fields import DateTimeRangeField
+from django.db.models import Func
+
+
+class DateTimeRange(Func):
+    """The half-open range [starts_at, ends_at) in PostgreSQL."""
+
+    function = "tstzrange"
+    output_field = DateTimeRangeField()

@@ -1,0 +1,1 @@
+"""Pages and API of usage that could not be attributed."""
