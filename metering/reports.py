@@ -14,7 +14,7 @@ import msgspec
 from marketplace.core.errors import InvalidInput
 from marketplace.core.ids import uuid7
 from metering.attribution import Dimensions
-from metering.ingest import Usage
+from metering.ingest import Usage, named
 from metering.ratecards import PriceBook, Tariff
 from metering.rating import Quantities, Rated
 
@@ -314,14 +314,18 @@ def check(
     at: datetime,
     find_payer: FindPayer,
     find_cost_center: FindCostCenter,
+    origins: "Origins | None" = None,
 ) -> Reading:
-    """Check every event alone and turn it into usage; what is wrong with one never touches the others."""
+    """Check every event alone and turn it into usage; what is wrong with one never touches the others.
+
+    ``origins`` is what earlier reports of this reporter looked up in the same book; this one's is added.
+    """
     usages: list[Usage | None] = []
     rejections: dict[int, Rejection] = {}
     ids: list[str] = []
     made_ids: set[int] = set()
     unplaced: dict[int, Unplaced] = {}
-    origins: dict[tuple[str | None, ...], Origin | Rejection | _Nowhere] = {}
+    origins = {} if origins is None else origins
     owners = _Owners(reporter, at) if reporter.owners else None
     for index, event in enumerate(events):
         usage = None
@@ -372,14 +376,10 @@ class _Owners:
 
     def __init__(self, reporter: Reporter, at: datetime) -> None:
         self._now = at
-        self._known: list[
-            tuple[datetime, Reporter, dict[tuple[str | None, ...], Origin | Rejection | _Nowhere]]
-        ]
+        self._known: list[tuple[datetime, Reporter, Origins]]
         self._known = [(owner.starts_at, reporter.owned_by(owner), {}) for owner in reversed(reporter.owners)]
 
-    def at(
-        self, timestamp: datetime | None
-    ) -> "tuple[Reporter, dict[tuple[str | None, ...], Origin | Rejection | _Nowhere]]":
+    def at(self, timestamp: datetime | None) -> "tuple[Reporter, Origins]":
         # A time without a zone is refused later on.
         moment = self._now if timestamp is None or timestamp.tzinfo is None else timestamp
         for starts_at, reporter, origins in self._known:
@@ -410,6 +410,10 @@ class _Nowhere:
     origin: Origin
 
 
+# By what events name, in the order of ``said`` in ``check``.
+Origins = dict[tuple[str | None, ...], Origin | Rejection | _Nowhere]
+
+
 def _origin(
     event: Event,
     said: tuple[str | None, ...],
@@ -435,6 +439,7 @@ def _origin(
             raise Unplaceable("wrong_owner", "owner", message, value=event.owner)
         tariff = book.tariff(event.model or "", event.instance_type or "")
         who = _who(event, reporter=reporter, find_payer=find_payer, find_cost_center=find_cost_center)
+        who = named(who, tariff)
     except Unplaceable as error:
         return _nowhere(error, event, said, reporter=reporter, book=book)
     except InvalidInput as error:

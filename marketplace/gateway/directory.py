@@ -18,9 +18,10 @@ from marketplace.core.errors import NotAllowed, NotFound, Unavailable
 from marketplace.gateway import books
 from metering.attribution import Dimensions
 from metering.inbox_models import AttributionRule, Inbox
-from metering.reports import Meaning, Owner, Payer, Reporter
+from metering.reports import Meaning, Origins, Owner, Payer, Reporter
 
 MOST_REMEMBERED = 50_000
+MOST_ORIGINS = 1_000
 
 
 class AppPaused(Unavailable):
@@ -102,6 +103,7 @@ class Directory:
         self._known: dict[str, _Known] = {}
         self._payers: dict[tuple[int, str], Payer | None] = {}
         self._cost_centers: dict[tuple[int, str], int | None] = {}
+        self._origins: dict[UUID | None, Origins] = {}
 
     def renew(self, epoch: int) -> None:
         """Forget everything that was learned under an older epoch."""
@@ -109,6 +111,7 @@ class Directory:
             self._known.clear()
             self._payers.clear()
             self._cost_centers.clear()
+            self._origins = {}
             self.epoch = epoch
 
     def remembered(self, presented: str, *, kind: str, at: datetime) -> Caller | Reporter | None:
@@ -150,6 +153,15 @@ class Directory:
             raise trouble
         assert holder is not None
         return holder
+
+    def origins(self, reporter: Reporter) -> Origins:
+        """Return what earlier reports of a reporter looked up under its epoch, to be added to."""
+        if reporter.epoch != self.epoch:
+            return {}
+        found = self._origins.setdefault(reporter.key_id, {})
+        if len(found) > MOST_ORIGINS:
+            found = self._origins[reporter.key_id] = {}
+        return found
 
     def load_payers(self, app_id: int, ids: set[str]) -> None:
         """Look up the subscriptions that a report names."""

@@ -114,6 +114,7 @@ def _read(
         at=at,
         find_payer=lambda text: directory.payer(reporter.app_id, text),
         find_cost_center=directory.cost_center,
+        origins=directory.origins(reporter),
     )
     usages = [usage for usage in reading.usages if usage is not None]
     return reading, ingest.draft(usages, book=book, epoch=reporter.epoch)
