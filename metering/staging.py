@@ -3,7 +3,7 @@
 The same columns and sums are what roll-ups are rebuilt from, so rebuilt and incremental ones cannot differ.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import connection
@@ -88,7 +88,7 @@ def copy(lines: Iterable[str]) -> None:
             rows.write("".join(lines))
 
 
-def select(statement: str, parameters: Sequence[Any]) -> None:
+def select(statement: str, parameters: Sequence[Any] | Mapping[str, Any]) -> None:
     """Put the rows of a query, with the columns of COLUMNS, into the staging table, in place of what was there."""
     with connection.cursor() as cursor:
         cursor.execute(CREATE)

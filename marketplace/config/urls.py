@@ -6,11 +6,14 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from marketplace.config import api_urls, health, home
 from marketplace.core.styleguide import styleguide
+from quotas.correcting import api as correcting_api
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("api/", include(api_urls)),
+    # Beside the hot path of the same name: what is done to one event, rarely.
+    path("meter/", include((correcting_api.PATHS, "meter"))),
     path("", include("billing.urls")),
     path("", home.home, name="home"),
     path("", include("marketplace.accounts.urls")),

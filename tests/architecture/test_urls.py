@@ -15,7 +15,7 @@ ANY_ID = "018f0000-0000-7000-8000-000000000000"
 BY_NAME = {"name": "2026-10", "number": "INV-2026-000001", "role": "creator", "provider_id": "oidc"}
 BY_CONVERTER = {"SlugConverter": "where2eat", "IntConverter": "1"}
 
-OURS = ("accounts:", "api:", "billing:", "catalog:", "gateway:", "metering:", "quotas:")
+OURS = ("accounts:", "api:", "billing:", "catalog:", "gateway:", "meter:", "metering:", "quotas:")
 PUBLIC = {"home", "healthz", "readyz", "schema", "api-docs", "accounts:enter"}
 # Of allauth: signing in and up, and what leads back from a mail or from the company's sign-in.
 PUBLIC_ACCOUNT = {

@@ -80,7 +80,7 @@ NO_PAGES = {
 }  # fmt: skip
 # Not pages of people: what machines ask for, Django's own admin, and two addresses that stand in mails only.
 ELSEWHERE = (
-    "api:", "schema", "healthz", "readyz", "admin:", "account_confirm_email", "account_reset_password_from_key",
+    "api:", "meter:", "schema", "healthz", "readyz", "admin:", "account_confirm_email", "account_reset_password_from_key",
 )  # fmt: skip
 
 
