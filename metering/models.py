@@ -513,6 +513,7 @@ class Rerating(models.Model):
             models.CheckConstraint(
                 condition=Q(
                     kind="instance_type",
+                    price_per_hour__isnull=False,
                     price_per_hour__gte=0,
                     input_per_mtok__isnull=True,
                     cached_input_per_mtok__isnull=True,
@@ -523,6 +524,12 @@ class Rerating(models.Model):
                 | Q(
                     kind="model",
                     price_per_hour__isnull=True,
+                    # A comparison with NULL would let it pass.
+                    input_per_mtok__isnull=False,
+                    cached_input_per_mtok__isnull=False,
+                    cache_write_per_mtok__isnull=False,
+                    output_per_mtok__isnull=False,
+                    reasoning_per_mtok__isnull=False,
                     input_per_mtok__gte=0,
                     cached_input_per_mtok__gte=0,
                     cache_write_per_mtok__gte=0,

@@ -9,6 +9,7 @@ from marketplace.catalog import api as catalog_api
 from marketplace.core.problems import nothing_here
 from metering import api as metering_api
 from metering.rate_cards import api as rate_cards_api
+from metering.reratings import api as reratings_api
 from quotas import api as quotas_api
 
 
@@ -26,6 +27,7 @@ for prefix, viewset, basename in (
     *billing_api.ROUTES,
     *metering_api.ROUTES,
     *rate_cards_api.ROUTES,
+    *reratings_api.ROUTES,
     *quotas_api.ROUTES,
 ):
     router.register(prefix, viewset, basename=basename)

@@ -172,6 +172,7 @@ def _write(rerating: Rerating, batch: _Batch, asked: dict[str, Any]) -> None:
             "ORDER BY event_id FOR UPDATE",
             values,
         )
+        cursor.execute("DROP TABLE IF EXISTS metering_rerated")
         # A statement of its own: it must see what others corrected while this one waited for the keys.
         cursor.execute(_RERATED.format(rated=rated.rated(rerating, events=_EVENTS)), values)
         cursor.execute("SELECT count(*), coalesce(sum(new_cost - old_cost), 0) FROM metering_rerated")
