@@ -14,6 +14,7 @@ from metering.partitions import PeriodArchived, archived
 from metering.periods import month
 from metering.ratecards import instance_price, token_prices
 from metering.rating import InstancePrice, Quantities, TokenPrices
+from metering.reratings import covering
 from metering.scopes import UsageScope
 
 TOKEN_PRICES = (
@@ -37,12 +38,10 @@ QUANTITIES = (
 
 @dataclass(frozen=True)
 class Prices:
-    """What an amendment of an event is rated with, and the re-ratings these prices come from, if from any."""
+    """What an amendment of an event is rated with."""
 
     tokens: TokenPrices | None
     time: InstancePrice | None
-    token_rerating_id: int | None = None
-    time_rerating_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -115,9 +114,8 @@ def standing(event: UsageEvent) -> Standing:
 
 
 def standing_and_prices(event: UsageEvent) -> tuple[Standing, Prices]:
-    """Return what an event counts as now, and the prices that an amendment is rated with (up to three queries)."""
-    newest = _newest(event)
-    return _standing(event, newest), _prices(event, newest)
+    """Return what an event counts as now, and the prices that an amendment is rated with (five queries)."""
+    return standing(event), _prices(event)
 
 
 def corrections_of(app_id: int, event_id: str) -> list[EventCorrection]:
@@ -141,12 +139,7 @@ def quantities_of(row: UsageEvent | Correction, prefix: str = "") -> Quantities:
 
 
 def _newest(event: UsageEvent) -> Correction | None:
-    return (
-        Correction.objects.filter(app=event.app_id, event_id=event.event_id)
-        .select_related("token_rerating", "time_rerating")
-        .order_by("-ordinal")
-        .first()
-    )
+    return Correction.objects.filter(app=event.app_id, event_id=event.event_id).order_by("-ordinal").first()
 
 
 def _standing(event: UsageEvent, newest: Correction | None) -> Standing:
@@ -157,14 +150,13 @@ def _standing(event: UsageEvent, newest: Correction | None) -> Standing:
     )
 
 
-def _prices(event: UsageEvent, newest: Correction | None) -> Prices:
-    tokens = newest.token_rerating if newest else None
-    time = newest.time_rerating if newest else None
+def _prices(event: UsageEvent) -> Prices:
+    """Return the prices of the re-ratings that are behind an event, else those it stores."""
+    tokens = covering.behind(event, Rerating.Kind.MODEL)
+    time = covering.behind(event, Rerating.Kind.INSTANCE_TYPE)
     return Prices(
         tokens=_rerated_tokens(tokens, event) if tokens else _card(event),
         time=_rerated_time(time, event) if time else _instance(event),
-        token_rerating_id=tokens.pk if tokens else None,
-        time_rerating_id=time.pk if time else None,
     )
 
 

@@ -194,7 +194,7 @@ def _correct(
         if _same(old, new):
             return _repeated(event, kind, reason, by)
         correction = _write(
-            event, kind, old, new, prices, closed=closed, reason=reason, by=by, at=at, key=idempotency_key
+            event, kind, old, new, closed=closed, reason=reason, by=by, at=at, key=idempotency_key
         )
         return Made(correction, event, is_new=True)
 
@@ -303,7 +303,6 @@ def _write(
     kind: Kind,
     old: Standing,
     new: Standing,
-    prices: Prices,
     *,
     closed: frozenset[date],
     reason: str,
@@ -321,8 +320,6 @@ def _write(
         made_by=by.user,
         reason=reason,
         idempotency_key=key,
-        token_rerating_id=prices.token_rerating_id,
-        time_rerating_id=prices.time_rerating_id,
         period=periods.billed_in(event.occurred_at, closed),
         currency=event.currency,
         old_cost=old.cost,

@@ -581,8 +581,7 @@ class ReratingPart(models.Model):
 class Correction(models.Model):
     """Who changed a recorded event, why, and what it came to; the difference itself is a usage event of its own.
 
-    The newest one of an event says what counts now: its ``new_…`` columns, and at which prices an amendment would be
-    rated: those of the re-ratings it names, else those the event stores.
+    The newest one of an event says, in its ``new_…`` columns, what counts now.
     """
 
     class Kind(models.TextChoices):
@@ -602,12 +601,6 @@ class Correction(models.Model):
     idempotency_key = models.CharField(max_length=255, blank=True)
     rerating = models.ForeignKey(
         "metering.Rerating", models.PROTECT, null=True, db_index=False, related_name="corrections"
-    )
-    token_rerating = models.ForeignKey(
-        "metering.Rerating", models.PROTECT, null=True, db_index=False, related_name="+"
-    )
-    time_rerating = models.ForeignKey(
-        "metering.Rerating", models.PROTECT, null=True, db_index=False, related_name="+"
     )
     period = models.DateField(help_text="First day of the month that bills the difference.")
     currency = models.CharField(max_length=3)

@@ -64,10 +64,10 @@ _STAGED = "SELECT {} FROM metering_rerated".format(  # noqa: S608
 )
 _KEPT = (
     "INSERT INTO metering_correction (app_id, event_id, ordinal, correction_id, kind, made_at, made_by_id, reason, "  # noqa: S608
-    "idempotency_key, rerating_id, token_rerating_id, time_rerating_id, period, currency, old_cost, old_provider_cost, "
+    "idempotency_key, rerating_id, period, currency, old_cost, old_provider_cost, "
     f"new_cost, new_provider_cost, {', '.join(f'old_{name}, new_{name}' for name in _QUANTITIES)}) "
     "SELECT app_id, event_id, ordinal + 1, correction_id, 'rerate', %(at)s, NULL, '', '', %(rerating)s, "
-    "token_rerating_id, time_rerating_id, period, currency, old_cost, provider_cost, new_cost, provider_cost, "
+    "period, currency, old_cost, provider_cost, new_cost, provider_cost, "
     f"{', '.join(f'{name}, {name}' for name in _QUANTITIES)} FROM metering_rerated"
 )
 

@@ -14,6 +14,7 @@ from django.db.models import Q
 from metering import periods
 from metering.models import Attribution, Rerating
 from metering.partitions import PeriodArchived, archived
+from metering.reratings import covering
 
 _ATTO = "1000000000000000000::numeric"
 _TOKENS = (
@@ -42,8 +43,7 @@ SELECT u.*, (
 FROM (
     SELECT e.app_id, e.event_id, e.occurred_at, e.attribution_id, e.currency, e.rate_card_id, e.instance_rate_id,
         coalesce(c.ordinal, 0) AS ordinal, {_EFFECTIVE}, coalesce(c.new_cost, e.cost) AS old_cost,
-        CASE WHEN c.id IS NULL THEN e.provider_cost ELSE c.new_provider_cost END AS provider_cost,
-        {{token_rerating}} AS token_rerating_id, {{time_rerating}} AS time_rerating_id
+        CASE WHEN c.id IS NULL THEN e.provider_cost ELSE c.new_provider_cost END AS provider_cost, e.received_at
     FROM metering_usageevent e
     LEFT JOIN LATERAL (
         SELECT * FROM metering_correction c WHERE c.app_id = e.app_id AND c.event_id = e.event_id
@@ -51,9 +51,9 @@ FROM (
     ) c ON TRUE
     WHERE {{events}}
 ) u
-LEFT JOIN metering_rerating tk ON tk.id = u.token_rerating_id
+LEFT JOIN LATERAL ({{tokens}}) tk ON TRUE
 LEFT JOIN metering_ratecard card ON card.id = u.rate_card_id
-LEFT JOIN metering_rerating ti ON ti.id = u.time_rerating_id
+LEFT JOIN LATERAL ({{time}}) ti ON TRUE
 LEFT JOIN metering_instancerate i ON i.id = u.instance_rate_id
 """  # noqa: S608
 # Only usage itself, of the price's currency, that was there when the preview was made.
@@ -65,10 +65,10 @@ AFFECTED = (
 
 def rated(rerating: Rerating, *, events: str) -> str:
     """Return the query of a re-rating over the events ``e`` of a condition: what each counts as, old and new cost."""
-    mine = "%(rerating)s::bigint"
+    mine = "SELECT x.* FROM metering_rerating x WHERE x.id = %(rerating)s"
     return _RATED.format(
-        token_rerating=mine if rerating.is_of_tokens else "c.token_rerating_id",
-        time_rerating="c.time_rerating_id" if rerating.is_of_tokens else mine,
+        tokens=mine if rerating.is_of_tokens else covering.newest(Rerating.Kind.MODEL, event="u"),
+        time=covering.newest(Rerating.Kind.INSTANCE_TYPE, event="u") if rerating.is_of_tokens else mine,
         events=events,
     )
 
