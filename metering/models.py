@@ -485,7 +485,7 @@ class Rerating(models.Model):
     decision_note = models.TextField(blank=True)
     applied_at = models.DateTimeField(null=True, blank=True)
     applied_events = models.BigIntegerField(default=0)
-    applied_difference = models.DecimalField(max_digits=38, decimal_places=18, default=0)
+    applied_difference = models.DecimalField(max_digits=38, decimal_places=18, default=Decimal(0))
     done_app = models.ForeignKey("catalog.App", models.PROTECT, null=True, blank=True, related_name="+")
     done_at = models.DateTimeField(null=True, blank=True)
     done_event_id = models.CharField(max_length=128, blank=True)
