@@ -9,7 +9,6 @@ from django.urls import reverse
 
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor
-from marketplace.accounts.models import User
 from marketplace.core import audit, jobs
 from marketplace.core.errors import Conflict, FieldError, InvalidInput, NotAllowed
 from marketplace.core.money import to_text
@@ -68,7 +67,8 @@ def propose(rerating: Rerating, *, by: Actor, at: datetime) -> Rerating:
             new=prices_as_text(rerating) | _range_as_text(rerating),
             reason=rerating.reason,
         )
-        _enqueue(PREVIEW, rerating, by=by.user, at=at)
+        key = f"{PREVIEW}:{rerating.pk}"
+        jobs.enqueue(PREVIEW, idempotency_key=key, at=at, by=by.user, rerating_id=rerating.pk)
     return rerating
 
 
@@ -78,7 +78,8 @@ def approve(rerating: Rerating, *, by: Actor, at: datetime, note: str = "") -> N
     require_in_table(rerating)
     with transaction.atomic():
         _decide(rerating, to=State.APPROVED, by=by, at=at, note=note)
-        _enqueue(APPLY, rerating, by=by.user, at=at)
+        key = f"{APPLY}:{rerating.pk}"
+        jobs.enqueue(APPLY, idempotency_key=key, at=at, by=by.user, rerating_id=rerating.pk)
 
 
 def reject(rerating: Rerating, *, by: Actor, at: datetime, note: str) -> None:
@@ -200,7 +201,3 @@ def _decide(rerating: Rerating, *, to: str, by: Actor, at: datetime, note: str) 
     )
     text = f"Your re-rating of {rerating.subject} is {to}." + (f" {note}" if note else "")
     tell([rerating.proposed_by], rerating, text=text[:300], at=at, key=to)
-
-
-def _enqueue(name: str, rerating: Rerating, *, by: User, at: datetime) -> None:
-    jobs.enqueue(name, idempotency_key=f"{name}:{rerating.pk}", at=at, by=by, rerating_id=rerating.pk)
