@@ -158,7 +158,7 @@ def preview(event: UsageEvent, *, change: Change | None, by: Actor) -> Preview:
 
 
 def id_for(event_id: str, *, ordinal: int) -> str:
-    """Return the event id of the so-manieth correction of an event; ids may be as long as this one leaves no room."""
+    """Return the event id of a correction; made of a digest, since the event's own id may leave no room for more."""
     return f"{CORRECTION_PREFIX}{digest(event_id)}:{ordinal}"
 
 

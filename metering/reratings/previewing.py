@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db import connection, transaction
 
 from marketplace.accounts import access
-from marketplace.core.transitions import move
+from marketplace.core.transitions import IllegalTransition, move
 from metering import periods
 from metering.models import Rerating, ReratingPart
 from metering.proposals import DECIDERS
@@ -34,6 +34,15 @@ def work_out(rerating_id: int, *, at: datetime) -> Rerating:
     if rerating.state != Rerating.State.PREVIEWING:
         return rerating
     parts = _parts(rerating, at=at)
+    try:
+        _keep(rerating, parts, at=at)
+    except IllegalTransition:
+        # It was taken back meanwhile, or another worker was faster.
+        rerating.refresh_from_db(fields=["state", "previewed_at"])
+    return rerating
+
+
+def _keep(rerating: Rerating, parts: list[ReratingPart], *, at: datetime) -> None:
     with transaction.atomic():
         move(
             rerating,
@@ -47,7 +56,6 @@ def work_out(rerating_id: int, *, at: datetime) -> Rerating:
         deciders = access.platform_people(*DECIDERS).exclude(pk=rerating.proposed_by_id)
         text = f"A re-rating of {rerating.subject} waits for your decision."
         tell(deciders, rerating, text=text, at=at, key="proposed")
-    return rerating
 
 
 def _parts(rerating: Rerating, *, at: datetime) -> list[ReratingPart]:

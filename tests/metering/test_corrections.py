@@ -342,6 +342,13 @@ class TestTable:
         with pytest.raises(IntegrityError, match="correction_ordinal_unique"), transaction.atomic():
             row.save(force_insert=True)
 
+    def test_keeps_one_correction_of_each_key(self, cast: Cast) -> None:
+        row = amend(cast.creator, input_tokens=240, key="k").correction
+
+        row.pk, row.ordinal = None, 2
+        with pytest.raises(IntegrityError, match="correction_idempotency_key_unique"), transaction.atomic():
+            row.save(force_insert=True)
+
     def test_leaves_no_less_than_nothing(self, cast: Cast) -> None:
         row = amend(cast.creator, input_tokens=240).correction
 

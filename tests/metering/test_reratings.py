@@ -1,6 +1,7 @@
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -94,6 +95,18 @@ class TestPropose:
         previewing.work_out(made.pk, at=LATER)
 
         assert ReratingPart.objects.count() == 1
+
+    def test_may_be_taken_back_while_it_is_worked_out(self, cast: Cast) -> None:
+        made = proposing.propose(unsaved(), by=actor_for(cast.operator), at=LATER)
+        parts = previewing._parts
+
+        def slow(*args: Any, **kwargs: Any) -> Any:
+            proposing.withdraw(Rerating.objects.get(), by=actor_for(cast.operator), at=LATER)
+            return parts(*args, **kwargs)
+
+        with mock.patch.object(previewing, "_parts", slow):
+            assert previewing.work_out(made.pk, at=LATER).state == "withdrawn"
+        assert not ReratingPart.objects.exists()
 
     def test_takes_the_prices_of_a_rate_card(self, cast: Cast) -> None:
         right = factories.make_model("right", input_price="0.50")
@@ -286,6 +299,14 @@ class TestApply:
         assert made.correction.new_cost == Decimal("0.8")
         void(cast.creator)
         assert rolled_up()["cost"] == 0
+
+    def test_is_behind_events_that_it_changed_nothing_about(self, cast: Cast) -> None:
+        void(cast.creator)
+        assert rerate(cast).applied_events == 0
+
+        amend(cast.creator, requests=1, input_tokens=1_000_000)
+
+        assert rolled_up()["cost"] == Decimal("0.4")
 
     def test_may_be_followed_by_another(self, cast: Cast) -> None:
         rerate(cast)

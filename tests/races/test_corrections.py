@@ -8,11 +8,14 @@ from marketplace.accounts.access import actor_for
 from metering.attribution import Dimensions
 from metering.corrections import AlreadyVoid, Change, NothingToChange
 from metering.models import Correction, UsageEvent
+from metering.rating import Quantities
+from metering.reratings import applying
 from quotas import admission, corrections
 from tests.conftest import Cast
 from tests.factories import NOW
 from tests.metering.conftest import make_usage
-from tests.metering.corrected_world import find, rolled_up
+from tests.metering.corrected_world import find, record, rolled_up
+from tests.metering.rerated_world import LATER, approve, propose
 from tests.quotas.test_admission import counter, limit
 from tests.races.test_prices import at_once
 
@@ -76,3 +79,36 @@ class TestCorrectors:
         assert len(done) == 1
         assert {type(error) for error in errors} <= {AlreadyVoid, NothingToChange}
         assert rolled_up()["cost"] == Decimal(0)
+
+
+class TestRerating:
+    def test_and_amendments_at_once_build_on_each_other(self, cast: Cast, who: Dimensions) -> None:
+        for number in range(20):
+            record(who, f"n{number}", quantities=Quantities(input_tokens=1_000_000))
+        made = approve(cast, propose(cast))
+        by = actor_for(cast.creator)
+        events = [find(cast.creator, f"n{number}") for number in range(20)]
+
+        def amend_all() -> None:
+            for event in events:
+                change = Change({"input_tokens": 500_000})
+                corrections.amend(event, change=change, reason="Half.", by=by, at=LATER)
+
+        done, errors = at_once(
+            [
+                amend_all,
+                lambda: applying.apply(made.pk, at=LATER, events_at_once=3),
+                lambda: applying.apply(made.pk, at=LATER, events_at_once=3),
+            ]
+        )
+
+        assert errors == []
+        assert len(done) == 3
+        # Half a million at 0.40, whichever came first for an event; each has one correction of either kind.
+        assert rolled_up()["cost"] == Decimal("4")
+        rows = Correction.objects.values_list("event_id", "ordinal", "kind")
+        assert len(rows) == 40
+        assert {(event_id, ordinal) for event_id, ordinal, _ in rows} == {
+            (f"n{number}", ordinal) for number in range(20) for ordinal in (1, 2)
+        }
+        assert Correction.objects.filter(kind="rerate").count() == 20
