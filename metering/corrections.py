@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from hashlib import sha256
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
@@ -19,9 +18,8 @@ from marketplace.accounts import access
 from marketplace.accounts.access import Actor
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, FieldError, InvalidInput
-from marketplace.core.json import encode
 from marketplace.core.money import exact, to_text
-from metering import periods, staging
+from metering import correction_rows, periods
 from metering.corrected import (
     QUANTITIES,
     Prices,
@@ -34,7 +32,6 @@ from metering.corrected import (
 from metering.models import Correction, UsageEvent
 from metering.partitions import PeriodArchived, archived
 from metering.rating import Quantities, rate
-from metering.reports import CORRECTION_PREFIX
 
 Kind = Correction.Kind
 MOST = 10**12
@@ -157,16 +154,6 @@ def preview(event: UsageEvent, *, change: Change | None, by: Actor) -> Preview:
     return Preview(old, _after(event, old, prices, change), periods.billed_in(event.occurred_at, closed))
 
 
-def id_for(event_id: str, *, ordinal: int) -> str:
-    """Return the event id of a correction; made of a digest, since the event's own id may leave no room for more."""
-    return f"{CORRECTION_PREFIX}{digest(event_id)}:{ordinal}"
-
-
-def digest(event_id: str) -> str:
-    """Return the short form of an event's id; ``reratings.rated`` writes the same in SQL."""
-    return sha256(event_id.encode()).hexdigest()[:32]
-
-
 def _correct(
     event: UsageEvent,
     kind: Kind,
@@ -261,7 +248,7 @@ def _check_parts(used: Quantities, *, has_model: bool) -> None:
 
 
 def _same(old: Standing, new: Standing) -> bool:
-    return (old.quantities, old.cost, old.provider_cost) == (new.quantities, new.cost, new.provider_cost)
+    return (old.quantities, old.provider_cost) == (new.quantities, new.provider_cost)
 
 
 # --- repetitions -----------------------------------------------------------------------------------------
@@ -314,7 +301,7 @@ def _write(
         app=event.app,
         event_id=event.event_id,
         ordinal=old.corrections + 1,
-        correction_id=id_for(event.event_id, ordinal=old.corrections + 1),
+        correction_id=correction_rows.id_for(event.event_id, ordinal=old.corrections + 1),
         kind=kind,
         made_at=at,
         made_by=by.user,
@@ -329,7 +316,7 @@ def _write(
         **{f"old_{name}": getattr(old.quantities, name) for name in QUANTITIES},
         **{f"new_{name}": getattr(new.quantities, name) for name in QUANTITIES},
     )
-    _record(correction, event)
+    correction_rows.insert(correction, event)
     try:
         with transaction.atomic():
             correction.save(force_insert=True)
@@ -345,45 +332,6 @@ def _write(
         reason=reason,
     )
     return correction
-
-
-def _record(correction: Correction, event: UsageEvent) -> None:
-    """Insert the row with the difference, and its sums, as every event is inserted."""
-    values = _columns(correction, event)
-    row = ", ".join(["%s"] * len(values))
-    order = [name.strip() for name in staging.COLUMNS.split(",")]
-    staging.select(f"VALUES ({row})", [values[name] for name in order])
-    if staging.insert():
-        raise Conflict(f"There is an event {correction.correction_id!r} already.")
-
-
-def _columns(correction: Correction, event: UsageEvent) -> dict[str, Any]:
-    with exact():
-        cost = correction.new_cost - correction.old_cost
-        told = None
-        if correction.new_provider_cost is not None and correction.old_provider_cost is not None:
-            told = correction.new_provider_cost - correction.old_provider_cost
-    added = difference(quantities_of(correction, "old_"), quantities_of(correction, "new_"))
-    return {
-        "seq": 0,
-        "app_id": event.app_id,
-        "event_id": correction.correction_id,
-        "content_hash": bytes.fromhex(digest(encode([correction.correction_id, str(cost)]))),
-        "occurred_at": event.occurred_at,
-        "received_at": correction.made_at,
-        "period": correction.period,
-        "attribution_id": event.attribution_id,
-        **{name: getattr(added, name) for name in QUANTITIES},
-        "latency_ms": None,
-        "cost": cost,
-        "currency": event.currency,
-        "rate_card_id": event.rate_card_id,
-        "instance_rate_id": event.instance_rate_id,
-        "provider_cost": told,
-        "is_estimated": False,
-        "tags": None,
-        "corrects": event.event_id,
-    }
 
 
 def _as_json(event: UsageEvent, one: Standing) -> dict[str, Any]:

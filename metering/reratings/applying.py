@@ -22,7 +22,7 @@ from metering.reratings import rated
 from metering.reratings.proposing import tell
 
 EVENTS_AT_ONCE = 5_000
-# What ``corrections.digest`` says in Python.
+# What ``correction_rows.digest`` says in Python.
 _DIGEST = "encode(substr(sha256(convert_to(event_id, 'UTF8')), 1, 16), 'hex')"
 _NEXT = (
     "SELECT e.occurred_at, e.event_id FROM metering_usageevent e WHERE e.app_id = %(app)s "  # noqa: S608
