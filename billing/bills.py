@@ -206,12 +206,13 @@ def _creator_parts(contract: Contract, lines: Sequence[Line], carrier: Line | No
 
 
 def share_out(
-    lines: Sequence[PricedLine], *, usage_by_place: Mapping[Any, Metered], home: Any
+    lines: Sequence[PricedLine], *, contract: Contract, usage_by_place: Mapping[Any, Metered], home: Any
 ) -> dict[Any, list[PricedLine]]:
     """Share the lines of one contract among the places (cost centers) that used it, by what each counts.
 
     Fees go to `home`, calls by requests, cost by cost; minor units by largest remainder, so that the parts sum
-    to the whole.
+    to the whole. Where one place gets usage back and another has more, each is priced as the service month was so
+    far, and what is left goes by size.
     """
     places = list(usage_by_place) or [home]
     if places == [home]:
@@ -220,20 +221,23 @@ def share_out(
     shared: dict[Any, list[PricedLine]] = {place: [] for place in dict.fromkeys([*places, home])}
     for line in lines:
         if line.charge_code in _KNOWN_QUANTITIES:
-            for place, part in zip(places, _parts(line, usages), strict=True):
+            for place, part in zip(places, _parts(line, usages, contract), strict=True):
                 shared[place].append(part)
         else:
             shared[home].append(line)
     return {place: parts for place, parts in shared.items() if parts}
 
 
-def _parts(line: PricedLine, usages: Sequence[Metered]) -> list[PricedLine]:
+def _parts(line: PricedLine, usages: Sequence[Metered], contract: Contract) -> list[PricedLine]:
     if len(usages) == 1:
         return [line]
     weights = [usage.quantity(line.charge_code) for usage in usages]
-    amounts_minor = allocate(line.amount_minor, weights)
-    creators_minor = allocate(line.creator_minor, weights)
-    amounts = _proportional(line.amount, weights)
+    sizes = [abs(weight) for weight in weights]
+    creators_minor = allocate(line.creator_minor, sizes)
+    if min(weights) < 0 < max(weights):
+        amounts_minor, amounts = _opposed(line, weights, contract)
+    else:
+        amounts_minor, amounts = allocate(line.amount_minor, sizes), _proportional(line.amount, sizes)
     return [
         replace(
             line,
@@ -259,6 +263,32 @@ def _proportional(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
             return [amount, *[ZERO] * (len(weights) - 1)]
         parts = [(amount * weight / whole).quantize(unit, rounding=ROUND_DOWN) for weight in weights[:-1]]
         return [*parts, amount - sum(parts, ZERO)]
+
+
+def _opposed(
+    line: PricedLine, weights: Sequence[Decimal], contract: Contract
+) -> tuple[list[int], list[Decimal]]:
+    """Share a line among places of which some get usage back: in minor units, and unrounded.
+
+    By weight alone, 1,000 more and 999 less would turn a cent into ten dollars for one and nearly as much off the other.
+    """
+    unit = _price_so_far(line, contract)
+    whole, size = Fraction(sum(weights, ZERO)), Fraction(sum(map(abs, weights), ZERO))
+    rest = line.amount_minor - unit * whole
+    shares = [unit * Fraction(weight) + rest * Fraction(abs(weight)) / size for weight in weights]
+    parts_minor = apportion(line.amount_minor, shares)
+    with exact():
+        parts = [from_minor(part, contract.currency) for part in parts_minor[:-1]]
+        return parts_minor, [*parts, line.amount - sum(parts, ZERO)]
+
+
+def _price_so_far(line: PricedLine, contract: Contract) -> Fraction:
+    """Give what a unit cost on average on earlier bills of the service month, in minor units; zero without any."""
+    billed = contract.billed or Billed()
+    quantity = billed.usage.quantity(line.charge_code)
+    if line.code != line.charge_code or not quantity:
+        return Fraction(0)
+    return billed.amounts_minor.get(line.charge_code, 0) / Fraction(quantity)
 
 
 def _part_note(weight: Decimal, weights: Sequence[Decimal], amount: Decimal) -> dict[str, Any]:

@@ -121,7 +121,8 @@ def _lines_of(
         billed=books.billed.get(key) if is_correction else None,
     )
     priced = price(contract)
-    shared = share_out(priced, usage_by_place=by_payer, home=_home(books, key, subscription, by_payer))
+    home = _home(books, key, subscription, by_payer)
+    shared = share_out(priced, contract=contract, usage_by_place=by_payer, home=home)
     return {
         payer: [_bill_line(books, key, subscription, service, line) for line in lines]
         for payer, lines in shared.items()

@@ -1,6 +1,6 @@
 """What became of one event: when it came, what it cost and why, where it counts, what was corrected about it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -13,6 +13,7 @@ from marketplace.core.money import exact
 from metering import attributed, conflicts
 from metering.attributed import Attributed
 from metering.conflicts import Conflict
+from metering.corrected import corrections_of, quantities_of
 from metering.models import ArchivedPeriod, EventKey, InstanceRate, RateCard, UsageEvent
 from metering.periods import month
 from metering.queries import on_rollups
@@ -211,11 +212,6 @@ def _story(event: UsageEvent, app: App, *, visible: UsageScope) -> EventStory:
     )
 
 
-def quantities_of(event: UsageEvent) -> Quantities:
-    """Return what an event says was used."""
-    return Quantities(**{name: getattr(event, name) for name in Quantities.__struct_fields__})
-
-
 def _rated_with(event: UsageEvent) -> tuple[RateCard | None, InstanceRate | None]:
     """Read the prices; rows without a constraint may be gone, which ``verify`` tells."""
     cards = RateCard.objects.select_related("model")
@@ -245,7 +241,7 @@ def _corrections(event: UsageEvent) -> tuple[Correction, ...]:
             "received_at", "event_id"
         )
     )
-    whys = _whys(rows)
+    whys = _whys(event) if rows else {}
     return tuple(
         Correction(
             event_id=row.event_id,
@@ -260,9 +256,9 @@ def _corrections(event: UsageEvent) -> tuple[Correction, ...]:
     )
 
 
-def _whys(corrections: Iterable[UsageEvent]) -> dict[str, Why]:
-    """Return by id who made corrections and why, as far as that is written down; rows of events do not tell."""
-    return {}
+def _whys(event: UsageEvent) -> dict[str, Why]:
+    """Return by id who made the corrections of an event and why; rows of events do not tell."""
+    return {one.id: Why(one.reason, one.by) for one in corrections_of(event.app_id, event.event_id)}
 
 
 def _conflicts(event: UsageEvent, app: App, *, visible: UsageScope) -> tuple[Conflict, ...] | None:

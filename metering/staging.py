@@ -4,7 +4,7 @@ The same columns and sums are what roll-ups are rebuilt from, so rebuilt and inc
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from math import isqrt
 from typing import Any
 
@@ -117,6 +117,13 @@ def copy(lines: Iterable[str]) -> None:
             cursor.copy(f"COPY metering_staged ({COLUMNS}) FROM STDIN") as rows,
         ):
             rows.write("".join(lines))
+
+
+def select(statement: str, parameters: Sequence[Any] | Mapping[str, Any]) -> None:
+    """Put the rows of a query, with the columns of COLUMNS, into the staging table, in place of what was there."""
+    with connection.cursor() as cursor:
+        cursor.execute(CREATE)
+        cursor.execute(f"INSERT INTO metering_staged ({COLUMNS}) {statement}", parameters)
 
 
 def insert(count: int) -> set[int]:

@@ -1,14 +1,18 @@
-"""Routines of metering: partitions ahead of time, old months into the archive, usage that costs nothing, conflicts."""
+"""Work of metering in the background: partitions, archive, what people have to be told of, re-ratings."""
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from marketplace.core import jobs
 from marketplace.core.errors import Conflict, Unavailable
+from marketplace.core.models import Job
 from metering import archive, conflicts, free_usage, inbox_routine, partitions
+from metering.reratings import applying, previewing, proposing
 
 logger = logging.getLogger(__name__)
 HOUR_S = 3600
@@ -70,3 +74,20 @@ def purge_conflicts() -> None:
 def tend_inboxes() -> None:
     """Tell owners of usage that nobody is named for, and count what was overlooked."""
     inbox_routine.tend(at=timezone.now())
+
+
+@jobs.work(proposing.PREVIEW)
+def preview_rerating(*, job: Job, rerating_id: int) -> None:
+    """Work out what a re-rating would change; safe to run twice."""
+    previewing.work_out(rerating_id, at=timezone.now())
+
+
+@jobs.work(proposing.APPLY)
+def apply_rerating(*, job: Job, rerating_id: int) -> dict[str, Any]:
+    """Write an approved re-rating; goes on where an earlier run stopped."""
+    rerating = applying.apply(
+        rerating_id,
+        at=timezone.now(),
+        on_progress=lambda done, total: jobs.progress(job, done=done, total=total),
+    )
+    return {"events": rerating.applied_events}

@@ -5,6 +5,7 @@ from django.urls import path
 from metering import views
 from metering.inbox import views as inbox_views
 from metering.rate_cards import views as rate_views
+from metering.reratings import views as rerating_views
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
 from metering.usage_events import views as event_views
 
@@ -29,4 +30,11 @@ urlpatterns = [
     path("operator/rate-cards/proposals/<uuid:proposal_id>/", rate_views.rate_proposal, name="rate-proposal"),
     path("operator/rate-cards/instance-types/<path:name>/", rate_views.instance_rate, name="instance-rate"),
     path("operator/rate-cards/models/<path:name>/", rate_views.rate_card, name="rate-card"),
+    path("operator/re-ratings/", rerating_views.reratings, name="reratings"),
+    path("operator/re-ratings/new/", rerating_views.propose, name="rerating-propose"),
+    path("operator/re-ratings/<int:rerating_id>/", rerating_views.rerating, name="rerating"),
+    path("operator/re-ratings/<int:rerating_id>/csv/", rerating_views.rerating_csv, name="rerating-csv"),
+    path(
+        "operator/re-ratings/<int:rerating_id>/progress/", rerating_views.progress, name="rerating-progress"
+    ),
 ]

@@ -63,6 +63,17 @@ class Counter:
         self.is_changed = True
         return amount - fits
 
+    def give_back(self, amount: Decimal) -> None:
+        """Take back what was used after all: first of what came over the limit, then of what is spent; never below zero.
+
+        What the counter does not have was used before the limit was there, or before its window was made anew.
+        """
+        of_overrun = min(amount, self.overrun)
+        self.overrun -= of_overrun
+        self.spent -= min(amount - of_overrun, self.spent)
+        self._fit_ceiling()
+        self.is_changed = True
+
     def _fit_ceiling(self) -> None:
         """Follow a limit that was changed. One set below what is used already keeps the CHECK true by that much."""
         self.ceiling = max(self.limit.value, self.spent + self.held)

@@ -181,12 +181,14 @@ class Hold(models.Model):
 
 
 class OverrunEntry(models.Model):
-    """What a call cost beyond its hold, or a report brought beyond a limit; raises an alarm."""
+    """What a call cost beyond its hold, or a report or correction brought beyond a limit; raises an alarm."""
 
     limit = models.ForeignKey("quotas.Limit", models.PROTECT, related_name="overruns")
     window_starts_at = models.DateTimeField()
     amount = models.DecimalField(max_digits=38, decimal_places=18)
-    cause = models.CharField(max_length=10, choices=[("call", "call"), ("report", "report")])
+    cause = models.CharField(
+        max_length=10, choices=[("call", "call"), ("report", "report"), ("correction", "correction")]
+    )
     hold_id = models.UUIDField(null=True)
     created_at = models.DateTimeField()
 

@@ -1,8 +1,10 @@
-"""Pages of limits."""
+"""Pages of limits, and of correcting events."""
 
 from django.urls import path
 
+from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
 from quotas import views
+from quotas.correcting import views as correcting
 
 app_name = "quotas"
 
@@ -11,4 +13,6 @@ urlpatterns = [
     path("limits/<int:limit_id>/end/", views.end_limit, name="limit-end"),
     path("limits/<slug:owner_kind>/<str:owner_id>/", views.limits_of, name="limits"),
     path("limits/<slug:owner_kind>/<str:owner_id>/set/", views.set_limit, name="limit-set"),
+    path("usage/amend/<slug:slug>/<event_id:event_id>/", correcting.amend, name="event-amend"),
+    path("usage/void/<slug:slug>/<event_id:event_id>/", correcting.void, name="event-void"),
 ]

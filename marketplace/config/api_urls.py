@@ -10,6 +10,7 @@ from marketplace.core.problems import nothing_here
 from metering import api as metering_api
 from metering.inbox import api as inbox_api
 from metering.rate_cards import api as rate_cards_api
+from metering.reratings import api as reratings_api
 from metering.usage_events import api as usage_events_api
 from quotas import api as quotas_api
 
@@ -29,6 +30,7 @@ for prefix, viewset, basename in (
     *metering_api.ROUTES,
     *inbox_api.ROUTES,
     *rate_cards_api.ROUTES,
+    *reratings_api.ROUTES,
     *quotas_api.ROUTES,
 ):
     router.register(prefix, viewset, basename=basename)

@@ -19,6 +19,7 @@ from marketplace.accounts.requests import PersonRequest
 from marketplace.core.errors import InvalidInput
 from metering import conflicts as event_conflicts
 from metering import event_lists, event_stories, queries
+from metering.corrected import may_correct
 from metering.event_stories import ArchivedEvent
 from metering.forms import CHOSEN, PRESETS
 from metering.scopes import UsageScope
@@ -76,6 +77,7 @@ def event(request: PersonRequest, slug: str, event_id: str) -> HttpResponse:
         "bill_url": reverse("billing:event-bill", args=[slug, event_id]),
         "corrected_url": pages.story_url(slug, story.corrects) if story.corrects else "",
         "corrections": [(one, pages.story_url(slug, one.event_id)) for one in story.corrections],
+        "can_correct": not story.corrects and may_correct(request.actor, story.app),
         "sees_prices": request.actor.is_platform(Role.OPERATOR, Role.FINANCE),
     }
     return render(request, "metering/event.html", context)

@@ -10,7 +10,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from tests.conftest import Cast
 
-OURS = ("accounts", "api", "billing", "catalog", "gateway", "metering", "quotas")
+OURS = ("accounts", "api", "billing", "catalog", "gateway", "meter", "metering", "quotas")
 DAMAGED = ("no-such-thing", "%00", "9" * 40, "2026-13")
 PART = re.compile(r"\(\?P<(\w+)>")
 FILTERS = (

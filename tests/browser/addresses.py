@@ -9,7 +9,7 @@ from django.urls import NoReverseMatch, reverse
 from billing.models import Invoice
 from marketplace.catalog.models import Plan, Review, SmokeRun, Subscription
 from metering.inbox_models import UnattributedGroup
-from metering.models import EventConflict, RateProposal, UsageEvent
+from metering.models import Correction, EventConflict, RateProposal, Rerating, UsageEvent
 from quotas.models import Limit
 from tests.architecture.test_urls import routes
 
@@ -75,6 +75,10 @@ DETAILS = (
     Detail("operator", "metering:rate-proposal", lambda: (RateProposal.objects.get(state="proposed").pk,)),
     Detail("finance", "metering:rate-proposal", lambda: (RateProposal.objects.get(state="proposed").pk,)),
     Detail("finance", "metering:rate-proposal", lambda: (RateProposal.objects.get(state="approved").pk,)),
+    Detail("creator", "quotas:event-amend", lambda: _corrected("amend")),
+    Detail("creator", "quotas:event-void", lambda: _corrected("amend")),
+    Detail("creator", "quotas:event-amend", lambda: _corrected("void")),
+    Detail("operator", "metering:rerating", lambda: (Rerating.objects.get().pk,)),
     Detail("operator", "quotas:limit-set", lambda: ("app", _app_limit().app_id)),
 )  # fmt: skip
 
@@ -84,6 +88,7 @@ NO_PAGES = {
     "catalog:creator-submit", "catalog:creator-check-again", "catalog:creator-version", "catalog:subscription-keys",
     "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end", "metering:rule-end",
     "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:invoice-csv",
+    "metering:rerating-csv", "metering:rerating-progress",
 }  # fmt: skip
 # Not pages of people: what machines ask for, Django's own admin, and two addresses that stand in mails only.
 ELSEWHERE = (
@@ -122,3 +127,8 @@ def _event(*, environment: str, period: str) -> tuple[Any, ...]:
 
 def _app_limit() -> Limit:
     return Limit.objects.filter(app__slug="where2eat").earliest("pk")
+
+
+def _corrected(kind: str) -> tuple[str, str]:
+    correction = Correction.objects.select_related("app").get(kind=kind)
+    return correction.app.slug, correction.event_id

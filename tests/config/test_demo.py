@@ -47,7 +47,7 @@ def load_demo(*arguments: str) -> str:
 
 
 def fingerprint() -> str:
-    """All events in words that no sequence of the database has a part in."""
+    """All events, but corrections, in words that no sequence of the database has a part in."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT e.event_id, p.slug, t.slug, m.name, k.prefix, a.subscription_id, e.occurred_at, e.received_at, "
@@ -55,7 +55,7 @@ def fingerprint() -> str:
             "FROM metering_usageevent e JOIN metering_attribution a ON a.id = e.attribution_id "
             "JOIN catalog_app p ON p.id = e.app_id JOIN accounts_team t ON t.id = a.team_id "
             "JOIN metering_languagemodel m ON m.id = a.model_id JOIN accounts_apikey k ON k.id = a.key_id "
-            "ORDER BY e.event_id"
+            "WHERE e.corrects IS NULL ORDER BY e.event_id"
         )
         return sha256(repr(cursor.fetchall()).encode()).hexdigest()
 

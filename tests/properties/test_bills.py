@@ -68,6 +68,19 @@ def cost(lines: list[PricedLine]) -> Decimal:
         return sum((line.platform_cost for line in lines), Decimal(0))
 
 
+def billed_by(contract: Contract, lines: list[PricedLine]) -> Billed:
+    """What a first bill took."""
+    charges: dict[str, int] = {}
+    for line in lines:
+        charges[line.charge_code] = charges.get(line.charge_code, 0) + line.amount_minor
+    return Billed(contract.usage, charges, sum(line.creator_minor for line in lines))
+
+
+def less(one: Metered, other: Metered) -> Metered:
+    with exact():
+        return Metered(one.requests - other.requests, one.cost - other.cost)
+
+
 class TestPrice:
     @given(contracts())
     def test_carries_all_cost_and_splits_all_money(self, contract: Contract) -> None:
@@ -80,18 +93,31 @@ class TestPrice:
     @given(contracts(), metered)
     def test_corrections_add_up_to_one_bill(self, contract: Contract, late: Metered) -> None:
         first = price(contract)
-        charges: dict[str, int] = {}
-        for line in first:
-            charges[line.charge_code] = charges.get(line.charge_code, 0) + line.amount_minor
-        billed = Billed(contract.usage, charges, sum(line.creator_minor for line in first))
 
-        correction = price(replace(contract, usage=late, with_fee=False, billed=billed))
+        correction = price(replace(contract, usage=late, with_fee=False, billed=billed_by(contract, first)))
         whole = price(replace(contract, usage=contract.usage + late))
 
         # Each bill rounds its lines once: the two can differ from the one by less than a unit for each line.
         assert abs(minor(first) + minor(correction) - minor(whole)) <= len(first) + len(correction)
         with exact():
             assert cost(first) + cost(correction) == cost(whole)
+
+    @given(contracts(), metered)
+    def test_what_is_taken_back_leaves_the_bill_of_what_is_left(
+        self, contract: Contract, left: Metered
+    ) -> None:
+        first = price(contract)
+        taken = less(left, contract.usage)
+
+        correction = price(replace(contract, usage=taken, with_fee=False, billed=billed_by(contract, first)))
+        whole = price(replace(contract, usage=left))
+
+        assert abs(minor(first) + minor(correction) - minor(whole)) <= len(first) + len(correction) + len(
+            whole
+        )
+        # A creator never owes: what was given in all is what one bill would have given.
+        given_minor = sum(line.creator_minor for line in [*first, *correction])
+        assert 0 <= given_minor <= max(0, minor(first) + minor(correction))
 
 
 class TestShareOut:
@@ -100,11 +126,28 @@ class TestShareOut:
         contract = replace(contract, usage=sum(usages, Metered()))
         lines = price(contract)
 
-        shared = share_out(lines, usage_by_place=dict(enumerate(usages)), home=0)
+        self._compare(lines, contract, usages)
+
+    @given(contracts(), st.lists(st.tuples(metered, metered), min_size=1, max_size=4))
+    def test_gives_every_part_of_a_correction_to_somebody(
+        self, contract: Contract, moves: list[tuple[Metered, Metered]]
+    ) -> None:
+        first = price(contract := replace(contract, usage=sum((old for old, _ in moves), Metered())))
+        usages = [less(new, old) for old, new in moves]
+        usage = sum(usages, Metered())
+
+        correction = replace(contract, usage=usage, with_fee=False, billed=billed_by(contract, first))
+
+        self._compare(price(correction), correction, usages)
+
+    def _compare(self, lines: list[PricedLine], contract: Contract, usages: list[Metered]) -> None:
+        shared = share_out(lines, contract=contract, usage_by_place=dict(enumerate(usages)), home=0)
 
         parts = [part for of_place in shared.values() for part in of_place]
         assert minor(parts) == minor(lines)
-        assert cost(parts) == cost(lines)
+        assert all(part.creator_minor + part.platform_minor == part.amount_minor for part in parts)
+        if contract.usage.cost:
+            assert cost(parts) == cost(lines)
         assert sum(part.creator_minor for part in parts) == sum(line.creator_minor for line in lines)
         with exact():
             assert sum((part.amount for part in parts), Decimal(0)) == sum(

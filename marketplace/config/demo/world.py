@@ -6,7 +6,17 @@ from django.db import connection, transaction
 
 from billing.terms import Terms
 from marketplace.accounts.models import Organization
-from marketplace.config.demo import conflicts, inbox, limits, models, notices, people, prices, usage
+from marketplace.config.demo import (
+    conflicts,
+    corrections,
+    inbox,
+    limits,
+    models,
+    notices,
+    people,
+    prices,
+    usage,
+)
 from marketplace.config.demo.apps import AppBuilder
 from marketplace.config.demo.chronicle import Chronicle
 from marketplace.config.demo.months import close_months, months
@@ -93,6 +103,8 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         chronicle.write()
     with told.step("Closed months"):
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))
+    with told.step("Corrections"):
+        corrections.correct(cast, timeline)
     return Loaded(written, rolled_up, closed)
 
 

@@ -62,6 +62,14 @@ STATE_TONES: dict[str, dict[str, str]] = {
     },
     "app_transfer": {"proposed": INFO, "accepted": OK, "declined": DANGER, "withdrawn": NEUTRAL},
     "kept_event": {"open": WARN, "counted": OK, "dismissed": NEUTRAL},
+    "rerating": {
+        "previewing": NEUTRAL,
+        "proposed": INFO,
+        "approved": INFO,
+        "rejected": DANGER,
+        "withdrawn": NEUTRAL,
+        "applied": OK,
+    },
     "grant": {"scheduled": INFO, "active": OK, "ended": NEUTRAL, "revoked": DANGER},
     "hold": {"held": INFO, "settled": OK, "released": NEUTRAL, "expired": WARN},
     "incident": {
@@ -85,7 +93,7 @@ for _states in STATE_TONES.values():
     for _state, _tone in _states.items():
         _TONES_BY_STATE.setdefault(_state, _tone)
 
-_LIVE_STATES = frozenset({"running", "checking", "closing"})
+_LIVE_STATES = frozenset({"running", "checking", "closing", "previewing"})
 _TONE_ICONS = {
     OK: "circle-check",
     WARN: "triangle-alert",

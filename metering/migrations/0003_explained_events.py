@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('catalog', '0001_initial'),
-        ('metering', '0001_initial'),
+        ('metering', '0002_corrections'),
     ]
 
     operations = [

@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('accounts', '0001_initial'),
         ('catalog', '0002_app_ownership'),
-        ('metering', '0002_explained_events'),
+        ('metering', '0003_explained_events'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -1,0 +1,1 @@
+"""Pages and API of correcting an event. What they do is done by ``quotas.corrections``."""
