@@ -21,11 +21,12 @@ from marketplace.core.csv import CONTENT_TYPE, to_csv
 from marketplace.core.errors import InvalidInput
 from marketplace.core.renderers import CSVRenderer
 from metering import queries, usage_files
-from metering.dimensions import DIMENSIONS
+from metering.dimensions import DIMENSIONS, NOTHING
 from metering.models import LanguageModel
 from metering.scopes import UsageScope
 from metering.usage_parameters import filters_asked, refuse_unknown, time_asked
 
+NONE_TOO = f"; {NOTHING}: what has none"
 GRANULARITIES = ("hour", "day", "month", "total")
 KNOWN_PARAMETERS = ("from", "to", "granularity", "group_by", "currency", "format", *DIMENSIONS)
 
@@ -41,7 +42,10 @@ USAGE_PARAMETERS = [
     _parameter("group_by", f"One or several of {', '.join(DIMENSIONS)}, separated by commas."),
     _parameter("currency", "Only usage that cost this currency; needed when there are several."),
     _parameter("format", "json or csv.", enum=("json", "csv")),
-    *(_parameter(one.name, f"Only this {one.title.lower()}.") for one in DIMENSIONS.values()),
+    *(
+        _parameter(one.name, f"Only this {one.title.lower()}{NONE_TOO if one.nothing else ''}.")
+        for one in DIMENSIONS.values()
+    ),
 ]
 
 

@@ -23,6 +23,8 @@ class Label(NamedTuple):
 
 
 Labels = Mapping[Any, Label]
+# What a filter asks for to get usage that has no value of a dimension: own use, calls without a feature.
+NOTHING = "(none)"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,12 @@ class Dimension:
     labels: Callable[[Collection[Any]], Labels]
     matches: Callable[[str], Q]
     is_private: bool = False
+
+    def asked(self, text: str) -> Q:
+        """Return the condition on attributions that a filter means. Raises InvalidInput."""
+        if text != NOTHING or not self.nothing:
+            return self.matches(text)
+        return Q(**{f"{self.path}__isnull": True} if self.path.endswith("_id") else {self.path: ""})
 
 
 def dimension(name: str, *, field: str = "group_by") -> Dimension:

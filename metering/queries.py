@@ -116,7 +116,7 @@ def asked_of_rollups(filters: Mapping[str, str], visible: UsageScope) -> Q:
             condition &= Q(currency=text)
             continue
         wanted = dimension(name, field=name)
-        condition &= on_rollups(wanted.matches(text))
+        condition &= on_rollups(wanted.asked(text))
         if wanted.is_private:
             condition &= on_rollups(visible.known())
     return condition

@@ -12,6 +12,7 @@ from django.urls import reverse
 from marketplace.core.charts import Chart, Series, Value, bar_chart, line_chart
 from marketplace.core.money import format_amount
 from marketplace.core.templatetags.money import amount, compact, number, shorten
+from metering.dimensions import DIMENSIONS, NOTHING
 from metering.measures import Measures, total
 from metering.usage_reports import UsageReport, UsageRow, next_bucket
 
@@ -133,9 +134,11 @@ def _time_row(row: UsageRow, report: UsageReport, filters: Mapping[str, str]) ->
 def _group_row(row: UsageRow, report: UsageReport, query: QueryDict, filters: Mapping[str, str]) -> TableRow:
     part = row.parts[0]
     url = down = ""
-    if part.id is not None:
-        url = address(query, {part.dimension: part.id, "group_by": NEXT_GROUP[part.dimension]})
-        asked = {**filters, part.dimension: part.id}
+    # Usage without a value is asked for by a word; that of others, who are not shown, cannot be.
+    asked_id = part.id or (NOTHING if part.label == DIMENSIONS[part.dimension].nothing else None)
+    if asked_id is not None:
+        url = address(query, {part.dimension: asked_id, "group_by": NEXT_GROUP[part.dimension]})
+        asked = {**filters, part.dimension: asked_id}
         down = events_url(from_at=report.from_at, to_at=report.to_at, filters=asked)
     return TableRow(part.label, row.measures, url, _share(row.measures, report), down)
 

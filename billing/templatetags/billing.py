@@ -12,6 +12,7 @@ from billing.ledger.chart import BY_CODE
 from billing.models import InvoiceLine
 from marketplace.core.money import format_amount
 from marketplace.core.templatetags.money import number, shorten
+from metering.dimensions import NOTHING
 
 register = template.Library()
 
@@ -52,10 +53,8 @@ def opposite(amount_minor: int) -> int:
 def usage_url(line: InvoiceLine) -> str:
     """Link to the usage that a line is made of; that page counts its last day in."""
     last = line.service_ends_at - timedelta(microseconds=1)
-    asked = {"first": f"{line.service_starts_at:%Y-%m-%d}", "last": f"{last:%Y-%m-%d}", "app": line.app.slug}
-    if line.subscription_id:
-        asked["subscription"] = str(line.subscription_id)
-    return f"{reverse('metering:usage')}?{urlencode(asked)}"
+    asked = {"first": f"{line.service_starts_at:%Y-%m-%d}", "last": f"{last:%Y-%m-%d}"}
+    return f"{reverse('metering:usage')}?{urlencode(asked | _contract_of(line))}"
 
 
 @register.simple_tag
@@ -64,11 +63,13 @@ def events_url(line: InvoiceLine) -> str:
     asked = {
         "from": f"{line.service_starts_at:%Y-%m-%dT%H:%M:%SZ}",
         "to": f"{line.service_ends_at:%Y-%m-%dT%H:%M:%SZ}",
-        "app": line.app.slug,
     }
-    if line.subscription_id:
-        asked["subscription"] = str(line.subscription_id)
-    return f"{reverse('metering:events')}?{urlencode(asked)}"
+    return f"{reverse('metering:events')}?{urlencode(asked | _contract_of(line))}"
+
+
+def _contract_of(line: InvoiceLine) -> dict[str, str]:
+    """Say which usage a line is of: a subscription's, or own use, which has none."""
+    return {"app": line.app.slug, "subscription": str(line.subscription_id or NOTHING)}
 
 
 def _money(text: str, currency: str) -> str:

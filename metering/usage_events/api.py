@@ -24,13 +24,14 @@ from marketplace.core.pagination import TimeCursorPagination
 from marketplace.core.renderers import CSVRenderer, JSONLinesRenderer
 from marketplace.core.streaming import stream_file
 from metering import conflicts, event_lists, queries, usage_files
-from metering.dimensions import DIMENSIONS
+from metering.dimensions import DIMENSIONS, NOTHING
 from metering.event_lists import Page, Selection
 from metering.models import EventConflict
 from metering.scopes import UsageScope
 from metering.usage_events import cursors, files
 from metering.usage_parameters import filters_asked, refuse_unknown, time_asked
 
+NONE_TOO = f"; {NOTHING}: what has none"
 PAGE_SIZE, LARGEST_PAGE = 100, 1_000
 KNOWN_PARAMETERS = ("from", "to", "currency", "format", "cursor", "page_size", *DIMENSIONS)
 WRITERS = {"csv": (files.csv_lines, CONTENT_TYPE), "jsonl": (files.json_lines, "application/x-ndjson")}
@@ -62,7 +63,7 @@ class EventsView(APIView):
             _parameter("format", "json (a page), csv or jsonl (all).", enum=("json", "csv", "jsonl")),
             _parameter("cursor", "As `next` and `previous` have it."),
             OpenApiParameter("page_size", int, description=f"At most {LARGEST_PAGE}; default {PAGE_SIZE}."),
-            *(_parameter(one.name, f"Only this {one.title.lower()}.") for one in DIMENSIONS.values()),
+            *(_parameter(one.name, f"Only this {one.title.lower()}{NONE_TOO if one.nothing else ''}.") for one in DIMENSIONS.values()),
         ],
         responses={
             (200, "application/json"): OpenApiTypes.OBJECT,

@@ -69,6 +69,10 @@ class TestPage:
             ({"cost_center": "CC-200"}, ["e3"]),
             ({"model": "llm-8b", "currency": "USD"}, ["e3", "e2", "e4", "e5", "e1"]),
             ({"model": "llm-9b"}, []),
+            ({"model": "(none)"}, []),
+            ({"feature": "(none)", "team": "team-ops"}, ["e2", "e5", "e1"]),
+            ({"key": "(none)", "team": "team-ops"}, ["e5", "e1"]),
+            ({"app": "(none)"}, []),
             ({"currency": "EUR"}, []),
             ({"from_at": TODAY.replace(hour=11), "to_at": TODAY.replace(hour=12)}, ["e3", "e2"]),
             ({"from_at": YESTERDAY, "to_at": YESTERDAY + timedelta(seconds=1)}, ["e1"]),
@@ -258,7 +262,9 @@ FILTERS = st.fixed_dictionaries(
         "model": st.just("llm-8b"),
         "organization": st.sampled_from(["demo", "other"]),
         "currency": st.sampled_from(["USD", "EUR"]),
-        "feature": st.just("none"),
+        "feature": st.sampled_from(["none", "(none)"]),
+        "subscription": st.just("(none)"),
+        "key": st.just("(none)"),
     },
 )
 HOURS = st.integers(0, 60)

@@ -87,6 +87,19 @@ class TestEvents:
         assert "$0.56" in page
         assert "15 Nov 11:00 to 15 Nov 12:00" in page
 
+    def test_is_led_to_from_what_has_no_value_but_not_from_what_is_not_shown(
+        self, cast: Cast, world: World, look: Any
+    ) -> None:
+        usage = look(cast.consumer, "/usage/?days=7&group_by=key")
+        of_makers = look(cast.creator, "/usage/?days=7&group_by=key")
+
+        (without,) = [url for url in links(usage, "Events") if "key=%28none%29" in url]
+        page = look(cast.consumer, without)
+        # The 0.20 of yesterday, and 0.01 in the sandbox.
+        assert "$0.21" in page
+        assert path("e2") not in page
+        assert [url for url in links(of_makers, "Events") if "key=" in url] == []
+
     @pytest.mark.parametrize("page", ["/usage/apps/where2eat/", "/usage/subscriptions/{subscription}/"])
     def test_is_led_to_from_other_pages_of_usage(
         self, cast: Cast, world: World, look: Any, page: str
