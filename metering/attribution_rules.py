@@ -196,8 +196,8 @@ def _require_maker(rule: AttributionRule, by: Actor) -> None:
 def _check(rule: AttributionRule) -> None:
     if rule.field not in Field.values:
         raise InvalidInput("field", f"is one of {', '.join(Field.values)}")
-    if not rule.value or len(rule.value) > 80 or "\0" in rule.value:
-        raise InvalidInput("value", "Give the unknown name, of at most 80 characters.")
+    if len(rule.value) > 80 or "\0" in rule.value:
+        raise InvalidInput("value", "The unknown name has at most 80 characters.")
     if rule.target not in TARGETS[Field(rule.field)]:
         possible = ", ".join(TARGETS[Field(rule.field)])
         raise InvalidInput("target", f"For this field it is {possible}.")

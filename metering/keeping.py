@@ -42,9 +42,7 @@ def update(unplaced: Sequence[Unplaced], counted: Mapping[int, Collection[str]],
 
 
 def _update_app(app_id: int, unplaced: list[Unplaced], counted_ids: Collection[str], *, at: datetime) -> None:
-    if unplaced:
-        Inbox.objects.bulk_create([Inbox(app_id=app_id)], ignore_conflicts=True)
-    inbox = Inbox.objects.select_for_update().filter(pk=app_id).first()
+    inbox = _lock(app_id, is_needed=bool(unplaced))
     if inbox is None:
         return
     ended = _end(app_id, counted_ids, at=at) if inbox.open_events and counted_ids else 0
@@ -55,6 +53,16 @@ def _update_app(app_id: int, unplaced: list[Unplaced], counted_ids: Collection[s
         Inbox.objects.filter(pk=app_id).update(
             open_events=inbox.open_events + len(new) - ended, not_kept=inbox.not_kept + refused
         )
+
+
+def _lock(app_id: int, *, is_needed: bool) -> Inbox | None:
+    """Hold the inbox of an app, which is made for the first event; None when there is none and none is needed."""
+    inbox = Inbox.objects.select_for_update().filter(pk=app_id).first()
+    if inbox is None and is_needed:
+        # Only now: its trigger raises the directory's epoch also for an insert that changes nothing.
+        Inbox.objects.bulk_create([Inbox(app_id=app_id)], ignore_conflicts=True)
+        inbox = Inbox.objects.select_for_update().get(pk=app_id)
+    return inbox
 
 
 def _end(app_id: int, event_ids: Collection[str], *, at: datetime) -> int:

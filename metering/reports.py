@@ -354,18 +354,18 @@ def check(
                     find_payer=find_payer,
                     find_cost_center=find_cost_center,
                 )
-            if isinstance(origin, Rejection):
-                rejections[index] = origin
-            elif isinstance(origin, _Nowhere):
-                rejections[index] = replace(origin.rejection, event_id=event_id)
-                found = _unplaced(event, event_id, nowhere=origin, reporter=reporter, at=at)
-                if found is not None:
-                    unplaced[index] = found
-            else:
+            if isinstance(origin, Origin):
                 try:
                     usage = _usage(event, event_id, origin=origin, at=at)
                 except InvalidInput as error:
                     rejections[index] = _rejection(error)
+            elif isinstance(origin, Rejection):
+                rejections[index] = origin
+            else:
+                rejections[index] = origin.rejection
+                found = _unplaced(event, event_id, nowhere=origin, reporter=reporter, at=at)
+                if found is not None:
+                    unplaced[index] = found
         usages.append(usage)
         ids.append(event_id)
     return Reading(usages, rejections, ids, made_ids, unplaced)

@@ -1,6 +1,6 @@
 """What waits in the inbox of unattributed usage: groups with their sums, newest events and suggestions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -25,6 +25,7 @@ from metering.suggestions import Candidate, Suggestion
 State = KeptEvent.State
 ZERO = Decimal(0)
 DEFAULT_DAYS = 30
+MOST_GROUPS = 200
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,22 @@ def groups(actor: Actor) -> QuerySet[UnattributedGroup]:
 
 
 def rows(found: QuerySet[UnattributedGroup], *, is_open: bool = True) -> list[GroupRow]:
-    """Sum up groups, the dearest first: those with open events, or those without (two queries)."""
+    """Sum up groups, the dearest first and at most two hundred: those with open events, or those without (two queries)."""
+    sums = _sums(Q(group__in=found))
+    wanted = (
+        sums.filter(open__gt=0).order_by("-cost", "group")
+        if is_open
+        else sums.filter(open=0).order_by("-group")
+    )
+    listed = list(wanted[:MOST_GROUPS])
+    groups = found.in_bulk([row["group"] for row in listed])
+    return [GroupRow(group=groups[row.pop("group")], **row) for row in listed]
+
+
+def _sums(condition: Q) -> Any:
     waiting = Q(state=State.OPEN)
-    sums: Any = (
-        KeptEvent.objects.filter(group__in=found)
+    return (
+        KeptEvent.objects.filter(condition)
         .values("group")
         .annotate(
             open=Count("pk", filter=waiting),
@@ -88,12 +101,7 @@ def rows(found: QuerySet[UnattributedGroup], *, is_open: bool = True) -> list[Gr
             occurred_from=Min("occurred_at"),
             occurred_to=Max("occurred_at"),
         )
-        .order_by()
     )
-    by_id: dict[UUID, Mapping[str, Any]] = {row.pop("group"): row for row in sums}
-    made = [GroupRow(group=one, **{"tokens": 0, **by_id[one.pk]}) for one in found if one.pk in by_id]
-    wanted = [row for row in made if bool(row.open) == is_open]
-    return sorted(wanted, key=lambda row: (-row.cost, -row.open, row.group.value))
 
 
 def row(group: UnattributedGroup) -> GroupRow | None:

@@ -95,7 +95,7 @@ class NewRuleSerializer(AssignSerializer):
     app = serializers.CharField(required=False, help_text="Slug; with scope app.")
     organization = serializers.CharField(required=False, help_text="Slug; with scope organization.")
     field = serializers.ChoiceField(choices=Field.choices)
-    value = serializers.CharField(max_length=80)
+    value = serializers.CharField(max_length=80, allow_blank=True)
 
 
 class DismissSerializer(serializers.Serializer):

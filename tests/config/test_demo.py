@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from django.db.models import Count, F, Q, Sum
 
 from billing.models import BillingPeriod, Invoice, JournalEntry, RevenueShareAgreement
+from marketplace.accounts.access import actor_for
 from marketplace.accounts.models import ApiKey, CostCenter, Membership, Organization, Team, User
 from marketplace.catalog import prompts
 from marketplace.catalog.models import App, Listing, Plan, Review, SmokeRun, Subscription, Version
@@ -27,7 +28,7 @@ from marketplace.gateway.demo_provider import apps as provider_apps
 from marketplace.gateway.demo_provider.answers import answer
 from marketplace.gateway.demo_provider.reading import read_prompt
 from marketplace.gateway.models import Provider
-from metering import rollups
+from metering import rollups, unattributed
 from metering.attribution import Dimensions
 from metering.ingest import Usage, content_hash, rate_usage
 from metering.models import Attribution, EventKey, UsageEvent, UsageRollup
@@ -286,6 +287,32 @@ class TestUsage:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("world")
+class TestOwners:
+    def test_changed_forty_days_ago_with_the_usage_on_both_sides(self) -> None:
+        moved_at = datetime(2026, 10, 14, tzinfo=UTC)
+        app = App.objects.get(slug="release-notes")
+        assert app.owner_team.slug == "team-ux"
+        owners = app.ownerships.order_by("starts_at").values_list("team__slug", "ends_at")
+        assert list(owners) == [("team-data", moved_at), ("team-ux", None)]
+
+        usage = UsageEvent.objects.filter(app=app).select_related("attribution__owner_team")
+        sides = {(one.occurred_at >= moved_at, one.attribution.owner_team.slug) for one in usage}
+        assert sides == {(False, "team-data"), (True, "team-ux")}
+
+    def test_have_three_groups_in_the_inbox_with_a_good_suggestion_each(self) -> None:
+        finance = actor_for(User.objects.get(email="finance@demo.example"))
+        rows = unattributed.rows(unattributed.groups(finance))
+
+        suggested = {row.group.field: unattributed.suggest(row.group, actor=finance) for row in rows}
+        assert {field: one[0].label for field, one in suggested.items()} == {
+            "cost_center": "CC-200 Workplace operations",
+            "subscription": "Workplace operations",
+            "owner": "the owner at its time",
+        }
+        assert [row.open for row in rows] == [126, 33, 30]
+
+
 @pytest.mark.usefixtures("world")
 class TestLimits:
     def test_count_the_usage_that_is_there(self) -> None:

@@ -17,6 +17,7 @@ from marketplace.catalog import ownership
 from marketplace.catalog.owning import AppOwnership
 from marketplace.config.celery import app as celery
 from marketplace.core import jobs
+from marketplace.core.epochs import DIRECTORY, read_epochs
 from marketplace.core.models import Job
 from metering import attribution_rules, rollups
 from metering.inbox_models import AttributionRule, Inbox, KeptEvent, UnattributedGroup
@@ -153,6 +154,14 @@ class TestKeeping:
 
         assert send(world, *events)["accepted"] == 1
         assert KeptEvent.objects.get().event_id == "e1"
+
+    def test_disturbs_no_process_after_the_first_event(self, world: World) -> None:
+        send(world, {"id": "e1", "cost_center": "CC100"})
+        epoch = read_epochs()[DIRECTORY]
+
+        send(world, {"id": "e2", "cost_center": "CC200"}, {"id": "e3", "subscription": "nobody"})
+
+        assert read_epochs()[DIRECTORY] == epoch
 
     def test_costs_reports_of_other_apps_nothing(self, world: World) -> None:
         with mock.patch("metering.keeping.update") as update:

@@ -83,7 +83,6 @@ class TestMake:
         ("fields", "wrong"),
         [
             ({"field": "model"}, "field"),
-            ({"value": ""}, "value"),
             ({"value": "x" * 81}, "value"),
             ({"field": "owner", "target": "cost_center"}, "target"),
             ({"target": "subscription"}, "target"),
