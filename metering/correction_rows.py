@@ -18,7 +18,7 @@ def id_for(event_id: str, *, ordinal: int) -> str:
 
 
 def digest(event_id: str) -> str:
-    """Return the short form of an event's id; ``reratings.rated`` writes the same in SQL."""
+    """Return the short form of an event's id; ``reratings.applying`` writes the same in SQL."""
     return sha256(event_id.encode()).hexdigest()[:32]
 
 

@@ -1,6 +1,6 @@
 """What a re-rating makes of events, in SQL: a million of them are no work for Python.
 
-The result is that of ``metering.rating.rate`` to the last digit (test ``tests/properties/test_reratings.py``): whole
+The result is that of ``metering.rating.rate`` to the last digit (test ``tests/properties/test_corrections.py``): whole
 attos, one rounding for tokens and one for time. Quantities are those that count now, corrections among them; the part
 of the cost that is not rated anew keeps its price, be it that of an earlier re-rating.
 """
