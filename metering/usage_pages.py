@@ -1,7 +1,7 @@
 """Usage reports drawn for pages: charts, tables and the addresses of what a number is made of."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -10,8 +10,11 @@ from django.http import QueryDict
 from marketplace.core.charts import Chart, Series, Value, bar_chart, line_chart
 from marketplace.core.money import format_amount
 from marketplace.core.templatetags.money import amount, compact, number, shorten
-from metering.measures import Measures, total
-from metering.usage_reports import UsageReport, UsageRow
+from metering import filter_texts, usage_files
+from metering.comparing import ComparedRow, compare_groups, compare_rows, sum_rows
+from metering.latencies import Histogram
+from metering.measures import Measures
+from metering.usage_reports import UsageReport
 
 MOST_SERIES = 6
 MOST_ROWS = 100
@@ -42,16 +45,17 @@ class TableRow:
     measures: Measures
     url: str = ""
     share: Decimal | None = None
+    compared: ComparedRow | None = None
+    latency: Histogram = usage_files.NONE
 
 
 def chart_of(report: UsageReport, *, measure: str, currency: str) -> Chart:
-    """Draw one measure over time: a line, or stacked bars when the report is grouped."""
+    """Draw one measure over time: a line beside that of the earlier period, or stacked bars when it is grouped."""
     labels = [label_of(start, report.granularity) for start in report.stretches()]
     heading = HEADINGS[report.granularity]
     if not report.group_by:
-        values = [_value(row.measures, measure) for row in report.over_time]
         draw: Callable[..., Chart] = line_chart
-        series = [Series(TITLES[measure], values)]
+        series = [Series(TITLES[measure], _values(report, measure)), *_line_before(report, measure)]
     else:
         draw, series = bar_chart, _stacked(report, measure)
     return draw(
@@ -70,13 +74,16 @@ def table_of(report: UsageReport, *, query: QueryDict) -> list[TableRow]:
     Without a grouping: the stretches of time, the newest first.
     """
     if not report.group_by:
-        rows = [row for row in reversed(report.over_time) if row.measures.events]
-        return [TableRow(label_of(row.starts_at, report.granularity), row.measures) for row in rows]
-    shown, rest = report.folded[:MOST_ROWS], report.folded[MOST_ROWS:]
-    table = [_group_row(row, report, query) for row in shown]
-    if rest:
-        others = total(row.measures for row in rest)
-        table.append(TableRow(f"{len(rest):,} more", others, share=_share(others, report)))
+        return [
+            TableRow(label_of(row.starts_at, report.granularity), row.now, compared=_if_compared(report, row))
+            for row in reversed(_by_time(report))
+        ]
+    rows = compare_groups(report) if report.before else usage_files.folded_rows(report)
+    table = [_group_row(row, report, query) for row in rows[:MOST_ROWS]]
+    if rest := rows[MOST_ROWS:]:
+        others = sum_rows(rest, label=f"{len(rest):,} more")
+        row = TableRow(others.parts[0].label, others.now, share=_share(others.now, report))
+        table.append(replace(row, compared=_if_compared(report, others)))
     return table
 
 
@@ -107,12 +114,48 @@ def tick_formatter(measure: str, currency: str) -> Callable[[Value], str]:
     return lambda value: format_amount(shorten(Decimal(value)), currency)
 
 
-def _group_row(row: UsageRow, report: UsageReport, query: QueryDict) -> TableRow:
+def _by_time(report: UsageReport) -> Sequence[ComparedRow]:
+    if report.before:
+        return compare_rows(report)
+    return [
+        ComparedRow(row.starts_at, (), row.measures, Measures())
+        for row in report.over_time
+        if row.measures.events
+    ]
+
+
+def _if_compared(report: UsageReport, row: ComparedRow) -> ComparedRow | None:
+    return row if report.before else None
+
+
+def _group_row(row: ComparedRow, report: UsageReport, query: QueryDict) -> TableRow:
     part = row.parts[0]
     url = ""
     if part.id is not None:
-        url = address(query, {part.dimension: part.id, "group_by": NEXT_GROUP[part.dimension]})
-    return TableRow(part.label, row.measures, url, _share(row.measures, report))
+        changes = {part.dimension: filter_texts.join([part.id]), "group_by": NEXT_GROUP[part.dimension]}
+        url = address(query, changes)
+    return TableRow(
+        part.label,
+        row.now,
+        url,
+        _share(row.now, report),
+        _if_compared(report, row),
+        report.latency_of.get(row.parts, usage_files.NONE),
+    )
+
+
+def _values(report: UsageReport, measure: str) -> list[Value]:
+    return [_value(row.measures, measure) for row in report.over_time]
+
+
+def _line_before(report: UsageReport, measure: str) -> list[Series]:
+    """Draw the earlier period over the same stretches; it may have one more or less."""
+    if report.before is None:
+        return []
+    values: list[Value | None] = [*_values(report.before, measure)]
+    stretches = len(list(report.stretches()))
+    padded = [*values[:stretches], *[None] * (stretches - len(values))]
+    return [Series("Before", padded, tone="neutral")]
 
 
 def _share(measures: Measures, report: UsageReport) -> Decimal | None:

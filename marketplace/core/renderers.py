@@ -7,11 +7,9 @@ from typing import Any
 from rest_framework.renderers import BaseRenderer
 
 
-class CSVRenderer(BaseRenderer):
-    """Lets ``?format=csv`` and ``Accept: text/csv`` be asked for; the view writes the file, errors stay problems."""
+class FileRenderer(BaseRenderer):
+    """Lets ``?format=`` and ``Accept:`` ask for a file, which the view writes; errors stay problems."""
 
-    media_type = "text/csv"
-    format = "csv"
     charset = "utf-8"
 
     def render(
@@ -21,3 +19,17 @@ class CSVRenderer(BaseRenderer):
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
         return json.dumps(data).encode()
+
+
+class CSVRenderer(FileRenderer):
+    """A table for machines."""
+
+    media_type = "text/csv"
+    format = "csv"
+
+
+class XLSXRenderer(FileRenderer):
+    """A workbook for people."""
+
+    media_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    format = "xlsx"
