@@ -1,7 +1,8 @@
 """What a month will have come to at its end, by what the same weekdays of the last four weeks came to. An estimate.
 
-Each day to come is expected to be like the mean of its weekday over the last 28 full days, at least like the least of them
-and at most like the greatest; of today at least what there is. Days before the first usage do not count.
+Each day to come is expected to be like the median of its weekday over the last 28 full days, which one odd week does not
+move, at least like the least of them and at most like the greatest; of today at least what there is. Days before the first
+usage do not count.
 """
 
 from collections import defaultdict
@@ -9,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from statistics import median
 
 from marketplace.core.money import exact
 
-METHOD = "mean of the same weekdays of the last 28 days, between the least and the greatest of them"
+METHOD = "each day like the median of the same weekdays of the last 28 days"
 DAYS_OF_HISTORY = 28
 FEWEST_DAYS = 7
 ZERO = Decimal(0)
@@ -77,7 +79,7 @@ def _history(daily: Mapping[date, Decimal], *, today: date) -> dict[date, Decima
 
 def _expected(values: Sequence[Decimal]) -> Expected:
     with exact():
-        return Expected(min(values), sum(values, ZERO) / len(values), max(values))
+        return Expected(min(values), median(values), max(values))
 
 
 def _rest_of_month(today: date) -> list[date]:

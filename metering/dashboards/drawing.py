@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from marketplace.core.charts import Chart, Series, Value, bar_chart, line_chart
@@ -68,6 +68,15 @@ def figures(board: Board, *, currency: str, explore_url: str) -> list[Figure]:
     ]  # fmt: skip
 
 
+def month_end(board: Board, *, currency: str) -> Figure | None:
+    """Say what the month will have cost, in three digits: it is an estimate."""
+    if board.forecast is None:
+        return None
+    month = board.forecast.month
+    low, middle, high = (amount(_about(value), currency) for value in (month.low, month.middle, month.high))
+    return Figure("Month end, estimated", middle, Change(None, None), f"between {low} and {high}", [])
+
+
 def charts(board: Board, *, currency: str) -> dict[str, Chart]:
     """Draw spend with its forecast, tokens by class, latency, and cost per 1,000 calls, by day."""
     report = board.report
@@ -115,6 +124,10 @@ def _money(currency: str) -> dict[str, Any]:
 def _shown(value: Decimal) -> Decimal:
     """Cut an estimate to the digits that an amount is shown with at most."""
     return round(value, 12)
+
+
+def _about(value: Decimal) -> Decimal:
+    return Context(prec=3).create_decimal(value)
 
 
 def _duration(value: Value) -> str:

@@ -108,6 +108,7 @@ def _context(
         "currency": currency,
         "days": DAYS,
         "figures": drawing.figures(board, currency=currency, explore_url=explore_url),
+        "month_end": drawing.month_end(board, currency=currency),
         "charts": drawing.charts(board, currency=currency),
         "rows": [(one, _row_url(one.row.parts[0], explore, has_pages=has_pages)) for one in board.top],
         "by_title": DIMENSIONS[chosen].title,
