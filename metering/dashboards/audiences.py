@@ -31,6 +31,8 @@ def cost_centers(actor: Actor) -> QuerySet[CostCenter]:
 
 def find(visible: QuerySet[M], name: str, *, field: str) -> M:
     """Return the one thing of a name, or "organization/name"; raises NotFound, also when several have it."""
+    # No name holds such a character, and the database would refuse to look for it.
+    name = name.replace("\0", "\N{REPLACEMENT CHARACTER}")
     organization, slash, rest = name.partition("/")
     named = Q(**{field: name})
     if slash:
