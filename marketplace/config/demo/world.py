@@ -6,7 +6,7 @@ from django.db import connection, transaction
 
 from billing.terms import Terms
 from marketplace.accounts.models import Organization
-from marketplace.config.demo import limits, models, notices, people, prices, usage
+from marketplace.config.demo import kept, limits, models, notices, people, prices, usage
 from marketplace.config.demo.apps import AppBuilder
 from marketplace.config.demo.chronicle import Chronicle
 from marketplace.config.demo.months import close_months, months
@@ -88,6 +88,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         limits.set_limits(cast, apps, timeline, chronicle)
         prices.propose(cast, timeline, chronicle)
         notices.tell(cast, apps, timeline, chronicle)
+        kept.keep(cast, timeline)
         chronicle.write()
     with told.step("Closed months"):
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))
