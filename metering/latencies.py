@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cache
 
 BUCKETS_A_DOUBLING = 4
 ERROR = Decimal("0.091")
@@ -58,6 +59,7 @@ def merge(parts: Iterable[Histogram]) -> Histogram:
     return Histogram(dict(counts))
 
 
+@cache
 def middle(bucket: int) -> int:
     """Return the geometric middle of a bucket in whole milliseconds: bucket 0 is from 1 to 1.19 ms, so 1."""
     exponent = Decimal(2 * bucket + 1) / (2 * BUCKETS_A_DOUBLING)

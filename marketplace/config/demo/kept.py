@@ -9,7 +9,12 @@ from metering.models import ReportSchedule, SavedView
 
 # who, name, question, whether the organization sees it
 VIEWS = (
-    ("finance", "Cost centers against the month before", "compare=previous&days=30&group_by=cost_center", True),
+    (
+        "finance",
+        "Cost centers against the month before",
+        "compare=previous&days=30&group_by=cost_center",
+        True,
+    ),
     ("finance", "What large models cost", "compare=previous&days=90&group_by=team&model=llm-400b", False),
     ("operator", "Calls by model", "days=7&group_by=model&measure=requests", True),
 )
@@ -40,7 +45,9 @@ def keep(cast: Cast, timeline: Timeline) -> None:
     )
 
 
-def _schedule(cast: Cast, fields: tuple[str, str, str, str], *, at: datetime, now: datetime) -> ReportSchedule:
+def _schedule(
+    cast: Cast, fields: tuple[str, str, str, str], *, at: datetime, now: datetime
+) -> ReportSchedule:
     who, name, query, cadence = fields
     return ReportSchedule(
         person=cast.person(who),
