@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Literal, get_args
 
@@ -14,6 +14,7 @@ from metering.usage_reports import Part, UsageReport, UsageRow, dearest_first
 Compared = Literal["previous", "year_before"]
 COMPARED: tuple[str, ...] = get_args(Compared)
 NOTHING = Measures()
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -80,15 +81,18 @@ class ComparedRow:
 def earlier(from_at: datetime, to_at: datetime, *, compare: str) -> tuple[datetime, datetime]:
     """Return the period to compare with.
 
-    ``previous``: as long, and ending where this one begins; of whole months as many months. ``year_before``: the same
-    dates a year earlier. Raises InvalidInput.
+    ``previous``: as long, and ending where this one begins; of whole months as many months; from midnight into a day under
+    way so many days earlier, to the same time of day, so that days stand beside days. ``year_before``: the same dates a
+    year earlier. Raises InvalidInput.
     """
     if compare not in COMPARED:
         raise InvalidInput("compare", f"{compare!r} is not one of {', '.join(COMPARED)}")
     from_at, to_at = from_at.astimezone(UTC), to_at.astimezone(UTC)
     if compare == "previous":
-        months = _whole_months(from_at, to_at)
-        return (_months_before(from_at, months) if months else from_at - (to_at - from_at)), from_at
+        if months := _whole_months(from_at, to_at):
+            return _months_before(from_at, months), from_at
+        shift = _days_up(to_at - from_at) if from_at.hour == 0 else to_at - from_at
+        return from_at - shift, to_at - shift
     begin, end = _year_before(from_at), _year_before(to_at)
     if end > from_at:
         raise InvalidInput("compare", "a year before works for at most a year", code="too_much")
@@ -159,6 +163,10 @@ def _moved(
     for row in before.rows:
         moved.setdefault((places[row.starts_at], row.parts), []).append(row.measures)
     return moved
+
+
+def _days_up(length: timedelta) -> timedelta:
+    return DAY * -(-length // DAY)
 
 
 def _whole_months(from_at: datetime, to_at: datetime) -> int:

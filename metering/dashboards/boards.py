@@ -82,10 +82,10 @@ class Board:
 
     @cached_property
     def forecast(self) -> Forecast | None:
-        """What the month will have cost at its end."""
-        reports = [self.report, *([self.report.before] if self.report.before else [])]
-        daily = {row.starts_at.date(): row.measures.cost for report in reports for row in report.over_time}
-        return to_month_end(daily, today=self.at.astimezone(UTC).date())
+        """What the month will have cost at its end; None on a 31st, from which thirty days do not reach its first."""
+        today = self.at.astimezone(UTC).date()
+        daily = {row.starts_at.date(): row.measures.cost for row in self.report.over_time}
+        return to_month_end(daily, today=today) if today.replace(day=1) in daily else None
 
 
 def ask(

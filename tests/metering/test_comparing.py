@@ -58,7 +58,9 @@ class TestEarlier:
             ((at(1, 1), at(4, 1)), (at(10, 1, year=2025), at(1, 1))),
             # else as long
             ((at(11, 14), at(11, 16)), (at(11, 12), at(11, 14))),
-            ((at(11, 1), at(11, 15, 13)), (at(10, 17, 11), at(11, 1))),
+            ((at(11, 14, 6), at(11, 14, 9)), (at(11, 14, 3), at(11, 14, 6))),
+            # into a day under way: the same days and hours, fifteen days earlier
+            ((at(11, 1), at(11, 15, 13)), (at(10, 17), at(10, 31, 13))),
         ],
     )
     def test_is_the_period_before(

@@ -113,6 +113,9 @@ class TestAsk:
         assert (shown.report.currency, shown.currencies) == ("USD", ("EUR", "USD"))
         assert board(currency="EUR").total.now.cost == Decimal("0.20")
 
+    def test_forecasts_no_month_that_it_does_not_reach_back_to(self, world: World) -> None:
+        assert board(at=datetime(2027, 1, 31, 12, tzinfo=UTC)).forecast is None
+
 
 class TestDrawing:
     def test_draws_a_forecast_from_today_on(self, world: World) -> None:
