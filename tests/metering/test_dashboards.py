@@ -114,7 +114,17 @@ class TestAsk:
         assert board(currency="EUR").total.now.cost == Decimal("0.20")
 
     def test_forecasts_no_month_that_it_does_not_reach_back_to(self, world: World) -> None:
-        assert board(at=datetime(2027, 1, 31, 12, tzinfo=UTC)).forecast is None
+        last = datetime(2026, 10, 31, 12, tzinfo=UTC)
+        ingest.record(
+            [
+                used(world.subscription, f"o{day}", at=last - timedelta(days=day), input_tokens=1)
+                for day in range(1, 29)
+            ],
+            at=NOW,
+        )
+
+        assert board(at=last - timedelta(days=1)).forecast is not None
+        assert board(at=last).forecast is None
 
 
 class TestDrawing:
