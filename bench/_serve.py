@@ -33,11 +33,10 @@ def running(*command: str, path: str = "/", **environment: str) -> Iterator[str]
         process.wait(30)
 
 
-def application(*, workers: int = 1) -> "contextmanager":
+def application(*, workers: int = 1, **environment: str) -> "contextmanager":
     """The whole application."""
-    return running(
-        "marketplace.config.web", "--workers", str(workers), path="/healthz", ALLOWED_HOSTS="127.0.0.1"
-    )
+    environment = {"ALLOWED_HOSTS": "127.0.0.1", **environment}
+    return running("marketplace.config.web", "--workers", str(workers), path="/healthz", **environment)
 
 
 def asgi(name: str, **environment: str) -> "contextmanager":

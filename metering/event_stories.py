@@ -15,10 +15,10 @@ from metering.attributed import Attributed
 from metering.conflicts import Conflict
 from metering.models import ArchivedPeriod, EventKey, InstanceRate, RateCard, UsageEvent
 from metering.periods import month
-from metering.queries import on_rollups
 from metering.ratecards import instance_price, token_prices
 from metering.rating import Quantities, RatedPart, explain
 from metering.scopes import UsageScope
+from metering.usage_questions import on_rollups
 
 MOST_CONFLICTS = 20
 

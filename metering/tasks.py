@@ -1,14 +1,20 @@
-"""Routines of metering: partitions ahead of time, old months into the archive, usage that costs nothing, conflicts."""
+"""Routines of metering: partitions, the archive, usage that costs nothing, conflicts, reports by mail."""
 
 import logging
+from datetime import date
 from pathlib import Path
+from uuid import UUID
 
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from marketplace.accounts.models import User
+from marketplace.core import jobs
 from marketplace.core.errors import Conflict, Unavailable
+from marketplace.core.models import Job
 from metering import archive, conflicts, free_usage, partitions
+from metering.kept import mails, schedules
 
 logger = logging.getLogger(__name__)
 HOUR_S = 3600
@@ -64,3 +70,32 @@ def tell_of_conflicts() -> None:
 def purge_conflicts() -> None:
     """Delete conflicts that were kept for long enough."""
     conflicts.purge(at=timezone.now())
+
+
+@shared_task(name="metering.queue_reports", expires=HOUR_S)
+def queue_reports() -> None:
+    """Queue the reports by mail that are due."""
+    schedules.queue_due(at=timezone.now())
+
+
+@jobs.work(mails.SEND_REPORT)
+def send_report(*, job: Job, person_id: int, title: str, query: str) -> bool:
+    """Mail a report to the person who asked for it."""
+    person = User.objects.get(pk=person_id)
+    return mails.send(person, name=title, query=query, at=timezone.now(), sender=_sender())
+
+
+@jobs.work(schedules.SEND_SCHEDULED)
+def send_scheduled_report(*, job: Job, schedule_id: str, on: str) -> bool:
+    """Mail a report that somebody gets every week or month."""
+    day = date.fromisoformat(on)
+    return mails.send_scheduled(UUID(schedule_id), on=day, at=timezone.now(), sender=_sender())
+
+
+def _sender() -> mails.Sender:
+    return mails.Sender(
+        address=settings.DEFAULT_FROM_EMAIL,
+        public_url=settings.PUBLIC_URL.rstrip("/"),
+        brand=settings.MARKETPLACE_NAME,
+        currency=settings.CURRENCY,
+    )

@@ -12,6 +12,7 @@ from billing.ledger.chart import BY_CODE
 from billing.models import InvoiceLine
 from marketplace.core.money import format_amount
 from marketplace.core.templatetags.money import number, shorten
+from metering import usage_addresses
 
 register = template.Library()
 
@@ -61,14 +62,10 @@ def usage_url(line: InvoiceLine) -> str:
 @register.simple_tag
 def events_url(line: InvoiceLine) -> str:
     """Link to the events of the days, app and subscription of a line."""
-    asked = {
-        "from": f"{line.service_starts_at:%Y-%m-%dT%H:%M:%SZ}",
-        "to": f"{line.service_ends_at:%Y-%m-%dT%H:%M:%SZ}",
-        "app": line.app.slug,
-    }
+    filters = {"app": (line.app.slug,)}
     if line.subscription_id:
-        asked["subscription"] = str(line.subscription_id)
-    return f"{reverse('metering:events')}?{urlencode(asked)}"
+        filters["subscription"] = (str(line.subscription_id),)
+    return usage_addresses.events(from_at=line.service_starts_at, to_at=line.service_ends_at, filters=filters)
 
 
 def _money(text: str, currency: str) -> str:

@@ -7,8 +7,10 @@ from typing import Any
 from django.urls import NoReverseMatch, reverse
 
 from billing.models import Invoice
+from marketplace.accounts.models import CostCenter
 from marketplace.catalog.models import Plan, Review, SmokeRun, Subscription
-from metering.models import EventConflict, RateProposal, UsageEvent
+from metering.kept.schedules import token_of
+from metering.models import EventConflict, RateProposal, ReportSchedule, UsageEvent
 from quotas.models import Limit
 from tests.architecture.test_urls import routes
 
@@ -41,6 +43,10 @@ DETAILS = (
     Detail("creator", "catalog:check", lambda: (SmokeRun.objects.get(version__app__slug="palette-namer").pk,)),
     Detail("creator", "metering:app-usage", _given("where2eat")),
     Detail("creator", "metering:event", lambda: ("where2eat", EventConflict.objects.earliest("pk").event_id)),
+    Detail("consumer", "metering:team-board", _given("demo/team-ops")),
+    Detail("finance", "metering:cost-center-board", lambda: (_cost_center(),)),
+    Detail("operator", "metering:model-board", _given("llm-8b")),
+    Detail("finance", "metering:report-unsubscribe", lambda: (token_of(ReportSchedule.objects.earliest("pk")),)),
     Detail("creator", "quotas:limits", lambda: ("app", _app_limit().app_id)),
     Detail("approver", "catalog:review", lambda: (Review.objects.get(state="open").pk,)),
     Detail(
@@ -79,7 +85,7 @@ NO_PAGES = {
     "accounts:enter", "accounts:key-revoke", "gateway:try", "gateway:job-retry", "gateway:job-cancel",
     "catalog:creator-submit", "catalog:creator-check-again", "catalog:creator-version", "catalog:subscription-keys",
     "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end",
-    "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:invoice-csv",
+    "billing:period-progress", "metering:view-remove", "metering:report-stop", "metering:app-summary", "billing:invoice-pdf", "billing:invoice-csv",
 }  # fmt: skip
 # Not pages of people: what machines ask for, Django's own admin, and two addresses that stand in mails only.
 ELSEWHERE = (
@@ -114,6 +120,11 @@ def _event(*, environment: str, period: str) -> tuple[Any, ...]:
         "event_id"
     )
     return event.app.slug, event.event_id
+
+
+def _cost_center() -> str:
+    one = CostCenter.objects.select_related("organization").filter(organization__slug="demo").earliest("pk")
+    return f"{one.organization.slug}/{one.code}"
 
 
 def _app_limit() -> Limit:

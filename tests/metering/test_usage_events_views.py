@@ -11,6 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 from marketplace.accounts.models import User
 from metering import ingest, views
 from metering.attribution import Dimensions
+from metering.dashboards import views as board_views
 from metering.models import ArchivedPeriod, EventKey
 from metering.usage_events import views as event_views
 from tests.conftest import Cast
@@ -34,7 +35,7 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def _stop_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (views, event_views):
+    for module in (views, event_views, board_views):
         monkeypatch.setattr(module, "timezone", Clock)
 
 

@@ -8,6 +8,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from marketplace.accounts.models import User
 from metering import views
+from metering.dashboards import views as boards_views
 from metering.declared import compare
 from metering.measures import Measures
 from tests import factories
@@ -29,6 +30,7 @@ class Clock:
 @pytest.fixture(autouse=True)
 def _stop_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(views, "timezone", Clock)
+    monkeypatch.setattr(boards_views, "timezone", Clock)
 
 
 @pytest.fixture

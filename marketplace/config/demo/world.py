@@ -6,7 +6,7 @@ from django.db import connection, transaction
 
 from billing.terms import Terms
 from marketplace.accounts.models import Organization
-from marketplace.config.demo import conflicts, limits, models, notices, people, prices, usage
+from marketplace.config.demo import conflicts, kept, limits, models, notices, people, prices, usage
 from marketplace.config.demo.apps import AppBuilder
 from marketplace.config.demo.chronicle import Chronicle
 from marketplace.config.demo.months import close_months, months
@@ -89,6 +89,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         prices.propose(cast, timeline, chronicle)
         conflicts.report_twice(cast, apps, timeline, chronicle)
         notices.tell(cast, apps, timeline, chronicle)
+        kept.keep(cast, timeline)
         chronicle.write()
     with told.step("Closed months"):
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))
