@@ -35,7 +35,8 @@ def in_words(query: QueryDict) -> str:
     values = [
         value for name in (*DIMENSIONS, "currency") for value in filter_texts.split(query.get(name, ""))
     ]
-    text = f"Usage{by}" + (f": {', '.join(values)}" if values else "")
+    # On one line: it becomes the subject of a mail.
+    text = " ".join((f"Usage{by}" + (f": {', '.join(values)}" if values else "")).split())
     return text if len(text) <= MOST_WORDS else f"{text[: MOST_WORDS - 1]}…"
 
 
