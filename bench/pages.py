@@ -62,7 +62,7 @@ def main() -> None:
     worst = 0.0
     with (
         asgi("bench._bare_page:application", DSN=settings.DATABASE_URL) as bare,
-        application(**AS_SERVED) as url,
+        application(is_quiet=True, **AS_SERVED) as url,
     ):
         for page in PAGES:
             if asked.only not in page.path:

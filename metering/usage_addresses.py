@@ -1,7 +1,7 @@
 """Addresses of questions to usage: of the page, of the events behind it, of the API and its files, and as they are kept."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -28,6 +28,29 @@ def normalized(query: QueryDict, *, with_days: bool = True) -> str:
     return text
 
 
+def read_kept(query: str, *, at: datetime, days: tuple[date, date] | None) -> UsageForm:
+    """Read a question that was kept, for the first and last day given or its own. Raises InvalidInput."""
+    asked = QueryDict(query, mutable=True)
+    if days:
+        for one in DAYS:
+            asked.pop(one, None)
+        asked["first"], asked["last"] = map(str, days)
+    form = UsageForm(asked, now=at, options={})
+    if not form.is_valid():
+        raise InvalidInput(
+            "query", "; ".join(str(error) for errors in form.errors.values() for error in errors)
+        )
+    return form
+
+
+def with_its_days(form: UsageForm) -> str:
+    """Write a question with its days as dates, so that it stays one of these days."""
+    asked = QueryDict(mutable=True)
+    asked.update({name: value for name, value in form.data.items() if value and name not in DAYS})
+    asked["first"], asked["last"] = str(form.first_day), str(form.last_day)
+    return asked.urlencode()
+
+
 def in_words(query: QueryDict) -> str:
     """Say what a question asks in up to 80 characters: "Usage by app: team-ops"."""
     group = GROUPS.get(query.get("group_by", "app"), "")
@@ -35,7 +58,8 @@ def in_words(query: QueryDict) -> str:
     values = [
         value for name in (*DIMENSIONS, "currency") for value in filter_texts.split(query.get(name, ""))
     ]
-    text = f"Usage{by}" + (f": {', '.join(values)}" if values else "")
+    # On one line: it becomes the subject of a mail.
+    text = " ".join((f"Usage{by}" + (f": {', '.join(values)}" if values else "")).split())
     return text if len(text) <= MOST_WORDS else f"{text[: MOST_WORDS - 1]}…"
 
 

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from marketplace.accounts import access
+from marketplace.accounts.access import Actor
 from marketplace.accounts.requests import PersonRequest
 from marketplace.catalog.queries import visible_subscriptions
 from marketplace.core.errors import InvalidInput
@@ -43,7 +44,7 @@ def usage(request: PersonRequest) -> HttpResponse:
     context: dict[str, Any] = {"form": form, "sections": tabs.sections(request.actor, current="explore")}
     report = _asked_report(form, visible)
     if report is not None:
-        context |= _report_context(report, form, request.GET)
+        context |= _report_context(report, form, request.GET, actor=request.actor)
         context["saved_views"] = list(visible_views(request.actor)[:MOST_SAVED_VIEWS])
     template = "metering/_usage.html" if _is_fragment(request) else "metering/usage.html"
     return render(request, template, context)
@@ -115,7 +116,9 @@ def _recent(days: int, *, filters: usage_pages.Filters, visible: UsageScope) -> 
     )
 
 
-def _report_context(report: UsageReport, form: UsageForm, query: QueryDict) -> dict[str, Any]:
+def _report_context(
+    report: UsageReport, form: UsageForm, query: QueryDict, *, actor: Actor
+) -> dict[str, Any]:
     currency = report.currency or settings.CURRENCY
     measure = form.cleaned_data["measure"]
     group = form.cleaned_data["group_by"]
@@ -135,7 +138,7 @@ def _report_context(report: UsageReport, form: UsageForm, query: QueryDict) -> d
         "csv_url": usage_addresses.file(form.asked_for_file(), kind="csv"),
         "xlsx_url": usage_addresses.file(form.asked_for_file(), kind="xlsx"),
         "keep_url": f"{reverse('metering:kept')}?{usage_addresses.normalized(query)}",
-        "board_url": tabs.board_of_filters(form.filters),
+        "board_url": tabs.board_of_filters(form.filters, actor=actor),
         "compared": compare_totals(report) if report.before else None,
         "first_day": form.first_day,
         "last_day": form.last_day,

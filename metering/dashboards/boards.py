@@ -113,7 +113,8 @@ def ask(
         )
 
     try:
-        return Board(report(currency), at, ())
+        # Of one that was chosen the way back is shown; what else there is, nobody asked the database.
+        return Board(report(currency), at, tuple(sorted({currency, usual_currency})) if currency else ())
     except MixedCurrencies as error:
         chosen = usual_currency if usual_currency in error.currencies else error.currencies[0]
         return Board(report(chosen), at, error.currencies)

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 
-from marketplace.accounts.access import Actor, Role
+from marketplace.accounts.access import PLATFORM_ROLES, Actor, Role
 from marketplace.accounts.models import Team
 
 # Who may look at the whole platform.
@@ -42,12 +42,16 @@ def board_of(dimension: str, id_: str | None) -> str:
         return ""
 
 
-def board_of_filters(filters: Mapping[str, Sequence[str]]) -> str:
-    """Return the page of the one thing that a question is about; empty when it is about more."""
+def board_of_filters(filters: Mapping[str, Sequence[str]], *, actor: Actor) -> str:
+    """Return the page of the one thing that a question is about; empty when it is about more, or not for the person.
+
+    Models have a page for everybody; for the others only those who see everything are sure to be let in (no query).
+    """
     if len(filters) != 1:
         return ""
     ((dimension, values),) = filters.items()
-    return board_of(dimension, values[0]) if len(values) == 1 else ""
+    is_let_in = dimension == "model" or actor.is_platform(*PLATFORM_ROLES)
+    return board_of(dimension, values[0]) if len(values) == 1 and is_let_in else ""
 
 
 def _team_url(team: Team, actor: Actor) -> str:

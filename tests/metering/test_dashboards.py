@@ -307,7 +307,9 @@ class TestPages:
         )
 
         assert "?currency=EUR" in text(look(cast.finance, PLATFORM))
-        assert "€0.20" in text(look(cast.finance, f"{PLATFORM}?currency=EUR"))
+        in_euro = text(look(cast.finance, f"{PLATFORM}?currency=EUR"))
+        assert "€0.20" in in_euro
+        assert "?currency=USD" in in_euro
 
 
 class TestSections:

@@ -240,6 +240,13 @@ class TestPages:
         assert client.post(f"/usage/saved/schedules/{schedule.pk}/stop/").status_code == 302
         assert not schedules.schedules_of(cast.consumer).exists()
 
+    def test_keep_a_name_on_one_line(self, cast: Cast, client: Client) -> None:
+        client.force_login(cast.consumer)
+
+        client.post("/usage/saved/schedules/", {"query": "app=a%0D%0ABcc:x", "cadence": "weekly"})
+
+        assert ReportSchedule.objects.get().name == "Usage by app: a Bcc:x"
+
     def test_of_others_are_not_there(self, cast: Cast, client: Client) -> None:
         schedule = subscribe(cast.finance)
 
