@@ -1,7 +1,7 @@
 """Addresses of questions to usage: of the page, of the API and its files, and as they are kept."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,12 +20,33 @@ DAYS = frozenset({"days", "first", "last", "from", "to"})
 
 def normalized(query: QueryDict, *, with_days: bool = True) -> str:
     """Write what the usage page understands of an address, always in the same order. Raises InvalidInput."""
-    names = sorted(name for name in UsageForm.base_fields.keys() | {"from", "to"} if query.get(name))
+    known = UsageForm.base_fields.keys() | {"from", "to"}
+    names = sorted(name for name in known & query.keys() if _is_told(name, query[name]))
     pairs = [(name, query[name]) for name in names if with_days or name not in DAYS]
     text = urlencode(pairs)
     if len(text) > LONGEST:
         raise InvalidInput("query", f"is longer than {LONGEST} characters", limit=LONGEST)
     return text
+
+
+def read(query: str, *, at: datetime, first: date | None = None, last: date | None = None) -> UsageForm:
+    """Read a kept question, of the days given instead of its own. Raises InvalidInput."""
+    asked = QueryDict(query, mutable=True)
+    if first and last:
+        for name in DAYS:
+            asked.pop(name, None)
+        asked["first"], asked["last"] = str(first), str(last)
+    form = UsageForm(asked, now=at, options={})
+    if not form.is_valid():
+        found = [str(error) for errors in form.errors.values() for error in errors]
+        raise InvalidInput("query", "; ".join(found))
+    return form
+
+
+def of_fixed_days(form: UsageForm) -> str:
+    """Return the address of the usage page for a valid question, with its days written out."""
+    asked = {name: value for name, value in form.data.items() if name not in DAYS}
+    return explore(**asked, first=str(form.first_day), last=str(form.last_day))
 
 
 def in_words(query: QueryDict) -> str:
@@ -42,7 +63,7 @@ def in_words(query: QueryDict) -> str:
 
 def explore(**asked: Any) -> str:
     """Return the address of the usage page for a question; a tuple is a filter of several values."""
-    pairs = {name: _text(value) for name, value in asked.items() if value}
+    pairs = {name: _text(value) for name, value in asked.items() if _is_told(name, value)}
     return f"{reverse('metering:usage')}?{urlencode(pairs)}"
 
 
@@ -68,3 +89,8 @@ def _text(value: Any) -> str:
 
 def _instant(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _is_told(name: str, value: Any) -> bool:
+    """An empty grouping means none; without one, usage is grouped by app."""
+    return bool(value) or name == "group_by"

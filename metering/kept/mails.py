@@ -11,7 +11,6 @@ from smtplib import SMTPException
 from uuid import UUID
 
 from django.core.mail import EmailMultiAlternatives
-from django.http import QueryDict
 from django.template.loader import render_to_string
 from django.urls import reverse
 
@@ -22,9 +21,9 @@ from marketplace.core.csv import to_csv
 from marketplace.core.errors import InvalidInput, Unavailable
 from marketplace.core.models import Job
 from marketplace.core.notices import notify
-from metering import queries, usage_files
+from metering import queries, usage_addresses, usage_files
 from metering.comparing import ComparedRow, compare_groups, sum_rows
-from metering.forms import COMPARED, UsageForm
+from metering.forms import COMPARED
 from metering.kept import schedules
 from metering.kept.schedules import Days
 from metering.models import ReportSchedule
@@ -123,7 +122,8 @@ def write(
     stop_path: str = "",
 ) -> Letter:
     """Ask the question with what the person may see now. Raises InvalidInput when it cannot be answered (any more)."""
-    form = _form(query, at=at, days=days)
+    first, last = (days.first, days.last) if days else (None, None)
+    form = usage_addresses.read(query, at=at, first=first, last=last)
     report = queries.usage(**form.asked_for_file(), visible=UsageScope.of(actor_for(person)))
     rows = _groups(report)
     context = {
@@ -137,7 +137,7 @@ def write(
         "first_day": form.first_day,
         "last_day": form.last_day,
         "filters": [(form.fields[key].label, ", ".join(values)) for key, values in form.filters.items()],
-        "page_url": f"{sender.public_url}{reverse('metering:usage')}?{_address(form)}",
+        "page_url": f"{sender.public_url}{usage_addresses.of_fixed_days(form)}",
         "stop_url": f"{sender.public_url}{stop_path}" if stop_path else "",
         "brand": sender.brand,
     }
@@ -150,20 +150,6 @@ def write(
     )
 
 
-def _form(query: str, *, at: datetime, days: Days | None) -> UsageForm:
-    asked = QueryDict(query, mutable=True)
-    if days:
-        for one in ("days", "from", "to"):
-            asked.pop(one, None)
-        asked["first"], asked["last"] = str(days.first), str(days.last)
-    form = UsageForm(asked, now=at, options={})
-    if not form.is_valid():
-        raise InvalidInput(
-            "query", "; ".join(str(error) for errors in form.errors.values() for error in errors)
-        )
-    return form
-
-
 def _groups(report: UsageReport) -> Sequence[ComparedRow]:
     """List the groups, the dearest first; what is beyond fifty is one row, so that rows and totals agree."""
     if not report.group_by:
@@ -171,15 +157,6 @@ def _groups(report: UsageReport) -> Sequence[ComparedRow]:
     rows = compare_groups(report) if report.before else usage_files.folded_rows(report)
     shown, rest = list(rows[:MOST_ROWS]), rows[MOST_ROWS:]
     return [*shown, sum_rows(rest, label=f"{len(rest):,} more")] if rest else shown
-
-
-def _address(form: UsageForm) -> str:
-    asked = QueryDict(mutable=True)
-    asked.update(
-        {name: value for name, value in form.data.items() if value and name not in ("days", "from", "to")}
-    )
-    asked["first"], asked["last"] = str(form.first_day), str(form.last_day)
-    return asked.urlencode()
 
 
 def _tell(person: User, *, name: str, query: str, error: InvalidInput, at: datetime) -> None:
