@@ -20,7 +20,8 @@ DAYS = frozenset({"days", "first", "last", "from", "to"})
 
 def normalized(query: QueryDict, *, with_days: bool = True) -> str:
     """Write what the usage page understands of an address, always in the same order. Raises InvalidInput."""
-    names = sorted(name for name in UsageForm.base_fields.keys() | {"from", "to"} if query.get(name))
+    known = UsageForm.base_fields.keys() | {"from", "to"}
+    names = sorted(name for name in known & query.keys() if _is_told(name, query[name]))
     pairs = [(name, query[name]) for name in names if with_days or name not in DAYS]
     text = urlencode(pairs)
     if len(text) > LONGEST:
@@ -28,27 +29,24 @@ def normalized(query: QueryDict, *, with_days: bool = True) -> str:
     return text
 
 
-def read_kept(query: str, *, at: datetime, days: tuple[date, date] | None) -> UsageForm:
-    """Read a question that was kept, for the first and last day given or its own. Raises InvalidInput."""
+def read(query: str, *, at: datetime, first: date | None = None, last: date | None = None) -> UsageForm:
+    """Read a kept question, of the days given instead of its own. Raises InvalidInput."""
     asked = QueryDict(query, mutable=True)
-    if days:
-        for one in DAYS:
-            asked.pop(one, None)
-        asked["first"], asked["last"] = map(str, days)
+    if first and last:
+        for name in DAYS:
+            asked.pop(name, None)
+        asked["first"], asked["last"] = str(first), str(last)
     form = UsageForm(asked, now=at, options={})
     if not form.is_valid():
-        raise InvalidInput(
-            "query", "; ".join(str(error) for errors in form.errors.values() for error in errors)
-        )
+        found = [str(error) for errors in form.errors.values() for error in errors]
+        raise InvalidInput("query", "; ".join(found))
     return form
 
 
-def with_its_days(form: UsageForm) -> str:
-    """Write a question with its days as dates, so that it stays one of these days."""
-    asked = QueryDict(mutable=True)
-    asked.update({name: value for name, value in form.data.items() if value and name not in DAYS})
-    asked["first"], asked["last"] = str(form.first_day), str(form.last_day)
-    return asked.urlencode()
+def of_fixed_days(form: UsageForm) -> str:
+    """Return the address of the usage page for a valid question, with its days written out."""
+    asked = {name: value for name, value in form.data.items() if name not in DAYS}
+    return explore(**asked, first=str(form.first_day), last=str(form.last_day))
 
 
 def in_words(query: QueryDict) -> str:
@@ -65,7 +63,7 @@ def in_words(query: QueryDict) -> str:
 
 def explore(**asked: Any) -> str:
     """Return the address of the usage page for a question; a tuple is a filter of several values."""
-    pairs = {name: _text(value) for name, value in asked.items() if value}
+    pairs = {name: _text(value) for name, value in asked.items() if _is_told(name, value)}
     return f"{reverse('metering:usage')}?{urlencode(pairs)}"
 
 
@@ -112,3 +110,8 @@ def _text(value: Any) -> str:
 
 def _instant(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _is_told(name: str, value: Any) -> bool:
+    """An empty grouping means none; without one, usage is grouped by app."""
+    return bool(value) or name == "group_by"

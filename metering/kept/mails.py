@@ -122,7 +122,8 @@ def write(
     stop_path: str = "",
 ) -> Letter:
     """Ask the question with what the person may see now. Raises InvalidInput when it cannot be answered (any more)."""
-    form = usage_addresses.read_kept(query, at=at, days=(days.first, days.last) if days else None)
+    first, last = (days.first, days.last) if days else (None, None)
+    form = usage_addresses.read(query, at=at, first=first, last=last)
     report = queries.usage(**form.asked_for_file(), visible=UsageScope.of(actor_for(person)))
     rows = _groups(report)
     context = {
@@ -136,7 +137,7 @@ def write(
         "first_day": form.first_day,
         "last_day": form.last_day,
         "filters": [(form.fields[key].label, ", ".join(values)) for key, values in form.filters.items()],
-        "page_url": f"{sender.public_url}{reverse('metering:usage')}?{usage_addresses.with_its_days(form)}",
+        "page_url": f"{sender.public_url}{usage_addresses.of_fixed_days(form)}",
         "stop_url": f"{sender.public_url}{stop_path}" if stop_path else "",
         "brand": sender.brand,
     }

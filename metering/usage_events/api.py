@@ -51,7 +51,7 @@ class EventsView(APIView):
         tags=["usage"],
         summary="The events behind a number of usage",
         description=(
-            "The same parameters as those of /usage select the same usage, so `totals` are the same numbers. The newest "
+            "The same time and filters as those of /usage select the same usage, so `totals` are the same numbers. The newest "
             "come first. Pages move by the place of their last event: events that come meanwhile move no others. With "
             f"format=csv or jsonl all of them, at most {event_lists.MOST_EXPORTED:,}. `archived` names months whose events "
             "are in the archive: they count in `totals` and have no rows."

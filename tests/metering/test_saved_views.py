@@ -104,6 +104,13 @@ class TestPages:
         assert client.post(f"/usage/saved/views/{view.pk}/remove/").status_code == 302
         assert not SavedView.objects.exists()
 
+    def test_keep_that_nothing_is_grouped(self, cast: Cast, client: Client) -> None:
+        client.force_login(cast.finance)
+
+        client.post("/usage/saved/views/", {"name": "All", "query": "days=7&group_by=&app="})
+
+        assert SavedView.objects.get().query == "days=7&group_by="
+
     def test_say_what_is_wrong(self, cast: Cast, client: Client) -> None:
         save(cast.finance, "Teams", query="group_by=app")
         client.force_login(cast.finance)
