@@ -18,11 +18,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(*command: str, path: str = "/", **environment: str) -> Iterator[str]:
+def running(*command: str, path: str = "/", is_quiet: bool = False, **environment: str) -> Iterator[str]:
     """Run ``python -m …`` with --port appended until the block ends; yields its address once it answers."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", *command, "--port", str(port)], env={**os.environ, **environment}
+        [sys.executable, "-m", *command, "--port", str(port)],
+        env={**os.environ, **environment},
+        # Lines of each request would stand between the figures.
+        stderr=subprocess.DEVNULL if is_quiet else None,
     )
     try:
         address = f"http://127.0.0.1:{port}"
@@ -33,11 +36,11 @@ def running(*command: str, path: str = "/", **environment: str) -> Iterator[str]
         process.wait(30)
 
 
-def application(*, workers: int = 1) -> "contextmanager":
+def application(*, workers: int = 1, is_quiet: bool = False, **environment: str) -> "contextmanager":
     """The whole application."""
-    return running(
-        "marketplace.config.web", "--workers", str(workers), path="/healthz", ALLOWED_HOSTS="127.0.0.1"
-    )
+    environment = {"ALLOWED_HOSTS": "127.0.0.1", **environment}
+    command = ("marketplace.config.web", "--workers", str(workers))
+    return running(*command, path="/healthz", is_quiet=is_quiet, **environment)
 
 
 def asgi(name: str, **environment: str) -> "contextmanager":

@@ -139,11 +139,12 @@ def _is_uuid(lookup: str, field: str) -> Callable[[str], Q]:
 
 
 def _is_owned(lookup: str, owner: str) -> Callable[[str], Q]:
-    """Match "team-ux", or "demo/team-ux" where several organizations have one of that name."""
+    """Match "team-ux", or "demo/team-ux" where several organizations have one of that name; codes may hold a slash."""
 
     def matches(text: str) -> Q:
-        organization, slash, name = text.rpartition("/")
-        return Q(**{lookup: name}) & (Q(**{owner: organization}) if slash else Q())
+        organization, slash, name = text.partition("/")
+        named = Q(**{lookup: text})
+        return named | Q(**{lookup: name, owner: organization}) if slash else named
 
     return matches
 

@@ -18,9 +18,9 @@ from metering.event_stories import is_late
 from metering.event_walk import Place, Row, Selection, walk
 from metering.models import UsageRollup
 from metering.periods import bounds
-from metering.queries import asked_of_rollups, full_hours
 from metering.rating import Quantities
 from metering.scopes import UsageScope
+from metering.usage_questions import Filters, ask
 
 MOST_DAYS = 400
 MOST_EXPORTED = 1_000_000
@@ -79,15 +79,14 @@ class Page:
 
 
 def select(
-    *, from_at: datetime, to_at: datetime, filters: Mapping[str, str] | None = None, visible: UsageScope
+    *, from_at: datetime, to_at: datetime, filters: Filters | None = None, visible: UsageScope
 ) -> Selection:
     """Select what ``queries.usage`` sums with the same arguments. Raises InvalidInput that names the parameter."""
-    from_at, to_at = full_hours(from_at, to_at)
-    if to_at - from_at > timedelta(days=MOST_DAYS):
+    question = ask(from_at=from_at, to_at=to_at, filters=filters or {}, visible=visible)
+    if question.to_at - question.from_at > timedelta(days=MOST_DAYS):
         message = f"is more than {MOST_DAYS} days after the start; ask for less time"
         raise InvalidInput("to", message, limit=MOST_DAYS, code="too_much")
-    filters = filters or {}
-    return Selection(from_at, to_at, asked_of_rollups(filters, visible), filters.get("currency", ""), visible)
+    return Selection(question)
 
 
 def page(selection: Selection, *, size: int, before: Place | None = None, after: Place | None = None) -> Page:

@@ -16,10 +16,10 @@ from metering.conflicts import Conflict
 from metering.corrected import corrections_of, quantities_of
 from metering.models import ArchivedPeriod, EventKey, InstanceRate, RateCard, UsageEvent
 from metering.periods import month
-from metering.queries import on_rollups
 from metering.ratecards import instance_price, token_prices
 from metering.rating import Quantities, RatedPart, explain
 from metering.scopes import UsageScope
+from metering.usage_questions import on_rollups
 
 MOST_CONFLICTS = 20
 

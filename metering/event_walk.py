@@ -20,6 +20,7 @@ from psycopg import sql
 from metering.models import ArchivedPeriod, UsageRollup
 from metering.periods import bounds
 from metering.scopes import UsageScope
+from metering.usage_questions import Question
 
 HOURS_AT_ONCE = 200
 HOUR = timedelta(hours=1)
@@ -58,17 +59,26 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Selection:
-    """Which events are asked for: a time in full hours, and a condition on their roll-ups."""
+    """Which events are asked for: those of which a question to usage asks the sums."""
 
-    from_at: datetime
-    to_at: datetime
-    condition: Q
-    currency: str
-    visible: UsageScope
+    question: Question
+
+    @property
+    def from_at(self) -> datetime:
+        return self.question.from_at
+
+    @property
+    def to_at(self) -> datetime:
+        return self.question.to_at
+
+    @property
+    def visible(self) -> UsageScope:
+        return self.question.visible
 
     @property
     def asked(self) -> Q:
-        return self.condition & Q(hour__gte=self.from_at, hour__lt=self.to_at)
+        """The condition on roll-ups."""
+        return self.question.in_hours
 
     @cached_property
     def archived_months(self) -> tuple[date, ...]:
@@ -215,14 +225,13 @@ def _read(
         else:
             first = max(first, beyond.occurred_at)
     stretches = list(hours.stretches())
+    currencies = list(selection.question.currencies)
     statement = sql.SQL(_EVENTS).format(
         columns=sql.SQL(", ").join(sql.Identifier("x", name) for name in _COLUMNS),
         way=sql.SQL("DESC" if is_newest_first else "ASC"),
         first=sql.Literal(first),
         last=sql.Literal(last),
-        currency=sql.SQL("u.currency = {}").format(selection.currency)
-        if selection.currency
-        else sql.SQL("TRUE"),
+        currency=sql.SQL("u.currency = ANY(%(currencies)s)" if currencies else "TRUE"),
         beyond=_beyond(beyond, is_newest_first=is_newest_first),
     )
     values: dict[str, Any] = {
@@ -230,6 +239,7 @@ def _read(
         "starts": [starts_at for _, starts_at, _ in stretches],
         "ends": [ends_at for _, _, ends_at in stretches],
         "attributions": sorted(hours.attribution_ids),
+        "currencies": currencies,
         "limit": limit,
     }
     with connection.cursor() as cursor:

@@ -10,6 +10,7 @@ from django.http import QueryDict
 
 from marketplace.core.errors import InvalidInput
 from marketplace.core.periods import parse_instant
+from metering import filter_texts
 from metering.dimensions import DIMENSIONS
 
 Choices = Sequence[tuple[str, str]]
@@ -19,17 +20,18 @@ MOST_DAYS = 3_600
 FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2999, 12, 31)
 STEPS = ((2, "hour"), (45, "day"), (200, "week"))
 MEASURES = {"cost": "Spend", "requests": "Calls", "tokens": "Tokens"}
+COMPARED = {"": "Nothing", "previous": "The period before", "year_before": "A year before"}
 GROUPS = {"": "Nothing", **{one.name: one.title for one in DIMENSIONS.values()}}
 # Filters with a list to choose from; the others are set by following a number, and taken off by their chip.
 CHOSEN = ("app", "team", "cost_center", "environment", "model")
 
 
 def _text(**options: Any) -> forms.CharField:
-    return forms.CharField(required=False, max_length=160, **options)
+    return forms.CharField(required=False, max_length=400, **options)
 
 
 class UsageForm(forms.Form):
-    """The controls of the usage page. Days include the first and the last."""
+    """The controls of the usage page. Days include the first and the last; a filter may hold several values."""
 
     days = forms.TypedChoiceField(
         required=False,
@@ -46,6 +48,7 @@ class UsageForm(forms.Form):
     )
     group_by = forms.ChoiceField(required=False, label="Group by", choices=list(GROUPS.items()))
     measure = forms.ChoiceField(required=False, label="Chart", choices=list(MEASURES.items()))
+    compare = forms.ChoiceField(required=False, label="Compare with", choices=list(COMPARED.items()))
     app = _text()
     team = _text()
     cost_center = _text()
@@ -59,9 +62,10 @@ class UsageForm(forms.Form):
     feature = _text()
     currency = forms.RegexField("^[A-Z]{3}$", required=False)
 
-    def __init__(self, query: QueryDict, *, today: date, options: Mapping[str, Choices]) -> None:
+    def __init__(self, query: QueryDict, *, now: datetime, options: Mapping[str, Choices]) -> None:
         super().__init__(_with_defaults(query), auto_id="usage-%s")
-        self.today = today
+        self.now = now
+        self.today = now.astimezone(UTC).date()
         for name in (*DIMENSIONS, "currency"):
             field = self.fields[name]
             field.label = DIMENSIONS[name].title if name in DIMENSIONS else "Currency"
@@ -72,9 +76,12 @@ class UsageForm(forms.Form):
 
     def _choices(self, name: str, options: Mapping[str, Choices]) -> list[tuple[str, str]]:
         """List the options, and what the address asks for even when there is no usage of it."""
-        found = list(options.get(name, ()))
+        found = [(filter_texts.join([id_]), label) for id_, label in options.get(name, ())]
         asked = str(self.data.get(name, ""))
-        return found if not asked or asked in dict(found) else [*found, (asked, asked)]
+        if not asked or asked in dict(found):
+            return found
+        labels = dict(options.get(name, ()))
+        return [*found, (asked, ", ".join(labels.get(one, one) for one in filter_texts.split(asked)))]
 
     def clean(self) -> dict[str, Any]:
         typed = super().clean() or {}
@@ -118,26 +125,40 @@ class UsageForm(forms.Form):
         return next((step for most, step in STEPS if days <= most), "month")
 
     @property
-    def filters(self) -> dict[str, str]:
-        return {
-            name: self.cleaned_data[name] for name in (*DIMENSIONS, "currency") if self.cleaned_data[name]
-        }
+    def filters(self) -> dict[str, tuple[str, ...]]:
+        values = {name: filter_texts.split(self.cleaned_data[name]) for name in (*DIMENSIONS, "currency")}
+        return {name: of_filter for name, of_filter in values.items() if of_filter}
+
+    @property
+    def ends_at(self) -> datetime:
+        """The end of the last day; of a day under way that is compared only what has passed, or it would seem a fall."""
+        end = _midnight(self.last_day + timedelta(days=1))
+        is_under_way = self.last_day == self.today and bool(self.cleaned_data.get("compare"))
+        return min(end, _next_hour(self.now)) if is_under_way else end
 
     def asked(self) -> dict[str, Any]:
         """Return what ``queries.usage`` takes."""
         group = self.cleaned_data.get("group_by")
         return {
             "from_at": _midnight(self.first_day),
-            "to_at": _midnight(self.last_day + timedelta(days=1)),
+            "to_at": self.ends_at,
             "granularity": self.granularity,
             "group_by": [group] if group else [],
             "filters": self.filters,
+            "compare": self.cleaned_data.get("compare", ""),
         }
+
+    def asked_for_file(self) -> dict[str, Any]:
+        """Return the same for files and the API, which know no weeks: they are not parts of months."""
+        asked = self.asked()
+        return asked | {"granularity": "day" if self.granularity == "week" else self.granularity}
 
 
 def _with_defaults(query: QueryDict) -> dict[str, str]:
     """Read an address, also one that names instants (``from``, ``to`` excluded) as the API does."""
     typed = {name: str(value).replace("\0", "") for name, value in query.items()}
+    for name in DIMENSIONS.keys() & query.keys():
+        typed[name] = ",".join(query.getlist(name)).replace("\0", "")
     if "from" in typed and "to" in typed:
         try:
             first, end = parse_instant(typed["from"], field="from"), parse_instant(typed["to"], field="to")
@@ -152,3 +173,7 @@ def _with_defaults(query: QueryDict) -> dict[str, str]:
 
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), tzinfo=UTC)
+
+
+def _next_hour(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)

@@ -13,9 +13,9 @@ from django.db.models import F, Q, QuerySet, Sum
 
 from marketplace.core.money import exact, to_text
 from metering.models import InstanceRate, RateCard, UsageRollup
-from metering.queries import on_rollups
 from metering.ratecards import instance_price, token_prices
 from metering.rating import Quantities, rate
+from metering.usage_questions import on_rollups
 
 DAYS = 30
 SHOWN_APPS = 5

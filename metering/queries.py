@@ -1,7 +1,8 @@
 """The one function behind every number of usage: pages, files, mails and the API ask it, and nobody else adds up."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, time
 from typing import Any
 
 from django.db.models import BooleanField, Case, F, Max, Q, QuerySet, Sum, Value, When
@@ -12,18 +13,19 @@ from marketplace.accounts.access import PLATFORM_ROLES, Actor, Role
 from marketplace.catalog.models import App
 from marketplace.catalog.owning import AppOwnership
 from marketplace.core.errors import InvalidInput
-from metering.dimensions import Dimension, Label, dimension, label_all
+from metering.dimensions import Dimension, Label, label_all
+from metering.latencies import Histogram
 from metering.measures import MEASURES, Measures
-from metering.models import UsageRollup
+from metering.models import LatencyHistogram, UsageRollup
 from metering.scopes import UsageScope
-from metering.usage_reports import GRANULARITIES, Granularity, Part, UsageReport, UsageRow, dearest_first
+from metering.usage_questions import Filters, LatenciesBy, Question, ask, on_rollups
+from metering.usage_reports import Granularity, Part, UsageReport, UsageRow, dearest_first
 
-MOST_DIMENSIONS = 8
 MOST_ROWS = 100_000
-MOST_DAYS = {"hour": 400, "day": 3_700, "week": 7_400, "month": 36_600, "total": 36_600}
-MOST_DAYS_OF_GROUPED_HOURS = 92
-FIRST_YEAR, LAST_YEAR = 2000, 3000
+# Each row has counts in about twenty buckets.
+MOST_COUNTS = 500_000
 OTHERS = "Other teams"
+Found = dict[str, Any]
 
 
 class MixedCurrencies(InvalidInput):
@@ -42,35 +44,55 @@ def usage(
     to_at: datetime,
     granularity: Granularity | str = "total",
     group_by: Sequence[str] = (),
-    filters: Mapping[str, str] | None = None,
+    filters: Filters | None = None,
     visible: UsageScope,
+    compare: str = "",
+    latencies: LatenciesBy = "",
 ) -> UsageReport:
     """Report what was used from ``from_at`` up to ``to_at``, which widen to full hours in UTC.
 
-    ``group_by`` names dimensions; ``filters`` maps dimensions, or ``currency``, to ids as the report writes them. A
-    filter on who used or paid finds only usage of which that is visible. Three queries, and one for each dimension.
-    Raises InvalidInput that names the parameter, also for a report too large to finish, and MixedCurrencies.
+    ``group_by`` names dimensions; ``filters`` maps dimensions, or ``currency``, to ids as the report writes them, several
+    of which mean any. A filter on who used or paid finds only usage of which that is visible. ``compare`` (one of
+    ``comparing.COMPARED``) adds an earlier period, ``latencies`` histograms of full days, whatever the currency. Two
+    queries, one for latencies, and one for each dimension. Raises InvalidInput that names the parameter, also for a report
+    too large to finish, and MixedCurrencies.
     """
-    from_at, to_at = full_hours(from_at, to_at)
-    dimensions = _dimensions(group_by)
-    _refuse_too_much(from_at, to_at, granularity=granularity, dimensions=dimensions)
-    condition = Q(hour__gte=from_at, hour__lt=to_at) & asked_of_rollups(filters or {}, visible)
-    found = _summed(condition, granularity, dimensions, visible)
+    question = ask(
+        from_at=from_at,
+        to_at=to_at,
+        granularity=granularity,
+        group_by=group_by,
+        filters=filters or {},
+        visible=visible,
+        compare=compare,
+        latencies=latencies,
+    )
+    found = _summed(question)
     if len(found) > MOST_ROWS:
         message = f"gives more than {MOST_ROWS:,} rows; ask for a shorter time, coarser steps or a filter"
         raise InvalidInput("group_by", message, limit=MOST_ROWS, code="too_much")
     currencies = sorted({row["currency"] for row in found})
     if len(currencies) > 1:
         raise MixedCurrencies(currencies)
-    return UsageReport(
-        from_at=from_at,
-        to_at=to_at,
-        granularity=granularity,
-        group_by=tuple(one.name for one in dimensions),
-        rows=_rows(found, dimensions, from_at=from_at),
-        currency=currencies[0] if currencies else "",
-        newest_hour=newest_hour(),
-    )
+    counted = _counted(question) if latencies else []
+    named = _Namer(question.dimensions, [*found, *counted])
+    newest, currency = newest_hour(), currencies[0] if currencies else ""
+
+    def report(period: tuple[datetime, datetime], *, is_before: bool) -> UsageReport:
+        return UsageReport(
+            *period,
+            granularity=granularity,
+            group_by=tuple(one.name for one in question.dimensions),
+            rows=named.rows(_of_period(found, is_before=is_before), start=period[0]),
+            currency=currency,
+            newest_hour=newest,
+            before=report(question.before, is_before=True) if question.before and not is_before else None,
+            histograms=named.histograms(_of_period(counted, is_before=is_before), start=period[0])
+            if latencies
+            else None,
+        )
+
+    return report((question.from_at, question.to_at), is_before=False)
 
 
 def newest_hour() -> datetime | None:
@@ -97,80 +119,46 @@ def apps_with_history(actor: Actor) -> QuerySet[App]:
     return apps.filter(Q(owner_team__in=teams) | Q(pk__in=owned.values("app")))
 
 
-def on_rollups(condition: Q) -> Q:
-    """Turn a condition on attributions into the same one on roll-ups, or on events, which point to them alike."""
-    moved: list[Any] = [
-        on_rollups(child) if isinstance(child, Q) else (f"attribution__{child[0]}", child[1])  # type: ignore[index]
-        for child in condition.children
-    ]
-    return Q(*moved, _connector=condition.connector, _negated=condition.negated)
-
-
-def asked_of_rollups(filters: Mapping[str, str], visible: UsageScope) -> Q:
-    """Return the condition on roll-ups of the visible usage that filters ask for. Raises InvalidInput by name."""
-    condition = on_rollups(visible.visible())
-    for name, text in filters.items():
-        if "\0" in text:
-            raise InvalidInput(name, "holds a character that no name has")
-        if name == "currency":
-            condition &= Q(currency=text)
-            continue
-        wanted = dimension(name, field=name)
-        condition &= on_rollups(wanted.asked(text))
-        if wanted.is_private:
-            condition &= on_rollups(visible.known())
-    return condition
-
-
-def full_hours(from_at: datetime, to_at: datetime) -> tuple[datetime, datetime]:
-    """Widen a time to the full hours in UTC that roll-ups know. Raises InvalidInput that names the parameter."""
-    for name, at in (("from", from_at), ("to", to_at)):
-        if not FIRST_YEAR <= at.astimezone(UTC).year < LAST_YEAR:
-            raise InvalidInput(name, f"must be between the years {FIRST_YEAR} and {LAST_YEAR}")
-    if to_at <= from_at:
-        raise InvalidInput("to", "must be after the start; the end is excluded")
-    start = from_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    end = to_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    return start, end if end == to_at else end + timedelta(hours=1)
-
-
-def _dimensions(group_by: Sequence[str]) -> tuple[Dimension, ...]:
-    dimensions = tuple(dimension(name) for name in group_by)
-    if len(set(group_by)) < len(dimensions):
-        raise InvalidInput("group_by", "names a dimension twice")
-    if len(dimensions) > MOST_DIMENSIONS:
-        raise InvalidInput("group_by", f"takes at most {MOST_DIMENSIONS} dimensions", limit=MOST_DIMENSIONS)
-    return dimensions
-
-
-def _refuse_too_much(
-    from_at: datetime, to_at: datetime, *, granularity: str, dimensions: Sequence[Dimension]
-) -> None:
-    if granularity not in GRANULARITIES:
-        raise InvalidInput("granularity", f"{granularity!r} is not one of {', '.join(GRANULARITIES)}")
-    most = MOST_DAYS[granularity]
-    hint = {"hour": "day", "day": "month"}.get(granularity)
-    if granularity == "hour" and len(dimensions) > 1:
-        most = MOST_DAYS_OF_GROUPED_HOURS
-    if to_at - from_at > timedelta(days=most):
-        message = f"is more than {most} days after the start, too much by the {granularity}"
-        message += f"; ask for less time, or granularity={hint}" if hint else ""
-        raise InvalidInput("to", message, limit=most, code="too_much")
-
-
-def _summed(
-    condition: Q, granularity: str, dimensions: Sequence[Dimension], visible: UsageScope
-) -> list[dict[str, Any]]:
+def _summed(question: Question) -> list[Found]:
     """Sum the roll-ups in the database; one row more than allowed tells that there are too many."""
-    groups: dict[str, Combinable] = {f"of_{one.name}": _value(one, visible) for one in dimensions}
-    if granularity != "total":
-        groups["starts_at"] = _bucket(granularity)
-    if any(one.is_private for one in dimensions) and not visible.sees_all:
-        known = When(on_rollups(visible.known()), then=Value(True))
-        groups["is_known"] = Case(known, default=Value(False), output_field=BooleanField())
+    groups = _groups(question)
+    if question.granularity != "total":
+        groups["starts_at"] = _bucket("hour", question.granularity)
+    if question.before:
+        groups["is_before"] = _is_true(Q(hour__lt=question.from_at))
     sums = {f"sum_{name}": Sum(name) for name in MEASURES}
-    rows: QuerySet[Any, Any] = UsageRollup.objects.filter(condition).values("currency", **groups)
+    rows: QuerySet[Any, Any] = UsageRollup.objects.filter(question.in_hours).values("currency", **groups)
     return list(rows.annotate(**sums).order_by()[: MOST_ROWS + 1])
+
+
+def _counted(question: Question) -> list[Found]:
+    """Sum the histograms in the database, by bucket and in the same groups."""
+    groups = {} if question.latencies == "stretches" else _groups(question)
+    if question.latencies != "groups" and question.granularity != "total":
+        groups["starts_at"] = _bucket("day", question.granularity)
+    if question.before:
+        groups["is_before"] = _is_true(Q(day__lt=question.from_at.date()))
+    rows: QuerySet[Any, Any] = LatencyHistogram.objects.filter(question.in_days).values("bucket", **groups)
+    found = list(rows.annotate(counted=Sum("events")).order_by()[: MOST_COUNTS + 1])
+    if len(found) > MOST_COUNTS:
+        raise InvalidInput(
+            "latency", "is too much for so many rows; ask for fewer", limit=MOST_COUNTS, code="too_much"
+        )
+    for row in found:
+        if "starts_at" in row:
+            row["starts_at"] = datetime.combine(row["starts_at"], time(), tzinfo=UTC)
+    return found
+
+
+def _groups(question: Question) -> dict[str, Combinable]:
+    groups = {f"of_{one.name}": _value(one, question.visible) for one in question.dimensions}
+    if any(one.is_private for one in question.dimensions) and not question.visible.sees_all:
+        groups["is_known"] = _is_true(on_rollups(question.visible.known()))
+    return groups
+
+
+def _is_true(condition: Q) -> Combinable:
+    return Case(When(condition, then=Value(True)), default=Value(False), output_field=BooleanField())
 
 
 def _value(one: Dimension, visible: UsageScope) -> Combinable:
@@ -180,29 +168,58 @@ def _value(one: Dimension, visible: UsageScope) -> Combinable:
     return Case(When(on_rollups(visible.known()), then=value), default=None)
 
 
-def _bucket(granularity: str) -> Combinable:
+def _bucket(column: str, granularity: str) -> Combinable:
     truncate = {"day": TruncDay, "week": TruncWeek, "month": TruncMonth}.get(granularity)
-    return truncate("hour", tzinfo=UTC) if truncate else F("hour")
+    if column == "day":
+        return truncate(column) if truncate and granularity != "day" else F(column)
+    return truncate(column, tzinfo=UTC) if truncate else F(column)
 
 
-def _rows(
-    found: Iterable[dict[str, Any]], dimensions: Sequence[Dimension], *, from_at: datetime
-) -> tuple[UsageRow, ...]:
-    found = list(found)
-    labels = {one.name: label_all(one, {row[f"of_{one.name}"] for row in found}) for one in dimensions}
-    parts: dict[tuple[str, Any, bool], Part] = {}
-    rows = []
-    for row in found:
+def _of_period(found: Iterable[Found], *, is_before: bool) -> list[Found]:
+    return [row for row in found if row.get("is_before", False) == is_before]
+
+
+class _Namer:
+    """Turns what the database found into rows and histograms, with each value named once."""
+
+    def __init__(self, dimensions: Sequence[Dimension], found: Sequence[Found]) -> None:
+        self.dimensions = dimensions
+        self.labels = {
+            one.name: label_all(one, {row.get(f"of_{one.name}") for row in found}) for one in dimensions
+        }
+        self.parts: dict[tuple[str, Any, bool], Part] = {}
+
+    def rows(self, found: Iterable[Found], *, start: datetime) -> tuple[UsageRow, ...]:
+        rows = [
+            UsageRow(
+                row.get("starts_at", start),
+                self._parts(row),
+                Measures(**{name: row[f"sum_{name}"] for name in MEASURES}),
+            )
+            for row in found
+        ]
+        return tuple(sorted(rows, key=lambda row: (row.starts_at, *dearest_first(row))))
+
+    def histograms(
+        self, found: Iterable[Found], *, start: datetime
+    ) -> dict[tuple[datetime, tuple[Part, ...]], Histogram]:
+        counts: dict[tuple[datetime, tuple[Part, ...]], dict[int, int]] = defaultdict(dict)
+        for row in found:
+            of_group = counts[row.get("starts_at", start), self._parts(row)]
+            of_group[row["bucket"]] = of_group.get(row["bucket"], 0) + row["counted"]
+        return {key: Histogram(of_group) for key, of_group in counts.items()}
+
+    def _parts(self, row: Found) -> tuple[Part, ...]:
         is_known = row.get("is_known", True)
-        of_row = []
-        for one in dimensions:
+        of_row: list[Part] = []
+        for one in self.dimensions:
+            if f"of_{one.name}" not in row:
+                return ()
             key = (one.name, row[f"of_{one.name}"], is_known)
-            if key not in parts:
-                parts[key] = _part(one, labels[one.name].get(key[1]), is_known=is_known)
-            of_row.append(parts[key])
-        measures = Measures(**{name: row[f"sum_{name}"] for name in MEASURES})
-        rows.append(UsageRow(row.get("starts_at", from_at), tuple(of_row), measures))
-    return tuple(sorted(rows, key=lambda row: (row.starts_at, *dearest_first(row))))
+            if key not in self.parts:
+                self.parts[key] = _part(one, self.labels[one.name].get(key[1]), is_known=is_known)
+            of_row.append(self.parts[key])
+        return tuple(of_row)
 
 
 def _part(one: Dimension, label: Label | None, *, is_known: bool) -> Part:

@@ -1,17 +1,21 @@
 """Work of metering in the background: partitions, archive, what people have to be told of, re-ratings."""
 
 import logging
+from datetime import date
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from marketplace.accounts.models import User
 from marketplace.core import jobs
 from marketplace.core.errors import Conflict, Unavailable
 from marketplace.core.models import Job
 from metering import archive, conflicts, free_usage, inbox_routine, partitions
+from metering.kept import mails, schedules
 from metering.reratings import applying, previewing, proposing
 
 logger = logging.getLogger(__name__)
@@ -91,3 +95,32 @@ def apply_rerating(*, job: Job, rerating_id: int) -> dict[str, Any]:
         on_progress=lambda done, total: jobs.progress(job, done=done, total=total),
     )
     return {"events": rerating.applied_events}
+
+
+@shared_task(name="metering.queue_reports", expires=HOUR_S)
+def queue_reports() -> None:
+    """Queue the reports by mail that are due."""
+    schedules.queue_due(at=timezone.now())
+
+
+@jobs.work(mails.SEND_REPORT)
+def send_report(*, job: Job, person_id: int, title: str, query: str) -> bool:
+    """Mail a report to the person who asked for it."""
+    person = User.objects.get(pk=person_id)
+    return mails.send(person, name=title, query=query, at=timezone.now(), sender=_sender())
+
+
+@jobs.work(schedules.SEND_SCHEDULED)
+def send_scheduled_report(*, job: Job, schedule_id: str, on: str) -> bool:
+    """Mail a report that somebody gets every week or month."""
+    day = date.fromisoformat(on)
+    return mails.send_scheduled(UUID(schedule_id), on=day, at=timezone.now(), sender=_sender())
+
+
+def _sender() -> mails.Sender:
+    return mails.Sender(
+        address=settings.DEFAULT_FROM_EMAIL,
+        public_url=settings.PUBLIC_URL.rstrip("/"),
+        brand=settings.MARKETPLACE_NAME,
+        currency=settings.CURRENCY,
+    )

@@ -3,7 +3,9 @@
 from django.urls import path
 
 from metering import views
+from metering.dashboards import views as boards
 from metering.inbox import views as inbox_views
+from metering.kept import views as kept_views
 from metering.rate_cards import views as rate_views
 from metering.reratings import views as rerating_views
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
@@ -16,13 +18,24 @@ urlpatterns = [
     path("usage/inbox/", inbox_views.inbox, name="inbox"),
     path("usage/inbox/<uuid:group_id>/", inbox_views.group, name="inbox-group"),
     path("usage/inbox/rules/<uuid:rule_id>/end/", inbox_views.end_rule, name="rule-end"),
-    path("usage/apps/<slug:slug>/", views.app_usage, name="app-usage"),
+    path("usage/apps/<slug:slug>/", boards.app, name="app-usage"),
     path("usage/apps/<slug:slug>/summary/", views.app_summary, name="app-summary"),
     path("usage/subscriptions/<uuid:subscription_id>/", views.subscription_usage, name="subscription-usage"),
     path("usage/events/", event_views.events, name="events"),
     path("usage/events/find/", event_views.find_event, name="event-find"),
     path("usage/events/<slug:slug>/<event_id:event_id>/", event_views.event, name="event"),
     path("usage/conflicts/", event_views.conflicts, name="conflicts"),
+    path("usage/platform/", boards.platform, name="platform-board"),
+    path("usage/teams/<path:name>/", boards.team, name="team-board"),
+    path("usage/cost-centers/<path:name>/", boards.cost_center, name="cost-center-board"),
+    path("usage/models/<path:name>/", boards.model, name="model-board"),
+    path("usage/saved/", kept_views.kept, name="kept"),
+    path("usage/saved/views/", kept_views.save_view, name="view-save"),
+    path("usage/saved/views/<uuid:view_id>/remove/", kept_views.remove_view, name="view-remove"),
+    path("usage/saved/mail/", kept_views.send_now, name="report-send"),
+    path("usage/saved/schedules/", kept_views.schedule, name="report-schedule"),
+    path("usage/saved/schedules/<uuid:schedule_id>/stop/", kept_views.stop_schedule, name="report-stop"),
+    path("usage/unsubscribe/<str:token>/", kept_views.unsubscribe, name="report-unsubscribe"),
     path("operator/rate-cards/", rate_views.rate_cards, name="rate-cards"),
     path("operator/rate-cards/propose/", rate_views.propose, name="rate-propose"),
     path("operator/rate-cards/end-ceiling/", rate_views.end_ceiling, name="ceiling-end"),

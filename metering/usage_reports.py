@@ -1,12 +1,13 @@
 """A usage report as values: rows, their totals, and the same rows folded over time."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Literal, get_args
 
+from metering.latencies import Histogram, merge
 from metering.measures import Measures, total
 
 Granularity = Literal["hour", "day", "week", "month", "total"]
@@ -37,6 +38,8 @@ class UsageReport:
     """Usage from ``from_at`` up to ``to_at`` (excluded). ``rows`` are in order of time, the dearest first.
 
     ``currency`` is empty when nothing was used; ``newest_hour`` is the last hour with any usage on the platform.
+    ``before`` is the earlier period, when one was asked for (``metering.comparing``). ``histograms`` are latencies of full
+    days by stretch and parts, None unless they were asked for; by group they have the report's start, by stretch no parts.
     """
 
     from_at: datetime
@@ -46,6 +49,8 @@ class UsageReport:
     rows: tuple[UsageRow, ...]
     currency: str
     newest_hour: datetime | None
+    before: "UsageReport | None" = None
+    histograms: Mapping[tuple[datetime, tuple[Part, ...]], Histogram] | None = None
 
     @cached_property
     def totals(self) -> Measures:
@@ -68,6 +73,27 @@ class UsageReport:
         for row in self.rows:
             found[row.starts_at].append(row.measures)
         return tuple(UsageRow(start, (), total(found[start])) for start in self.stretches())
+
+    @cached_property
+    def latency(self) -> Histogram:
+        """Latencies of everything."""
+        return merge((self.histograms or {}).values())
+
+    @cached_property
+    def latency_of(self) -> Mapping[tuple[Part, ...], Histogram]:
+        """Latencies of each combination of parts over the whole time."""
+        found: dict[tuple[Part, ...], list[Histogram]] = defaultdict(list)
+        for (_, parts), histogram in (self.histograms or {}).items():
+            found[parts].append(histogram)
+        return {parts: merge(histograms) for parts, histograms in found.items()}
+
+    @cached_property
+    def latency_over_time(self) -> tuple[Histogram, ...]:
+        """Latencies of every stretch, in order of time."""
+        found: dict[datetime, list[Histogram]] = defaultdict(list)
+        for (start, _), histogram in (self.histograms or {}).items():
+            found[start].append(histogram)
+        return tuple(merge(found[start]) for start in self.stretches())
 
     def stretches(self) -> Iterator[datetime]:
         """Give the start of every hour, day, week or month of the report; the report's own start for a total."""

@@ -15,19 +15,23 @@ from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from marketplace.accounts import access
+from marketplace.accounts.access import Actor
 from marketplace.accounts.requests import PersonRequest
-from marketplace.catalog.models import App, Listing, Version
 from marketplace.catalog.queries import visible_subscriptions
 from marketplace.core.errors import InvalidInput
-from metering import declared, queries, usage_pages
+from metering import queries, usage_addresses, usage_pages
+from metering.comparing import compare_totals
+from metering.dashboards import tabs
 from metering.dimensions import DIMENSIONS
 from metering.forms import CHOSEN, PRESETS, UsageForm
+from metering.kept.saved_views import visible_views
 from metering.scopes import EVERYTHING, UsageScope
 from metering.usage_options import filter_options
 from metering.usage_reports import UsageReport, bucket_start
 
 SUMMARY_DAYS = 7
 PAGE_DAYS = 30
+MOST_SAVED_VIEWS = 12
 
 
 @login_required
@@ -36,11 +40,12 @@ PAGE_DAYS = 30
 def usage(request: PersonRequest) -> HttpResponse:
     """Explore usage by time and dimension; htmx gets the report with its controls, everybody else the page."""
     visible = UsageScope.of(request.actor)
-    form = UsageForm(request.GET, today=timezone.now().date(), options=filter_options(visible))
-    context: dict[str, Any] = {"form": form}
+    form = UsageForm(request.GET, now=timezone.now(), options=filter_options(visible))
+    context: dict[str, Any] = {"form": form, "sections": tabs.sections(request.actor, current="explore")}
     report = _asked_report(form, visible)
     if report is not None:
-        context |= _report_context(report, form, request.GET)
+        context |= _report_context(report, form, request.GET, actor=request.actor)
+        context["saved_views"] = list(visible_views(request.actor)[:MOST_SAVED_VIEWS])
     template = "metering/_usage.html" if _is_fragment(request) else "metering/usage.html"
     return render(request, template, context)
 
@@ -53,7 +58,7 @@ def app_summary(request: PersonRequest, slug: str) -> HttpResponse:
     app = access.get(queries.apps_with_history(request.actor), slug=slug)
     if not _is_fragment(request):
         return redirect("metering:app-usage", slug)
-    report = _recent(SUMMARY_DAYS, filters={"app": app.slug}, visible=UsageScope.of(request.actor))
+    report = _recent(SUMMARY_DAYS, filters={"app": (app.slug,)}, visible=UsageScope.of(request.actor))
     context = {
         "app": app,
         "report": report,
@@ -66,38 +71,12 @@ def app_summary(request: PersonRequest, slug: str) -> HttpResponse:
 
 @login_required
 @require_safe
-def app_usage(request: PersonRequest, slug: str) -> HttpResponse:
-    """Show what an app is used and costs, against what its makers declared."""
-    app = access.get(queries.apps_with_history(request.actor), slug=slug)
-    visible = UsageScope.of(request.actor)
-    report = _recent(PAGE_DAYS, filters={"app": app.slug}, group_by=["model"], visible=visible)
-    currency = report.currency or settings.CURRENCY
-    query = QueryDict(urlencode({"days": PAGE_DAYS, "app": app.slug}))
-    context = {
-        "app": app,
-        "report": report,
-        "currency": currency,
-        "days": PAGE_DAYS,
-        "comparison": declared.compare(report.totals, version=_shown_version(app), days=PAGE_DAYS),
-        "calls_chart": usage_pages.chart_of(report, measure="requests", currency=currency),
-        "cost_chart": usage_pages.chart_of(report, measure="cost", currency=currency),
-        "rows": usage_pages.table_of(report, query=query, filters={"app": app.slug}),
-        "events_url": usage_pages.events_url(
-            from_at=report.from_at, to_at=report.to_at, filters={"app": app.slug}
-        ),
-        "conflicts_url": f"{reverse('metering:conflicts')}?{urlencode({'app': app.slug})}",
-        "explore_url": f"{reverse('metering:usage')}?{query.urlencode()}",
-    }
-    return render(request, "metering/app_usage.html", context)
-
-
-@login_required
-@require_safe
 @vary_on_headers("HX-Request")
 def subscription_usage(request: PersonRequest, subscription_id: UUID) -> HttpResponse:
     """Show thirty days of one subscription; a fragment, or a page of its own."""
     subscription = access.get(visible_subscriptions(request.actor), pk=subscription_id)
-    report = _recent(PAGE_DAYS, filters={"subscription": str(subscription.pk)}, visible=EVERYTHING)
+    filters = {"subscription": (str(subscription.pk),)}
+    report = _recent(PAGE_DAYS, filters=filters, visible=EVERYTHING)
     currency = report.currency or settings.CURRENCY
     asked = {"days": PAGE_DAYS, "subscription": str(subscription.pk), "group_by": "key"}
     context = {
@@ -106,9 +85,7 @@ def subscription_usage(request: PersonRequest, subscription_id: UUID) -> HttpRes
         "currency": currency,
         "days": PAGE_DAYS,
         "chart": usage_pages.chart_of(report, measure="requests", currency=currency),
-        "events_url": usage_pages.events_url(
-            from_at=report.from_at, to_at=report.to_at, filters={"subscription": str(subscription.pk)}
-        ),
+        "events_url": usage_addresses.events(from_at=report.from_at, to_at=report.to_at, filters=filters),
         "explore_url": f"{reverse('metering:usage')}?{urlencode(asked)}",
     }
     fragment = "metering/_subscription_usage.html"
@@ -120,29 +97,28 @@ def _asked_report(form: UsageForm, visible: UsageScope) -> UsageReport | None:
     if not form.is_valid():
         return None
     try:
-        return queries.usage(**form.asked(), visible=visible)
+        return queries.usage(**form.asked(), visible=visible, latencies="groups")
     except InvalidInput as error:
         for one in error.errors:
             form.add_error(one.field if one.field in form.fields else None, one.message)
     return None
 
 
-def _recent(
-    days: int, *, filters: dict[str, str], visible: UsageScope, group_by: list[str] | None = None
-) -> UsageReport:
+def _recent(days: int, *, filters: usage_pages.Filters, visible: UsageScope) -> UsageReport:
     """Report the last days, today among them. The object was found by access, so nothing of it is hidden."""
     end = bucket_start(timezone.now(), "day") + timedelta(days=1)
     return queries.usage(
         from_at=end - timedelta(days=days),
         to_at=end,
         granularity="day",
-        group_by=group_by or [],
         filters=filters,
         visible=visible,
     )
 
 
-def _report_context(report: UsageReport, form: UsageForm, query: QueryDict) -> dict[str, Any]:
+def _report_context(
+    report: UsageReport, form: UsageForm, query: QueryDict, *, actor: Actor
+) -> dict[str, Any]:
     currency = report.currency or settings.CURRENCY
     measure = form.cleaned_data["measure"]
     group = form.cleaned_data["group_by"]
@@ -151,7 +127,7 @@ def _report_context(report: UsageReport, form: UsageForm, query: QueryDict) -> d
         "currency": currency,
         "chart": usage_pages.chart_of(report, measure=measure, currency=currency),
         "rows": usage_pages.table_of(report, query=query, filters=form.filters),
-        "events_url": usage_pages.events_url(
+        "events_url": usage_addresses.events(
             from_at=report.from_at, to_at=report.to_at, filters=form.filters
         ),
         "measure_title": usage_pages.TITLES[measure],
@@ -159,7 +135,11 @@ def _report_context(report: UsageReport, form: UsageForm, query: QueryDict) -> d
         "tabs": _tabs(form, query),
         "chips": _chips(form, query),
         "has_choices": any(name in form.filters for name in CHOSEN),
-        "csv_url": _csv_url(report, form),
+        "csv_url": usage_addresses.file(form.asked_for_file(), kind="csv"),
+        "xlsx_url": usage_addresses.file(form.asked_for_file(), kind="xlsx"),
+        "keep_url": f"{reverse('metering:kept')}?{usage_addresses.normalized(query)}",
+        "board_url": tabs.board_of_filters(form.filters, actor=actor),
+        "compared": compare_totals(report) if report.before else None,
         "first_day": form.first_day,
         "last_day": form.last_day,
     }
@@ -183,29 +163,10 @@ def _tabs(form: UsageForm, query: QueryDict) -> list[dict[str, Any]]:
 def _chips(form: UsageForm, query: QueryDict) -> list[tuple[str, str]]:
     """List the filters that no list is shown for, each with the address without it."""
     return [
-        (f"{form.fields[name].label}: {value}", usage_pages.address(query, {name: ""}))
-        for name, value in form.filters.items()
+        (f"{form.fields[name].label}: {', '.join(values)}", usage_pages.address(query, {name: ""}))
+        for name, values in form.filters.items()
         if name not in CHOSEN
     ]
-
-
-def _csv_url(report: UsageReport, form: UsageForm) -> str:
-    asked = {
-        "from": usage_pages.instant(report.from_at),
-        "to": usage_pages.instant(report.to_at),
-        # The API knows no weeks: they are not parts of months.
-        "granularity": "day" if report.granularity == "week" else report.granularity,
-        **({"group_by": ",".join(report.group_by)} if report.group_by else {}),
-        **form.filters,
-        "format": "csv",
-    }
-    return f"{reverse('api:usage-list')}?{urlencode(asked)}"
-
-
-def _shown_version(app: App) -> Version | None:
-    """Return the listed version, else the newest one."""
-    listing = Listing.objects.select_related("version").filter(app=app).first()
-    return listing.version if listing else app.versions.order_by("-number").first()
 
 
 def _is_fragment(request: PersonRequest) -> bool:

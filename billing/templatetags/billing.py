@@ -12,6 +12,7 @@ from billing.ledger.chart import BY_CODE
 from billing.models import InvoiceLine
 from marketplace.core.money import format_amount
 from marketplace.core.templatetags.money import number, shorten
+from metering import usage_addresses
 from metering.dimensions import NOTHING
 
 register = template.Library()
@@ -60,11 +61,8 @@ def usage_url(line: InvoiceLine) -> str:
 @register.simple_tag
 def events_url(line: InvoiceLine) -> str:
     """Link to the events of the days, app and subscription of a line."""
-    asked = {
-        "from": f"{line.service_starts_at:%Y-%m-%dT%H:%M:%SZ}",
-        "to": f"{line.service_ends_at:%Y-%m-%dT%H:%M:%SZ}",
-    }
-    return f"{reverse('metering:events')}?{urlencode(asked | _contract_of(line))}"
+    filters = {name: (value,) for name, value in _contract_of(line).items()}
+    return usage_addresses.events(from_at=line.service_starts_at, to_at=line.service_ends_at, filters=filters)
 
 
 def _contract_of(line: InvoiceLine) -> dict[str, str]:

@@ -58,6 +58,14 @@ SECTIONS = (
     Section("Months", "billing:overview", "landmark", "Finance", frozenset({Role.FINANCE})),
     Section("Invoices", "billing:invoices", "receipt", "Finance", frozenset({Role.FINANCE})),
     Section("Today", "gateway:today", "activity", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
+    Section(
+        "Platform",
+        "metering:platform-board",
+        "layout-dashboard",
+        "Operate",
+        frozenset({Role.OPERATOR, Role.FINANCE}),
+        is_platform=True,
+    ),
     Section("Jobs", "gateway:jobs", "list-checks", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
     Section("Models", "gateway:models", "cpu", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
     Section(

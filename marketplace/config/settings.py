@@ -252,6 +252,7 @@ CELERY_TASK_ROUTES = {
     "metering.tend_inboxes": {"queue": "celery"},
     "metering.make_partitions": {"queue": "celery"},
     "metering.archive_events": {"queue": "celery"},
+    "metering.queue_reports": {"queue": "celery"},
 }
 CELERY_BEAT_SCHEDULE = {
     "sweep-jobs": {"task": "core.sweep_jobs", "schedule": 5.0},
@@ -263,6 +264,7 @@ CELERY_BEAT_SCHEDULE = {
     "tell-of-conflicts": {"task": "metering.tell_of_conflicts", "schedule": 3600.0},
     "purge-conflicts": {"task": "metering.purge_conflicts", "schedule": crontab(hour="3", minute="20")},
     "make-partitions": {"task": "metering.make_partitions", "schedule": crontab(hour="0", minute="5")},
+    "queue-reports": {"task": "metering.queue_reports", "schedule": 900.0},
     "archive-events": {"task": "metering.archive_events", "schedule": crontab(hour="2", minute="35")},
 }
 
@@ -304,6 +306,12 @@ SPECTACULAR_SETTINGS = {
 # --- mail and logs ---------------------------------------------------------------------------------------
 EMAIL_BACKEND = env.str("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "halfpenny@localhost")
+EMAIL_HOST = env.str("EMAIL_HOST", "localhost")
+EMAIL_PORT = env.int("EMAIL_PORT", 25)
+EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", False)
+EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", 20)
 _log_steps: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,

@@ -22,14 +22,21 @@ class FileRenderer(BaseRenderer):
 
 
 class CSVRenderer(FileRenderer):
-    """``?format=csv`` and ``Accept: text/csv``."""
+    """A table for machines, by ``?format=csv`` and ``Accept: text/csv``."""
 
     media_type = "text/csv"
     format = "csv"
 
 
 class JSONLinesRenderer(FileRenderer):
-    """``?format=jsonl`` and ``Accept: application/x-ndjson``."""
+    """A JSON object on each line, by ``?format=jsonl`` and ``Accept: application/x-ndjson``."""
 
     media_type = "application/x-ndjson"
     format = "jsonl"
+
+
+class XLSXRenderer(FileRenderer):
+    """A workbook for people, by ``?format=xlsx`` and its media type."""
+
+    media_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    format = "xlsx"

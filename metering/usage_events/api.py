@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -24,21 +23,22 @@ from marketplace.core.pagination import TimeCursorPagination
 from marketplace.core.renderers import CSVRenderer, JSONLinesRenderer
 from marketplace.core.streaming import stream_file
 from metering import conflicts, event_lists, queries, usage_files
-from metering.dimensions import DIMENSIONS, NOTHING
 from metering.event_lists import Page, Selection
 from metering.models import EventConflict
 from metering.scopes import UsageScope
 from metering.usage_events import cursors, files
-from metering.usage_parameters import filters_asked, refuse_unknown, time_asked
+from metering.usage_parameters import (
+    FILTER_PARAMETERS,
+    FILTERS,
+    filters_asked,
+    parameter,
+    refuse_unknown,
+    time_asked,
+)
 
-NONE_TOO = f"; {NOTHING}: what has none"
 PAGE_SIZE, LARGEST_PAGE = 100, 1_000
-KNOWN_PARAMETERS = ("from", "to", "currency", "format", "cursor", "page_size", *DIMENSIONS)
+KNOWN_PARAMETERS = ("from", "to", "format", "cursor", "page_size", *FILTERS)
 WRITERS = {"csv": (files.csv_lines, CONTENT_TYPE), "jsonl": (files.json_lines, "application/x-ndjson")}
-
-
-def _parameter(name: str, description: str, **details: Any) -> OpenApiParameter:
-    return OpenApiParameter(name, OpenApiTypes.STR, description=description, **details)
 
 
 class EventsView(APIView):
@@ -51,19 +51,18 @@ class EventsView(APIView):
         tags=["usage"],
         summary="The events behind a number of usage",
         description=(
-            "The same parameters as those of /usage select the same usage, so `totals` are the same numbers. The newest "
+            "The same time and filters as those of /usage select the same usage, so `totals` are the same numbers. The newest "
             "come first. Pages move by the place of their last event: events that come meanwhile move no others. With "
             f"format=csv or jsonl all of them, at most {event_lists.MOST_EXPORTED:,}. `archived` names months whose events "
             "are in the archive: they count in `totals` and have no rows."
         ),
         parameters=[
-            _parameter("from", "A day or an RFC 3339 time, included; widens to the full hour. Default: 30 days ago."),
-            _parameter("to", f"A day or an RFC 3339 time, excluded, at most {event_lists.MOST_DAYS} days later. Default: now."),
-            _parameter("currency", "Only usage that cost this currency; needed when there are several."),
-            _parameter("format", "json (a page), csv or jsonl (all).", enum=("json", "csv", "jsonl")),
-            _parameter("cursor", "As `next` and `previous` have it."),
+            parameter("from", "A day or an RFC 3339 time, included; widens to the full hour. Default: 30 days ago."),
+            parameter("to", f"A day or an RFC 3339 time, excluded, at most {event_lists.MOST_DAYS} days later. Default: now."),
+            parameter("format", "json (a page), csv or jsonl (all).", enum=("json", "csv", "jsonl")),
+            parameter("cursor", "As `next` and `previous` have it."),
             OpenApiParameter("page_size", int, description=f"At most {LARGEST_PAGE}; default {PAGE_SIZE}."),
-            *(_parameter(one.name, f"Only this {one.title.lower()}{NONE_TOO if one.nothing else ''}.") for one in DIMENSIONS.values()),
+            *FILTER_PARAMETERS,
         ],
         responses={
             (200, "application/json"): OpenApiTypes.OBJECT,
@@ -119,11 +118,12 @@ def _archived(part: event_lists.ArchivedPart) -> dict[str, Any]:
 
 def _neighbors(request: Request, selection: Selection, page: Page) -> dict[str, str | None]:
     """Write the addresses of the pages beside one; its time stays what it was, also when it was said by default."""
-    asked = {**request.query_params.dict(), "from": _hour(selection.from_at), "to": _hour(selection.to_at)}
+    asked = request.query_params.copy()
+    asked["from"], asked["to"] = _hour(selection.from_at), _hour(selection.to_at)
     found: dict[str, str | None] = {}
     for name, place in (("next", page.older), ("previous", page.newer)):
-        cursor = cursors.write(place, is_to_older=name == "next")
-        address = f"{request.path}?{urlencode(asked | {'cursor': cursor})}"
+        asked["cursor"] = cursor = cursors.write(place, is_to_older=name == "next")
+        address = f"{request.path}?{asked.urlencode()}"
         found[name] = request.build_absolute_uri(address) if cursor else None
     return found
 
@@ -151,8 +151,8 @@ class ConflictsView(APIView):
             "counts, and null where that event is in the archive."
         ),
         parameters=[
-            _parameter("app", "Only of this app."),
-            _parameter("cursor", "As `next` and `previous` have it."),
+            parameter("app", "Only of this app."),
+            parameter("cursor", "As `next` and `previous` have it."),
             OpenApiParameter("page_size", int, description="At most 500; default 50."),
         ],
         responses=OpenApiTypes.OBJECT,

@@ -7,7 +7,7 @@ import msgspec
 
 from marketplace.core.errors import InvalidInput
 from metering.event_walk import Place
-from metering.queries import FIRST_YEAR, LAST_YEAR
+from metering.usage_questions import FIRST_YEAR, LAST_YEAR
 
 
 class Cursor(NamedTuple):

@@ -1,6 +1,6 @@
 """What the address of a list of events says: from when to when, narrowed to what; which event somebody looks for."""
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -17,9 +17,10 @@ class EventsForm(UsageForm):
 
     group_by = None  # type: ignore[assignment]
     measure = None  # type: ignore[assignment]
+    compare = None  # type: ignore[assignment]
 
-    def __init__(self, query: QueryDict, *, today: date, options: Options) -> None:
-        super().__init__(query, today=today, options=options)
+    def __init__(self, query: QueryDict, *, now: datetime, options: Options) -> None:
+        super().__init__(query, now=now, options=options)
         self.instants = _instants(query)
 
     @property

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from django.urls import reverse
 
 from marketplace.catalog.models import App
+from metering import usage_addresses
 from metering.event_lists import ListedEvent
 from metering.event_stories import EventStory
 from metering.rating import Quantities, RatedPart
-from metering.usage_pages import events_url
 
 MEASURES = {
     "requests": "Requests",
@@ -108,4 +108,4 @@ def story_url(app_slug: str, event_id: str) -> str:
 
 def hour_url(app: App, hour: datetime) -> str:
     """Write the address of an app's events of an hour."""
-    return events_url(from_at=hour, to_at=hour + timedelta(hours=1), filters={"app": app.slug})
+    return usage_addresses.events(from_at=hour, to_at=hour + timedelta(hours=1), filters={"app": (app.slug,)})

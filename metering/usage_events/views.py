@@ -1,7 +1,6 @@
 """Pages of events: the list behind a number, the story of one, and what came twice with other content."""
 
 from typing import Any
-from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
@@ -18,7 +17,7 @@ from marketplace.accounts.access import Role
 from marketplace.accounts.requests import PersonRequest
 from marketplace.core.errors import InvalidInput
 from metering import conflicts as event_conflicts
-from metering import event_lists, event_stories, queries
+from metering import event_lists, event_stories, queries, usage_addresses
 from metering.corrected import may_correct
 from metering.event_stories import ArchivedEvent
 from metering.forms import CHOSEN, PRESETS
@@ -26,7 +25,7 @@ from metering.scopes import UsageScope
 from metering.usage_events import cursors, pages
 from metering.usage_events.forms import EventsForm, FindForm
 from metering.usage_options import filter_options
-from metering.usage_pages import address, instant
+from metering.usage_pages import address
 
 PAGE_SIZE = 50
 CONFLICTS_ON_PAGE = 20
@@ -38,7 +37,7 @@ CONFLICTS_ON_PAGE = 20
 def events(request: PersonRequest) -> HttpResponse:
     """List the events behind a number; htmx gets the list with its controls, everybody else the page."""
     visible = UsageScope.of(request.actor)
-    form = EventsForm(request.GET, today=timezone.now().date(), options=filter_options(visible))
+    form = EventsForm(request.GET, now=timezone.now(), options=filter_options(visible))
     context: dict[str, Any] = {"form": form, "find": FindForm()}
     if form.is_valid():
         try:
@@ -105,6 +104,7 @@ def _listed(form: EventsForm, query: QueryDict, visible: UsageScope) -> dict[str
     asked = form.asked()
     selection = event_lists.select(**asked, visible=visible)
     report = queries.usage(**asked, visible=visible)
+    behind = {**asked, "from_at": selection.from_at, "to_at": selection.to_at}
     page = event_lists.page(selection, size=PAGE_SIZE, **cursors.sides(cursors.read(query.get("cursor", ""))))
     return {
         "selection": selection,
@@ -118,8 +118,9 @@ def _listed(form: EventsForm, query: QueryDict, visible: UsageScope) -> dict[str
         "tabs": _tabs(form, query),
         "chips": _chips(form, query),
         "most_exported": event_lists.MOST_EXPORTED,
-        **_files(selection, form),
-        "usage_url": _usage_url(selection, form),
+        "csv_url": usage_addresses.events_file(**behind, kind="csv"),
+        "jsonl_url": usage_addresses.events_file(**behind, kind="jsonl"),
+        "usage_url": usage_addresses.usage_of_events(**behind),
     }
 
 
@@ -146,8 +147,8 @@ def _tabs(form: EventsForm, query: QueryDict) -> list[dict[str, Any]]:
 def _chips(form: EventsForm, query: QueryDict) -> list[tuple[str, str]]:
     """List what no control is shown for, each with the address without it."""
     chips = [
-        (f"{form.fields[name].label}: {value}", address(query, {name: "", "cursor": ""}))
-        for name, value in form.filters.items()
+        (f"{form.fields[name].label}: {', '.join(values)}", address(query, {name: "", "cursor": ""}))
+        for name, values in form.filters.items()
         if name not in CHOSEN
     ]
     if form.instants and form.tells_hours:
@@ -155,20 +156,6 @@ def _chips(form: EventsForm, query: QueryDict) -> list[tuple[str, str]]:
         days = {"first": str(form.first_day), "last": str(form.last_day), "from": "", "to": "", "cursor": ""}
         chips.insert(0, (f"{from_at:%-d %b %H:%M} to {to_at:%-d %b %H:%M}", address(query, days)))
     return chips
-
-
-def _files(selection: event_lists.Selection, form: EventsForm) -> dict[str, str]:
-    asked = {**_time(selection), **form.filters}
-    base = reverse("api:usage-events")
-    return {f"{name}_url": f"{base}?{urlencode(asked | {'format': name})}" for name in ("csv", "jsonl")}
-
-
-def _usage_url(selection: event_lists.Selection, form: EventsForm) -> str:
-    return f"{reverse('metering:usage')}?{urlencode({**_time(selection), **form.filters})}"
-
-
-def _time(selection: event_lists.Selection) -> dict[str, str]:
-    return {"from": instant(selection.from_at), "to": instant(selection.to_at)}
 
 
 def _is_fragment(request: PersonRequest) -> bool:

@@ -56,7 +56,10 @@ MONEY = (
     "marketplace/catalog/subscriptions.py",
 )
 # Interfaces that need to know what a request looks like, under names of their own.
-KNOW_REQUESTS = {"marketplace.accounts.requests", "billing.api_schema", "metering.usage_pages"}
+KNOW_REQUESTS = {
+    "marketplace.accounts.requests", "billing.api_schema",
+    "metering.usage_addresses", "metering.usage_pages", "metering.usage_parameters",
+}  # fmt: skip
 
 
 def domain() -> list[Source]:

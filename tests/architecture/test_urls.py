@@ -16,7 +16,8 @@ BY_NAME = {"name": "2026-10", "number": "INV-2026-000001", "role": "creator", "p
 BY_CONVERTER = {"SlugConverter": "where2eat", "IntConverter": "1"}
 
 OURS = ("accounts:", "api:", "billing:", "catalog:", "gateway:", "meter:", "metering:", "quotas:")
-PUBLIC = {"home", "healthz", "readyz", "schema", "api-docs", "accounts:enter"}
+# The last one is reached from a mail: the token in its path is what allows it.
+PUBLIC = {"home", "healthz", "readyz", "schema", "api-docs", "accounts:enter", "metering:report-unsubscribe"}
 # Of allauth: signing in and up, and what leads back from a mail or from the company's sign-in.
 PUBLIC_ACCOUNT = {
     "account_login",

@@ -7,9 +7,11 @@ from typing import Any
 from django.urls import NoReverseMatch, reverse
 
 from billing.models import Invoice
+from marketplace.accounts.models import CostCenter
 from marketplace.catalog.models import Plan, Review, SmokeRun, Subscription
 from metering.inbox_models import UnattributedGroup
-from metering.models import Correction, EventConflict, RateProposal, Rerating, UsageEvent
+from metering.kept.schedules import token_of
+from metering.models import Correction, EventConflict, RateProposal, ReportSchedule, Rerating, UsageEvent
 from quotas.models import Limit
 from tests.architecture.test_urls import routes
 
@@ -45,6 +47,10 @@ DETAILS = (
     Detail("creator", "catalog:transfer", _given("where2eat")),
     Detail("creator", "metering:inbox-group", lambda: (UnattributedGroup.objects.filter(app__owner_team__slug="team-ux").earliest("pk").pk,)),
     Detail("finance", "metering:inbox-group", lambda: (UnattributedGroup.objects.latest("pk").pk,)),
+    Detail("consumer", "metering:team-board", _given("demo/team-ops")),
+    Detail("finance", "metering:cost-center-board", lambda: (_cost_center(),)),
+    Detail("operator", "metering:model-board", _given("llm-8b")),
+    Detail("finance", "metering:report-unsubscribe", lambda: (token_of(ReportSchedule.objects.earliest("pk")),)),
     Detail("creator", "quotas:limits", lambda: ("app", _app_limit().app_id)),
     Detail("approver", "catalog:review", lambda: (Review.objects.get(state="open").pk,)),
     Detail(
@@ -89,6 +95,7 @@ NO_PAGES = {
     "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end", "metering:rule-end",
     "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:invoice-csv",
     "metering:rerating-csv", "metering:rerating-progress",
+    "metering:view-remove", "metering:report-stop",
 }  # fmt: skip
 # Not pages of people: what machines ask for, Django's own admin, and two addresses that stand in mails only.
 ELSEWHERE = (
@@ -123,6 +130,11 @@ def _event(*, environment: str, period: str) -> tuple[Any, ...]:
         "event_id"
     )
     return event.app.slug, event.event_id
+
+
+def _cost_center() -> str:
+    one = CostCenter.objects.select_related("organization").filter(organization__slug="demo").earliest("pk")
+    return f"{one.organization.slug}/{one.code}"
 
 
 def _app_limit() -> Limit:

@@ -9,7 +9,7 @@ from django.template import Context, Template
 from django.test import RequestFactory
 from django_cotton.compiler_regex import CottonCompiler
 
-from marketplace.core.templatetags.money import amount, compact, money, number, percent
+from marketplace.core.templatetags.money import amount, change, compact, money, number, percent
 from marketplace.core.templatetags.ui import (
     STATE_TONES,
     ago,
@@ -89,6 +89,15 @@ class TestPercent:
     def test_shows_a_ratio(self) -> None:
         assert percent(Decimal("0.065"), 1) == "6.5\u202f%"
         assert percent(1) == "100\u202f%"
+
+
+class TestChange:
+    def test_has_a_sign_and_whole_percent(self) -> None:
+        assert change(Decimal("0.065")) == "+7\u202f%"
+        assert change(Decimal("-0.004")) == "0\u202f%"
+        assert change(Decimal("-1")) == "-100\u202f%"
+        assert change(14) == "+1,400\u202f%"
+        assert change(None) == "–"
 
 
 class TestStates:

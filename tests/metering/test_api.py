@@ -154,3 +154,48 @@ class TestRateCards:
     def test_is_not_for_consumers_and_strangers(self, cast: Cast, ask: Any) -> None:
         assert ask(cast.consumer, "rate-cards").status_code == 403
         assert ask(cast.stranger, "rate-cards").status_code == 403
+
+
+class TestComparedUsage:
+    def test_tells_before_difference_change_and_standing(self, cast: Cast, world: World, ask: Any) -> None:
+        days = {"from": "2026-11-15", "to": "2026-11-16", "granularity": "total", "group_by": "team"}
+
+        body = ask(cast.finance, **days, compare="previous").json()
+
+        assert body["compared_with"] == {"from": "2026-11-14T00:00:00Z", "to": "2026-11-15T00:00:00Z"}
+        ops = next(row for row in body["results"] if row["team"] == "team-ops")
+        # 0.16 + 0.01 on the 15th, 0.20 on the 14th
+        assert (ops["cost"], ops["before"]["cost"], ops["difference"]["cost"]) == ("0.17", "0.2", "-0.03")
+        assert ops["change"] == {"requests": "1", "tokens": "-0.35", "cost": "-0.15"}
+        assert (ops["before"]["requests"], ops["difference"]["requests"], ops["standing"]) == (1, 1, None)
+        assert {row["team"]: row["standing"] for row in body["results"]}["strangers"] == "new"
+
+    def test_adds_percentiles_when_they_are_asked_for(self, cast: Cast, world: World, ask: Any) -> None:
+        body = ask(cast.finance, **DAYS, group_by="app", latency="percentiles").json()
+
+        assert body["totals"]["latency_p50_ms"] == 99
+        assert body["results"][0]["latency_p99_ms"] == 99
+        assert "latency_p50_ms" not in ask(cast.finance, **DAYS).json()["totals"]
+
+    def test_filters_by_several_values(self, cast: Cast, world: World, ask: Any) -> None:
+        at_once = ask(cast.finance, **DAYS, team="team-ops,strangers").json()
+        repeated = ask(cast.finance, **DAYS, team=["team-ops", "strangers"]).json()
+
+        assert at_once["totals"]["cost"] == repeated["totals"]["cost"] == "1.17"
+
+    @pytest.mark.parametrize(
+        ("parameters", "field"),
+        [
+            ({"compare": "yesterday"}, "compare"),
+            ({"latency": "p42"}, "latency"),
+            ({"latency": "percentiles", "granularity": "hour"}, "granularity"),
+            ({"format": "xlsx", "granularity": "week"}, "granularity"),
+        ],
+    )
+    def test_names_the_parameter_that_is_wrong(
+        self, cast: Cast, ask: Any, parameters: dict[str, str], field: str
+    ) -> None:
+        answer = ask(cast.finance, **parameters)
+
+        assert answer.status_code == 400
+        assert [error["field"] for error in answer.json()["errors"]] == [field]

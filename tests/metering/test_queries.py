@@ -284,3 +284,90 @@ class TestWatchedApps:
     def test_lists_none_for_consumers_and_strangers(self, cast: Cast, world: World) -> None:
         assert not watched_apps(actor_for(cast.consumer))
         assert not watched_apps(actor_for(cast.stranger))
+
+
+class TestFilters:
+    def test_take_any_of_several_values(self, world: World) -> None:
+        shown = report(group_by=["team"], filters={"team": ("team-ops", "strangers")})
+
+        assert costs(shown) == {("strangers",): Decimal("0.80"), ("team-ops",): Decimal("0.37")}
+
+    def test_of_several_dimensions_hold_at_once(self, world: World) -> None:
+        shown = report(filters={"team": ("team-ops", "strangers"), "app": "fx"})
+
+        assert shown.totals.cost == Decimal("0.01")
+
+    def test_find_a_code_that_holds_a_slash(self, cast: Cast, world: World) -> None:
+        world.people_team.cost_center.code = "EU/200"
+        world.people_team.cost_center.save()
+
+        assert report(filters={"cost_center": "EU/200"}).totals.cost == Decimal("0.40")
+        assert report(filters={"cost_center": "demo/EU/200"}).totals.cost == Decimal("0.40")
+
+    def test_refuse_more_values_than_finish(self, world: World) -> None:
+        with pytest.raises(InvalidInput) as error:
+            report(filters={"app": tuple(f"app-{number}" for number in range(51))})
+
+        assert (error.value.field, error.value.limit) == ("app", "50")
+
+    def test_show_creators_nothing_of_one_of_the_others_among_several(self, cast: Cast, world: World) -> None:
+        assert seen_by(cast.creator, filters={"team": ("team-ops", "team-ux")}).rows == ()
+
+
+class TestLatencies:
+    def test_are_read_of_all_and_of_each_group(self, world: World) -> None:
+        shown = report(group_by=["team"], latencies="groups")
+
+        # told: 100, 201, 400 and 50 ms; the middles of their buckets are 99, 197, 395 and 50 or so
+        assert shown.latency.events == 4
+        assert shown.latency.p50 == 99
+        assert shown.latency.p99 == 395
+        assert {parts[0].id: one.events for parts, one in shown.latency_of.items()} == {
+            "team-ops": 3,
+            "strangers": 1,
+        }
+
+    def test_are_read_of_each_day(self, world: World) -> None:
+        by_row = report(granularity="day", group_by=["app"], latencies="rows")
+        by_day = report(granularity="day", group_by=["app"], latencies="stretches")
+
+        assert [one.events for one in by_day.latency_over_time] == [1, 3]
+        assert by_row.latency_over_time == by_day.latency_over_time
+
+    def test_are_the_same_however_they_are_cut(self, world: World) -> None:
+        cuts = [
+            report(granularity=granularity, group_by=group_by, latencies="rows")
+            for granularity in ("day", "week", "month", "total")
+            for group_by in ([], ["team"], ["app", "key"])
+        ]
+
+        assert {tuple(sorted(one.latency.counts.items())) for one in cuts} == {
+            tuple(sorted(report(latencies="groups").latency.counts.items()))
+        }
+
+    def test_are_only_of_what_somebody_may_see(self, cast: Cast, world: World) -> None:
+        assert seen_by(cast.stranger, latencies="groups").latency.events == 1
+        assert seen_by(cast.consumer, latencies="groups", filters={"app": "where2eat"}).latency.events == 2
+        of_creator = seen_by(cast.creator, group_by=["team"], latencies="groups")
+        assert {parts[0].label: one.events for parts, one in of_creator.latency_of.items()} == {
+            "Other teams": 3
+        }
+
+    def test_of_the_period_before_stand_beside(self, world: World) -> None:
+        shown = report(from_at=TODAY, granularity="day", latencies="stretches", compare="previous")
+
+        assert shown.before is not None
+        assert (shown.latency.events, shown.before.latency.events) == (3, 1)
+
+    def test_are_kept_by_day_only(self, world: World) -> None:
+        with pytest.raises(InvalidInput) as error:
+            report(granularity="hour", latencies="rows")
+
+        assert error.value.field == "granularity"
+        assert "by day only" in error.value.errors[0].message
+
+    def test_of_part_of_a_day_are_those_of_the_day(self, world: World) -> None:
+        shown = report(from_at=TODAY.replace(hour=8), to_at=TODAY.replace(hour=9), latencies="groups")
+
+        assert shown.totals.requests == 1
+        assert shown.latency.events == 3

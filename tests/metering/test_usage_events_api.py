@@ -60,6 +60,19 @@ class TestEvents:
         assert client.get(second["previous"]).json()["results"] == first["results"]
         assert client.get(last["previous"]).json()["results"] == second["results"]
 
+    @pytest.mark.parametrize("teams", ["team-ops,strangers", ["team-ops", "strangers"]])
+    def test_takes_several_values_of_a_filter_as_usage_does(
+        self, cast: Cast, world: World, ask: Any, client: Client, teams: Any
+    ) -> None:
+        first = ask(cast.finance, **DAYS, team=teams, page_size="3").json()
+        totals = ask(cast.finance, "usage", **DAYS, team=teams).json()["totals"]
+        second = client.get(first["next"]).json()
+
+        pages = [[row["id"] for row in page["results"]] for page in (first, second)]
+        assert pages == [["e2", "e4", "e5"], ["e1"]]
+        assert first["totals"] == second["totals"] == totals
+        assert totals["cost"] == "1.17"
+
     def test_keeps_the_time_of_the_first_page(self, cast: Cast, world: World, ask: Any) -> None:
         ingest.record(
             [used(world.subscription, f"n{number}", at=NOW, input_tokens=1) for number in range(2)], at=NOW

@@ -11,6 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 from marketplace.accounts.models import User
 from metering import ingest, views
 from metering.attribution import Dimensions
+from metering.dashboards import views as board_views
 from metering.models import ArchivedPeriod, EventKey
 from metering.usage_events import views as event_views
 from tests.conftest import Cast
@@ -34,7 +35,7 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def _stop_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (views, event_views):
+    for module in (views, event_views, board_views):
         monkeypatch.setattr(module, "timezone", Clock)
 
 
@@ -55,8 +56,9 @@ def path(event_id: str, app: str = "where2eat") -> str:
 
 
 def links(page: str, text: str) -> list[str]:
-    """Return where the links with a text lead."""
-    return [unescape(url) for url in re.findall(rf'<a[^>]* ?href="([^"]*)"[^>]*>{text}', page)]
+    """Return where the links with a text, and perhaps an icon before it, lead."""
+    found = re.findall(rf'<a[^>]* ?href="([^"]*)"[^>]*>(?:<svg[^>]*>.*?</svg>)?{text}', page)
+    return [unescape(url) for url in found]
 
 
 class TestEvents:
@@ -100,16 +102,65 @@ class TestEvents:
         assert path("e2") not in page
         assert [url for url in links(of_makers, "Events") if "key=" in url] == []
 
-    @pytest.mark.parametrize("page", ["/usage/apps/where2eat/", "/usage/subscriptions/{subscription}/"])
-    def test_is_led_to_from_other_pages_of_usage(
-        self, cast: Cast, world: World, look: Any, page: str
-    ) -> None:
-        person = cast.creator if "apps" in page else cast.consumer
-        shown = look(person, page.format(subscription=world.subscription.pk))
+    def test_is_led_to_from_the_page_of_a_subscription(self, cast: Cast, world: World, look: Any) -> None:
+        shown = look(cast.consumer, f"/usage/subscriptions/{world.subscription.pk}/")
 
-        (url,) = {one for one in links(shown, "(?:Events|its events)") if "model=" not in one} or {""}
+        (url,) = links(shown, "its events")
         assert url.startswith(f"{LIST}?from=2026-10-17T00%3A00%3A00Z&to=2026-11-16T00%3A00%3A00Z&")
-        look(person, url)
+        assert "$0.36" in look(cast.consumer, url)
+
+    @pytest.mark.parametrize(
+        ("person", "page", "filters", "of_row", "spend"),
+        [
+            ("creator", "apps/where2eat", "&app=where2eat", "&model=llm-8b", "$1.56"),
+            ("consumer", "teams/demo/team-ops", "&team=demo%2Fteam-ops", "&app=fx", "$0.37"),
+            (
+                "finance",
+                "cost-centers/demo/CC-200",
+                "&cost_center=demo%2FCC-200",
+                "&team=team-people",
+                "$0.40",
+            ),
+            ("stranger", "models/llm-8b", "&model=llm-8b", "&app=where2eat", "$0.80"),
+            ("finance", "platform", "", "&app=fx", "$1.57"),
+        ],
+    )
+    def test_is_led_to_from_pages_of_one_thing(
+        self,
+        cast: Cast,
+        world: World,
+        look: Any,
+        person: str,
+        page: str,
+        filters: str,
+        of_row: str,
+        spend: str,
+    ) -> None:
+        days = "from=2026-10-17T00%3A00%3A00Z&to=2026-11-15T13%3A00%3A00Z"
+        shown = look(getattr(cast, person), f"/usage/{page}/")
+
+        urls = links(shown, "Events")
+
+        # Beside the title, in a row, in the total.
+        assert (urls[0], urls[-1]) == (f"{LIST}?{days}{filters}", f"{LIST}?{days}{filters}")
+        assert f"{LIST}?{days}{filters}{of_row}" in urls
+        assert spend in look(getattr(cast, person), urls[0])
+
+    def test_takes_several_values_from_usage_and_gives_them_on(
+        self, cast: Cast, world: World, look: Any
+    ) -> None:
+        usage = look(cast.finance, "/usage/?days=7&group_by=app&team=team-ops,strangers&compare=previous")
+
+        *of_apps, of_all = links(usage, "Events")
+        page = look(cast.finance, of_all)
+        ways = [*links(page, "CSV"), *links(page, "JSON lines"), *links(page, "Usage</a>")]
+
+        assert "&team=team-ops%2Cstrangers" in of_all
+        assert sorted(re.findall("&app=([^&]*)", "&".join(of_apps))) == ["fx", "where2eat"]
+        assert [path(name) in page for name in ("e1", "e2", "e3", "e4")] == [True, True, False, True]
+        assert "$1.17" in usage
+        assert "$1.17" in page
+        assert ["team=team-ops%2Cstrangers" in url for url in ways if "?" in url] == [True] * 3
 
     def test_turns_pages(self, cast: Cast, world: World, look: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(event_views, "PAGE_SIZE", 2)

@@ -8,6 +8,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from marketplace.accounts.models import User
 from metering import views
+from metering.dashboards import views as boards_views
 from metering.declared import compare
 from metering.measures import Measures
 from tests import factories
@@ -29,6 +30,7 @@ class Clock:
 @pytest.fixture(autouse=True)
 def _stop_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(views, "timezone", Clock)
+    monkeypatch.setattr(boards_views, "timezone", Clock)
 
 
 @pytest.fixture
@@ -103,6 +105,43 @@ class TestUsage:
     def test_shows_every_grouping(self, cast: Cast, world: World, look: Any, group: str) -> None:
         for person in (cast.finance, cast.creator, cast.consumer):
             text(look(person, f"/usage/?days=90&group_by={group}&measure=tokens"))
+
+    def test_compares_with_the_period_before(self, cast: Cast, world: World, look: Any) -> None:
+        page = text(
+            look(cast.finance, "/usage/?first=2026-11-15&last=2026-11-15&group_by=team&compare=previous")
+        )
+
+        # team-ops: 0.17 on the 15th, 0.20 on the 14th until the same hour
+        assert "-15\u202f%" in page
+        assert ">New<" in page
+        assert "compare=previous&amp;latency=" not in page
+        assert "compare=previous" in page
+
+    def test_draws_the_period_before_as_a_second_line(self, cast: Cast, world: World, look: Any) -> None:
+        answer = look(cast.finance, "/usage/?days=7&group_by=&compare=previous")
+
+        assert [one.label for one in answer.context["chart"].series] == ["Spend", "Before"]
+
+    def test_takes_several_values_of_a_filter(self, cast: Cast, world: World, look: Any) -> None:
+        at_once = text(look(cast.finance, "/usage/?days=7&team=team-ops,strangers"))
+        repeated = text(look(cast.finance, "/usage/?days=7&team=team-ops&team=strangers"))
+
+        for page in (at_once, repeated):
+            assert "$1.17" in page
+            assert "Operations, Team" in page
+            assert "team=team-ops%2Cstrangers" in page
+
+    def test_tells_percentiles_of_latency(self, cast: Cast, world: World, look: Any) -> None:
+        page = text(look(cast.finance, "/usage/?days=7&group_by=app"))
+
+        assert "99 ms" in page
+        assert "p99 395 ms" in page
+
+    def test_leads_to_the_page_of_what_it_is_about(self, cast: Cast, world: World, look: Any) -> None:
+        assert 'href="/usage/teams/team-ops/"' in text(look(cast.finance, "/usage/?days=7&team=team-ops"))
+        assert "Its page" not in text(look(cast.finance, "/usage/?days=7&team=team-ops&app=fx"))
+        assert "Its page" not in text(look(cast.consumer, "/usage/?days=7&app=fx"))
+        assert 'href="/usage/models/llm-8b/"' in text(look(cast.consumer, "/usage/?days=7&model=llm-8b"))
 
     def test_gives_htmx_the_report_alone(self, cast: Cast, world: World, look: Any) -> None:
         fragment = text(look(cast.finance, "/usage/", headers={"HX-Request": "true"}))

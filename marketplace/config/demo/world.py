@@ -10,6 +10,7 @@ from marketplace.config.demo import (
     conflicts,
     corrections,
     inbox,
+    kept,
     limits,
     models,
     notices,
@@ -100,6 +101,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         conflicts.report_twice(cast, apps, timeline, chronicle)
         inbox.keep(cast, apps, timeline, chronicle, book=book)
         notices.tell(cast, apps, timeline, chronicle)
+        kept.keep(cast, timeline)
         chronicle.write()
     with told.step("Closed months"):
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))

@@ -1,6 +1,6 @@
 """Filters for money and numbers. Everything here only shows; nothing it returns is calculated with again."""
 
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 
 from django import template
 
@@ -61,6 +61,15 @@ def percent(value: Decimal | int | None, decimals: int = 0) -> str:
     if value is None:
         return "–"
     return f"{(Decimal(value) * 100).quantize(Decimal(1).scaleb(-decimals)):f}\u202f%"
+
+
+@register.filter
+def change(share: Decimal | int | None) -> str:
+    """Show how much more or less, in whole percent with a sign: Decimal("0.065") is "+7 %"; None is a dash."""
+    if share is None:
+        return "–"
+    whole = int((Decimal(share) * 100).to_integral_value(ROUND_HALF_UP))
+    return f"{whole:+,}\u202f%" if whole else "0\u202f%"
 
 
 def shorten(value: Decimal) -> Decimal:

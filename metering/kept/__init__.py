@@ -1,0 +1,1 @@
+"""Questions to usage that are kept: views with a name, and reports that are mailed."""
