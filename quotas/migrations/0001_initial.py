@@ -106,7 +106,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('window_starts_at', models.DateTimeField()),
                 ('amount', models.DecimalField(decimal_places=18, max_digits=38)),
-                ('cause', models.CharField(choices=[('call', 'call'), ('report', 'report')], max_length=10)),
+                ('cause', models.CharField(choices=[('call', 'call'), ('report', 'report'), ('correction', 'correction')], max_length=10)),
                 ('hold_id', models.UUIDField(null=True)),
                 ('created_at', models.DateTimeField()),
                 ('limit', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='overruns', to='quotas.limit')),
