@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
+from marketplace.accounts.models import ApiKey
 from marketplace.catalog.models import App
 from marketplace.core.errors import NotFound
 from marketplace.core.money import exact
@@ -76,33 +77,44 @@ class EventCorrection:
     rerating_id: int | None
 
 
-def may_correct(actor: Actor, app: App) -> bool:
-    """Tell who may: a creator of the app's team, or an operator of its organization or of the platform."""
-    return (
-        app.owner_team_id in actor.teams_as(Role.CREATOR)
-        or actor.is_platform(Role.OPERATOR)
-        or app.owner_team.organization_id in actor.organizations_as(Role.OPERATOR)
-    )
+def may_correct(actor: Actor, belongs: Attribution) -> bool:
+    """Tell who may: an operator of the platform or of the owner's organization, and who reported it.
+
+    That is a creator of the team whose app it was when it was used. What the gateway measured under a subscriber's key
+    is no report of theirs: they would take back what they owe for it themselves.
+    """
+    if belongs.owner_team_id in actor.teams_as(Role.CREATOR) and not _is_measured(belongs):
+        return True
+    return _operates(actor, belongs.owner_team.organization_id)
+
+
+def _is_measured(belongs: Attribution) -> bool:
+    return belongs.key is not None and belongs.key.kind == ApiKey.Kind.SUB
+
+
+def _operates(actor: Actor, organization_id: int) -> bool:
+    return actor.is_platform(Role.OPERATOR) or organization_id in actor.organizations_as(Role.OPERATOR)
 
 
 def find_event(actor: Actor, *, slug: str, event_id: str) -> UsageEvent:
     """Return an event that the person may see, with its app and attribution. Raises NotFound.
 
-    Raises PeriodArchived for who may correct it, when it was taken out of the table with its month.
+    Raises PeriodArchived for makers and operators of the app, when it was taken out of the table with its month.
     """
     app = access.get(App.objects.select_related("owner_team"), slug=slug)
-    is_right = may_correct(actor, app)
+    operates = _operates(actor, app.owner_team.organization_id)
     seen = Attribution.objects.filter(UsageScope.of(actor).visible(), app=app)
-    if not is_right and not seen.exists():
+    if not operates and not seen.exists():
         raise NotFound("app", slug)
     key = access.get(EventKey.objects.filter(app=app), event_id=event_id)
-    found = UsageEvent.objects.select_related("attribution").filter(
+    found = UsageEvent.objects.select_related("attribution__key", "attribution__owner_team").filter(
         app=app, occurred_at=key.occurred_at, event_id=event_id
     )
     event = found.first()
-    if event is None and is_right and month(key.occurred_at) in archived():
+    is_told = operates or app.owner_team_id in actor.teams_as(Role.CREATOR)
+    if event is None and is_told and month(key.occurred_at) in archived():
         raise PeriodArchived(month(key.occurred_at))
-    if event is None or not (is_right or seen.filter(pk=event.attribution_id).exists()):
+    if event is None or not (operates or seen.filter(pk=event.attribution_id).exists()):
         raise NotFound("usage event", event_id)
     event.app = app
     return event

@@ -37,6 +37,7 @@ Kind = Correction.Kind
 MOST = 10**12
 LONGEST_REASON = 2000
 LONGEST_KEY = 255
+WHO_MAY = "Usage is corrected by operators, and by creators of the app's team where the app reported it."
 
 
 class NothingToChange(Conflict):
@@ -187,8 +188,7 @@ def _correct(
 
 
 def _require_right(event: UsageEvent, by: Actor) -> None:
-    message = "Usage is corrected by creators of the app's team, and by operators."
-    access.require(may_correct(by, event.app), message=message)
+    access.require(may_correct(by, event.attribution), message=WHO_MAY)
     if event.corrects is not None:
         raise NotCorrectable(event.corrects)
 

@@ -14,7 +14,7 @@ from metering import attributed, conflicts
 from metering.attributed import Attributed
 from metering.conflicts import Conflict
 from metering.corrected import corrections_of, quantities_of
-from metering.models import ArchivedPeriod, EventKey, InstanceRate, RateCard, UsageEvent
+from metering.models import ArchivedPeriod, Attribution, EventKey, InstanceRate, RateCard, UsageEvent
 from metering.periods import month
 from metering.ratecards import instance_price, token_prices
 from metering.rating import Quantities, RatedPart, explain
@@ -73,7 +73,7 @@ class EventStory:
     occurred_at: datetime
     received_at: datetime
     period: date
-    attribution_id: int
+    attribution: Attribution
     belongs: Attributed
     quantities: Quantities
     latency_ms: int | None
@@ -195,7 +195,7 @@ def _story(event: UsageEvent, app: App, *, visible: UsageScope) -> EventStory:
         occurred_at=event.occurred_at,
         received_at=event.received_at,
         period=event.period,
-        attribution_id=event.attribution_id,
+        attribution=event.attribution,
         belongs=attributed.name_one(event.attribution, visible=visible),
         quantities=quantities,
         latency_ms=event.latency_ms,

@@ -52,7 +52,7 @@ class EventView(APIView):
         told = files.as_story(story)
         if isinstance(story, EventStory):
             bill = bill_of(
-                attribution_id=story.attribution_id,
+                attribution_id=story.attribution.pk,
                 occurred_at=story.occurred_at,
                 period=story.period,
                 visible=invoices,

@@ -23,7 +23,7 @@ def event_bill(request: PersonRequest, slug: str, event_id: str) -> HttpResponse
     bill = None
     if isinstance(story, EventStory):
         bill = bill_of(
-            attribution_id=story.attribution_id,
+            attribution_id=story.attribution.pk,
             occurred_at=story.occurred_at,
             period=story.period,
             visible=queries.invoices(request.actor),

@@ -76,7 +76,7 @@ def event(request: PersonRequest, slug: str, event_id: str) -> HttpResponse:
         "bill_url": reverse("billing:event-bill", args=[slug, event_id]),
         "corrected_url": pages.story_url(slug, story.corrects) if story.corrects else "",
         "corrections": [(one, pages.story_url(slug, one.event_id)) for one in story.corrections],
-        "can_correct": not story.corrects and may_correct(request.actor, story.app),
+        "can_correct": not story.corrects and may_correct(request.actor, story.attribution),
         "sees_prices": request.actor.is_platform(Role.OPERATOR, Role.FINANCE),
     }
     return render(request, "metering/event.html", context)

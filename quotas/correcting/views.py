@@ -13,7 +13,7 @@ from marketplace.accounts import access
 from marketplace.accounts.requests import PersonRequest
 from marketplace.core.errors import Conflict, HalfpennyError, InvalidInput
 from metering.corrected import Standing, corrections_of, find_event, may_correct, standing
-from metering.corrections import Change, Preview, preview
+from metering.corrections import WHO_MAY, Change, Preview, preview
 from metering.models import UsageEvent
 from quotas import corrections
 from quotas.correcting.forms import LABELS, AmendForm, ReasonForm
@@ -52,8 +52,7 @@ def void(request: PersonRequest, slug: str, event_id: str) -> HttpResponse:
 
 def _event(request: PersonRequest, slug: str, event_id: str) -> UsageEvent:
     event = find_event(request.actor, slug=slug, event_id=event_id)
-    message = "Usage is corrected by creators of the app's team, and by operators."
-    access.require(may_correct(request.actor, event.app), message=message)
+    access.require(may_correct(request.actor, event.attribution), message=WHO_MAY)
     return event
 
 

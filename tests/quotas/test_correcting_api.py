@@ -153,6 +153,16 @@ class TestAmend:
         assert call(cast.creator, "where2eat/e9/amend", body, status=404)["code"] == "not_found"
         assert not Correction.objects.exists()
 
+    def test_of_what_the_gateway_measured_is_for_operators(
+        self, cast: Cast, who: Dimensions, call: Any
+    ) -> None:
+        key, _ = keys.issue(kind="sub", organization=cast.company, at=NOW, by=None)
+        record(who._replace(key_id=key.pk), "called")
+        body = {"reason": "Wrong.", "tokens": 1}
+
+        assert call(cast.creator, "where2eat/called/amend", body, status=403)["code"] == "not_allowed"
+        assert call(cast.operator, "where2eat/called/amend", body)["status"] == "accepted"
+
 
 class TestVoid:
     def test_takes_an_event_back_once(self, cast: Cast, call: Any) -> None:
