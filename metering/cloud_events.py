@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from metering.reports import Event, NotJson, Rejection, bound, decode_values, id_of, parse_json
+from metering.reported import Event, NotJson, Rejection, bound, decode_values, id_of, parse_json
 
 REQUIRED = ("id", "source", "type")
 PREFIX = "ce-"

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from marketplace.core.errors import InvalidInput
-from metering.reports import TooLarge, parse_json
+from metering.reported import TooLarge, parse_json
 
 Value: TypeAlias = str | int | Decimal | bool | None
 Attributes: TypeAlias = dict[str, Value]

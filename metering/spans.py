@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from metering.otlp import Attributes, Span, Value
-from metering.reports import MAX_TAGS, Event, Rejection, decode_values
+from metering.reported import Event, Rejection, decode_values
+from metering.reports import MAX_TAGS
 
 TOKENS = {
     "input_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),

@@ -18,7 +18,7 @@ from marketplace.core.errors import NotAllowed, NotFound, Unavailable
 from marketplace.gateway import books
 from metering.attribution import Dimensions
 from metering.inbox_models import AttributionRule, Inbox
-from metering.reports import Meaning, Origins, Owner, Payer, Reporter
+from metering.origins import Meaning, Origins, Owner, Payer, Reporter
 
 MOST_REMEMBERED = 50_000
 MOST_ORIGINS = 1_000

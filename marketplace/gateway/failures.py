@@ -10,7 +10,7 @@ from marketplace.gateway.http import BodyTooLarge
 from marketplace.gateway.limits import LimitReached, number, stamp
 from marketplace.gateway.providers.base import ProviderError, ProviderRefused
 from marketplace.gateway.router import ModelNotFound
-from metering.reports import TooLarge
+from metering.reported import TooLarge
 
 
 class NothingHere(NotFound):

@@ -19,7 +19,8 @@ from metering.keeping import KeptEvents
 from metering.models import ArchivedPeriod
 from metering.periods import month
 from metering.ratecards import PriceBook, price_book
-from metering.reports import Event, Reading
+from metering.reported import Event
+from metering.reports import Reading
 from quotas import admission
 
 CHUNK = 500

@@ -13,10 +13,12 @@ from marketplace.gateway.books import Report, Stale
 from marketplace.gateway.directory import Directory
 from marketplace.gateway.http import INLINE_BYTES, Request, Send, UnsupportedType, respond_json
 from marketplace.gateway.pipeline import Gateway, Moving
-from metering import cloud_events, ingest, reports
+from metering import cloud_events, ingest, reported, reports
 from metering.ingest import Draft, Receipt, ReceiptStatus
+from metering.origins import Reporter
 from metering.ratecards import PriceBook
-from metering.reports import Event, KeptAs, Reading, Rejection, Reporter
+from metering.reported import Event, Rejection
+from metering.reports import KeptAs, Reading
 
 LOOKUPS = 5
 # More are read in a thread: the loop has other calls to answer meanwhile.
@@ -35,7 +37,7 @@ async def meter(gateway: Gateway, request: Request, send: Send) -> None:
     if content_type not in JSON_TYPES | NDJSON_TYPES | {CLOUDEVENT, CLOUDEVENT_BATCH}:
         raise UnsupportedType(content_type, taken=TAKEN)
     attributes = request.headers_under(cloud_events.PREFIX) if request.header(b"ce-specversion") else {}
-    body = await request.body(limit=reports.MAX_BYTES)
+    body = await request.body(limit=reported.MAX_BYTES)
     if len(body) <= INLINE_BYTES:
         events = decode(body, content_type, attributes)
     else:
@@ -54,7 +56,7 @@ def decode(body: bytes, content_type: str, attributes: dict[str, str]) -> list[E
         return cloud_events.decode_batch(body)
     if attributes and content_type in JSON_TYPES:
         return cloud_events.decode_binary(body, attributes)
-    return reports.decode(body, is_ndjson=content_type in NDJSON_TYPES)
+    return reported.decode(body, is_ndjson=content_type in NDJSON_TYPES)
 
 
 async def record(

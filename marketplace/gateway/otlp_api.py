@@ -19,9 +19,10 @@ from marketplace.gateway.http import (
     respond_json,
 )
 from marketplace.gateway.pipeline import Gateway
-from metering import otlp, reports, spans
+from metering import otlp, reported, spans
 from metering.ingest import Receipt, ReceiptStatus
-from metering.reports import Reading, Reporter
+from metering.origins import Reporter
+from metering.reports import Reading
 from metering.spans import SpanReport
 
 PATH = "/otlp/v1/traces"
@@ -42,7 +43,7 @@ async def traces(gateway: Gateway, request: Request, send: Send) -> None:
     content_type = request.content_type
     if content_type not in (PROTOBUF, JSON):
         raise UnsupportedType(content_type, taken=(PROTOBUF, JSON))
-    body = await request.body(limit=reports.MAX_BYTES)
+    body = await request.body(limit=reported.MAX_BYTES)
     has_model = (await gateway.offers(reporter.epoch)).prices.models.__contains__
     if len(body) <= INLINE_BYTES:
         counted = read(body, content_type, has_model)
@@ -57,7 +58,7 @@ def read(body: bytes, content_type: str, has_model: spans.HasModel) -> list[Span
     """Read the spans that count. Raises NotJson, NotTraces, TooLarge."""
     sent = otlp.decode_protobuf(body) if content_type == PROTOBUF else otlp.decode_json(body)
     counted = spans.report(sent, has_model=has_model)
-    reports.bound(len(counted))
+    reported.bound(len(counted))
     return counted
 
 

@@ -39,8 +39,8 @@ from marketplace.gateway.providers.base import Usage as ProviderUsage
 from marketplace.gateway.requests import ModelRequest
 from marketplace.gateway.router import Offer, Route, choose, dearest
 from metering.ingest import Receipt, Usage
+from metering.origins import Reporter
 from metering.rating import Quantities, from_atto
-from metering.reports import Reporter
 from quotas.admission import Admitted, Estimate, HoldRequest, Refused, Settled, Settlement, Standing
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from decimal import Decimal
 import django.contrib.postgres.constraints
 import django.db.models.deletion
 import marketplace.core.ids
-import metering.models
+import marketplace.core.ranges
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.conf import settings
@@ -160,7 +160,7 @@ class Migration(migrations.Migration):
                 ('source', models.CharField(max_length=200)),
             ],
             options={
-                'constraints': [django.contrib.postgres.constraints.ExclusionConstraint(expressions=[('instance_type', '='), (metering.models.DateTimeRange(models.F('starts_at'), models.F('ends_at')), '&&')], name='instance_rate_one_in_force'), models.CheckConstraint(condition=models.Q(('price_per_hour__gte', 0)), name='instance_rate_not_negative')],
+                'constraints': [django.contrib.postgres.constraints.ExclusionConstraint(expressions=[('instance_type', '='), (marketplace.core.ranges.DateTimeRange(models.F('starts_at'), models.F('ends_at')), '&&')], name='instance_rate_one_in_force'), models.CheckConstraint(condition=models.Q(('price_per_hour__gte', 0)), name='instance_rate_not_negative')],
             },
         ),
         pgtrigger.migrations.AddTrigger(
@@ -306,7 +306,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='ratecard',
-            constraint=django.contrib.postgres.constraints.ExclusionConstraint(expressions=[('model', '='), (metering.models.DateTimeRange(models.F('starts_at'), models.F('ends_at')), '&&')], name='rate_card_one_in_force'),
+            constraint=django.contrib.postgres.constraints.ExclusionConstraint(expressions=[('model', '='), (marketplace.core.ranges.DateTimeRange(models.F('starts_at'), models.F('ends_at')), '&&')], name='rate_card_one_in_force'),
         ),
         migrations.AddConstraint(
             model_name='ratecard',

@@ -9,7 +9,8 @@ from marketplace.catalog.models import App
 from marketplace.gateway.directory import Directory, reporter_of
 from metering import ingest, reports
 from metering.ratecards import load_price_book
-from metering.reports import Event, Reading
+from metering.reported import Event
+from metering.reports import Reading
 from quotas import admission
 from quotas.admission import Outcome
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from metering import cloud_events, reports
-from metering.reports import Event, NotJson, Rejection, TooLarge
+from metering import cloud_events, reported
+from metering.reported import Event, NotJson, Rejection, TooLarge
 
 DATA = {"app_id": "where2eat", "model": "llm-8b", "tokens": 5}
 ENVELOPE = {"specversion": "1.0", "type": "usage", "source": "/kitchen", "id": "c1", "data": DATA}
@@ -73,9 +73,9 @@ class TestBatch:
             cloud_events.decode_batch(json.dumps(ENVELOPE).encode())
 
     def test_has_a_largest_size(self) -> None:
-        assert len(cloud_events.decode_batch(b"[" + b",".join([b"1"] * reports.MAX_EVENTS) + b"]")) == 10_000
+        assert len(cloud_events.decode_batch(b"[" + b",".join([b"1"] * reported.MAX_EVENTS) + b"]")) == 10_000
         with pytest.raises(TooLarge):
-            cloud_events.decode_batch(b"[" + b",".join([b"1"] * (reports.MAX_EVENTS + 1)) + b"]")
+            cloud_events.decode_batch(b"[" + b",".join([b"1"] * (reported.MAX_EVENTS + 1)) + b"]")
 
 
 class TestBinary:

@@ -7,7 +7,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from metering import otlp
 from metering.otlp import NotTraces, Span
-from metering.reports import NotJson, TooLarge
+from metering.reported import NotJson, TooLarge
 
 EXPECTED = Span(
     trace_id="5b8efff798038103d269b633813fc60c",

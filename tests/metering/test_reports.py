@@ -6,11 +6,12 @@ from uuid import uuid4
 
 import pytest
 
-from metering import reports
+from metering import reported, reports
 from metering.ingest import Usage
+from metering.origins import Payer, Reporter
 from metering.ratecards import ModelFacts, PriceBook
 from metering.rating import TokenPrices
-from metering.reports import Event, NotJson, Payer, Rejection, Reporter, TooLarge
+from metering.reported import Event, NotJson, Rejection, TooLarge
 from tests.factories import NOW
 
 REPORTER = Reporter(1, "where2eat", 2, "team-ux", 3, 4, uuid4(), "production")
@@ -21,7 +22,7 @@ EVENT = {"id": "e1", "app_id": "where2eat", "model": "llm-8b", "tokens": 5}
 
 def check(**fields: Any) -> Usage | Rejection:
     """Send one event of the fields above and these through reading and checking."""
-    events = reports.decode(json.dumps(EVENT | fields, default=str).encode())
+    events = reported.decode(json.dumps(EVENT | fields, default=str).encode())
     reading = reports.check(
         events, reporter=REPORTER, book=BOOK, at=NOW, find_payer=_no_payer, find_cost_center=lambda *_: None
     )
@@ -46,19 +47,19 @@ class TestDecode:
     def test_takes_ten_thousand_events_and_no_more(self, line: bytes) -> None:
         most, more = [line] * 10_000, [line] * 10_001
 
-        assert len(reports.decode(b"[" + b",".join(most) + b"]")) == 10_000
-        assert len(reports.decode(b"\n".join(most), is_ndjson=True)) == 10_000
+        assert len(reported.decode(b"[" + b",".join(most) + b"]")) == 10_000
+        assert len(reported.decode(b"\n".join(most), is_ndjson=True)) == 10_000
         with pytest.raises(TooLarge):
-            reports.decode(b"[" + b",".join(more) + b"]")
+            reported.decode(b"[" + b",".join(more) + b"]")
         with pytest.raises(TooLarge):
-            reports.decode(b"\n".join(more), is_ndjson=True)
+            reported.decode(b"\n".join(more), is_ndjson=True)
 
     def test_takes_ten_thousand_good_events_and_no_more(self) -> None:
         event = json.dumps(EVENT).encode()
 
-        assert len(reports.decode(b"[" + b",".join([event] * 10_000) + b"]")) == 10_000
+        assert len(reported.decode(b"[" + b",".join([event] * 10_000) + b"]")) == 10_000
         with pytest.raises(TooLarge):
-            reports.decode(b"[" + b",".join([event] * 10_001) + b"]")
+            reported.decode(b"[" + b",".join([event] * 10_001) + b"]")
 
     @pytest.mark.parametrize(
         "body",
@@ -78,10 +79,10 @@ class TestDecode:
     )
     def test_refuses_what_is_no_json(self, body: bytes) -> None:
         with pytest.raises(NotJson):
-            reports.decode(body)
+            reported.decode(body)
 
     def test_tells_of_each_event_what_is_wrong_with_it(self) -> None:
-        events = reports.decode(
+        events = reported.decode(
             json.dumps([EVENT, {"app_id": 1}, EVENT | {"tokens": 10**5000 // 10**4990}]).encode()
         )
 

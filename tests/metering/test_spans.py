@@ -6,7 +6,7 @@ import pytest
 
 from metering import spans
 from metering.otlp import Span, Value
-from metering.reports import Event, Rejection
+from metering.reported import Event, Rejection
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 # 2026-11-24T10:00:00Z

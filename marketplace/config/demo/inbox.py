@@ -13,7 +13,7 @@ from marketplace.gateway.directory import reporter_of
 from metering import keeping, reports
 from metering.inbox_models import AttributionRule, UnattributedGroup
 from metering.ratecards import PriceBook
-from metering.reports import Event
+from metering.reported import Event
 
 # A mistyped cost center in the configuration of a batch, for nine days; and what was mistyped before.
 MISTYPED = ("where2eat", "cc200", 9, 14)

@@ -17,7 +17,7 @@ from marketplace.gateway.replay import apps, events, traces
 from marketplace.gateway.replay.events import ReplayedApp
 from marketplace.gateway.replay.sending import Outcome, Sending, send_all
 from marketplace.gateway.replay.traces import TracedRequest
-from metering.reports import MAX_EVENTS
+from metering.reported import MAX_EVENTS
 
 # In real time a batch leaves a second after its first event at the latest.
 REAL_TIME_WAIT = timedelta(seconds=1)
