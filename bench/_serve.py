@@ -10,6 +10,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# With debug, Django keeps every query and its time.
+AS_SERVED = {"DEBUG": "0", "DEMO": "1", "SECURE_COOKIES": "0", "LOG_LEVEL": "ERROR"}
+
 
 def free_port() -> int:
     with socket.socket() as listener:
@@ -37,8 +40,8 @@ def running(*command: str, path: str = "/", is_quiet: bool = False, **environmen
 
 
 def application(*, workers: int = 1, is_quiet: bool = False, **environment: str) -> "contextmanager":
-    """The whole application."""
-    environment = {"ALLOWED_HOSTS": "127.0.0.1", **environment}
+    """The whole application, set up as `up` does it."""
+    environment = {**AS_SERVED, "ALLOWED_HOSTS": "127.0.0.1", **environment}
     command = ("marketplace.config.web", "--workers", str(workers))
     return running(*command, path="/healthz", is_quiet=is_quiet, **environment)
 

@@ -12,8 +12,6 @@ from bench._serve import application, asgi
 
 TIMES, WARM = 60, 5
 FLOOR = 3.0
-# As `up` starts it, but for a plain address.
-AS_SERVED = {"DEBUG": "false", "DEMO": "true", "SECURE_COOKIES": "false", "LOG_LEVEL": "ERROR"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def main() -> None:
     worst = 0.0
     with (
         asgi("bench._bare_page:application", DSN=settings.DATABASE_URL) as bare,
-        application(is_quiet=True, **AS_SERVED) as url,
+        application(is_quiet=True) as url,
     ):
         for page in PAGES:
             if asked.only not in page.path:

@@ -18,7 +18,7 @@ from marketplace.core.epochs import read_epochs
 from marketplace.core.json import encode
 from metering import ingest, keeping
 from metering.attribution import Dimensions
-from metering.ingest import Batch, Draft, Receipt, ReceiptStatus, Usage
+from metering.ingest import ACCEPTED, Batch, Draft, Receipt, Usage
 from metering.rating import Quantities, Rated, from_atto
 from metering.reports import Unplaced
 from quotas import counters
@@ -264,7 +264,7 @@ def _sums(
     sums: dict[tuple[int, datetime], tuple[Dimensions, datetime, Used]] = {}
     last_who, last_moment, used = None, None, Used()
     for usage, receipt in zip(reports, receipts, strict=True):
-        if receipt.status is not ReceiptStatus.ACCEPTED:
+        if receipt.status is not ACCEPTED:
             continue
         who, moment = usage.who, usage.occurred_at
         # Most events of a report are of the same origin and time; only where one of them changes is a sum looked up.
@@ -360,7 +360,7 @@ def _apply_settlements(
             counter.release(held)
             if (
                 item is None
-                or item.status is not ReceiptStatus.ACCEPTED
+                or item.status is not ACCEPTED
                 or counter.limit.measure == "concurrency"
             ):
                 continue

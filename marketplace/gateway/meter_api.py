@@ -14,7 +14,7 @@ from marketplace.gateway.directory import Directory
 from marketplace.gateway.http import INLINE_BYTES, Request, Send, UnsupportedType, respond_json
 from marketplace.gateway.pipeline import Gateway, Moving
 from metering import cloud_events, ingest, reported, reports
-from metering.ingest import Draft, Receipt, ReceiptStatus
+from metering.ingest import ACCEPTED, CONFLICT, DUPLICATE, Draft, Receipt, ReceiptStatus
 from metering.origins import Reporter
 from metering.ratecards import PriceBook
 from metering.reported import Event, Rejection
@@ -152,12 +152,12 @@ def answer_of(reading: Reading, receipts: dict[int, Receipt], *, is_full: bool) 
             continue
         receipt = receipts[index]
         counts[receipt.status] += 1
-        if is_full or receipt.status is not ReceiptStatus.ACCEPTED or index in reading.made_ids:
+        if is_full or receipt.status is not ACCEPTED or index in reading.made_ids:
             results.append(_line(index, receipt))
     answer = {
-        "accepted": counts[ReceiptStatus.ACCEPTED],
-        "duplicates": counts[ReceiptStatus.DUPLICATE],
-        "conflicts": counts[ReceiptStatus.CONFLICT],
+        "accepted": counts[ACCEPTED],
+        "duplicates": counts[DUPLICATE],
+        "conflicts": counts[CONFLICT],
         "rejected": len(reading.rejections),
         "results": results,
     }
@@ -166,9 +166,9 @@ def answer_of(reading: Reading, receipts: dict[int, Receipt], *, is_full: bool) 
 
 def _line(index: int, receipt: Receipt) -> dict[str, Any]:
     line: dict[str, Any] = {"index": index, "id": receipt.event_id, "status": str(receipt.status)}
-    if receipt.status is ReceiptStatus.ACCEPTED:
+    if receipt.status is ACCEPTED:
         line |= {"cost": to_text(receipt.rated.cost), "currency": receipt.currency}
-    elif receipt.status is ReceiptStatus.CONFLICT:
+    elif receipt.status is CONFLICT:
         message = "This id was used with other content; the first event stays."
         line["error"] = {"code": "conflict", "field": "id", "message": message}
     return line
