@@ -358,11 +358,7 @@ def _apply_settlements(
             if counter is None:
                 continue  # of a minute long ago, purged since
             counter.release(held)
-            if (
-                item is None
-                or item.status is not ACCEPTED
-                or counter.limit.measure == "concurrency"
-            ):
+            if item is None or item.status is not ACCEPTED or counter.limit.measure == "concurrency":
                 continue
             used = spent.amount(counter.limit.measure)
             counter.spend(used)
