@@ -81,9 +81,9 @@ DETAILS = (
     Detail("operator", "metering:rate-proposal", lambda: (RateProposal.objects.get(state="proposed").pk,)),
     Detail("finance", "metering:rate-proposal", lambda: (RateProposal.objects.get(state="proposed").pk,)),
     Detail("finance", "metering:rate-proposal", lambda: (RateProposal.objects.get(state="approved").pk,)),
-    Detail("creator", "quotas:event-amend", lambda: _corrected("amend")),
-    Detail("creator", "quotas:event-void", lambda: _corrected("amend")),
-    Detail("creator", "quotas:event-amend", lambda: _corrected("void")),
+    Detail("operator", "quotas:event-amend", lambda: _corrected("amend")),
+    Detail("operator", "quotas:event-void", lambda: _corrected("amend")),
+    Detail("operator", "quotas:event-amend", lambda: _corrected("void")),
     Detail("operator", "metering:rerating", lambda: (Rerating.objects.get().pk,)),
     Detail("operator", "quotas:limit-set", lambda: ("app", _app_limit().app_id)),
 )  # fmt: skip

@@ -23,7 +23,7 @@ from opentelemetry.trace import Tracer
 
 from marketplace.gateway import meter_api
 from marketplace.gateway.books import DatabaseAway
-from metering import reports, rollups
+from metering import reported, rollups
 from metering.models import EventConflict, UsageEvent, UsageRollup
 from tests import factories
 from tests.conftest import Cast
@@ -267,7 +267,7 @@ class TestTraces:
     def test_refuses_more_spans_with_usage_than_a_report_may_have(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(reports, "MAX_EVENTS", 2)
+        monkeypatch.setattr(reported, "MAX_EVENTS", 2)
 
         assert post(world, request_json(*(span_json(n) for n in range(1, 4)))).status == 413
         assert not UsageEvent.objects.exists()

@@ -27,12 +27,12 @@ RIGHT_PRICES = ("0.025", "0.025", "0.025", "0", "0")
 
 def correct(cast: Cast, timeline: Timeline) -> None:
     """Put it right, through the same functions as everybody; needs the closed months, which bill it later."""
-    creator, operator, finance = (cast.person(role) for role in ("creator", "operator", "finance"))
-    _correct_events(creator, timeline)
+    operator, finance = (cast.person(role) for role in ("operator", "finance"))
+    _correct_events(operator, timeline)
     _rate_anew(operator, finance, timeline)
 
 
-def _correct_events(creator: User, timeline: Timeline) -> None:
+def _correct_events(operator: User, timeline: Timeline) -> None:
     found = UsageEvent.objects.filter(
         app__slug=APP,
         occurred_at__gte=timeline.ago(WRONG_DAYS_AGO, 0),
@@ -40,7 +40,7 @@ def _correct_events(creator: User, timeline: Timeline) -> None:
         corrects=None,
         requests__gt=0,
     )
-    by = actor_for(creator)
+    by = actor_for(operator)
     events = [
         corrected.find_event(by, slug=APP, event_id=event_id)
         for event_id in found.order_by("occurred_at", "event_id").values_list("event_id", flat=True)[:2]
