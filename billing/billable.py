@@ -3,13 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Q, Sum
-from django.db.models.functions import TruncMonth
+from django.db.models import DateTimeField, F, Q, Sum
+from django.db.models.functions import Cast, TruncMonth
 
 from billing.bills import PASS_THROUGH, ZERO, Billed, Metered
 from billing.models import BillingPeriod, InvoiceLine, RevenueShareAgreement
@@ -21,7 +21,10 @@ from marketplace.accounts.models import CostCenter, Organization
 from marketplace.catalog.models import App, Environment, Plan, Subscription
 from marketplace.core.errors import Conflict
 from marketplace.core.periods import Period, month_of, parse_month
-from metering.models import UsageRollup
+from metering.models import DailyRollup
+
+# As a moment, which months are told by everywhere else; the session of the database counts in UTC.
+MONTH_OF_USE = Cast(TruncMonth("day"), DateTimeField())
 
 
 class CurrencyMismatch(Conflict):
@@ -148,7 +151,7 @@ def _plan_ids(
 def usage_rows(condition: Q) -> Iterable[Mapping[str, Any]]:
     """Sum billable usage by everything that decides who pays what, and by the month it happened in."""
     return (
-        UsageRollup.objects.filter(condition)
+        DailyRollup.objects.filter(condition)
         .exclude(attribution__environment=Environment.SANDBOX)
         .values(
             "currency",
@@ -157,7 +160,7 @@ def usage_rows(condition: Q) -> Iterable[Mapping[str, Any]]:
             cost_center=F("attribution__cost_center_id"),
             subscription=F("attribution__subscription_id"),
             plan=F("attribution__plan_id"),
-            month=TruncMonth("hour", tzinfo=UTC),
+            month=MONTH_OF_USE,
         )
         .annotate(requests_sum=Sum("requests"), cost_sum=Sum("cost"))
         .order_by()
@@ -226,8 +229,8 @@ def _billed_before(books: Billable) -> dict[ContractKey, Billed]:
     starts_at, ends_at = min(key.month.starts_at for key in late), max(key.month.ends_at for key in late)
     usage: dict[ContractKey, Metered] = defaultdict(Metered)
     earlier = Q(
-        hour__gte=starts_at,
-        hour__lt=ends_at,
+        day__gte=starts_at.date(),
+        day__lt=ends_at.date(),
         period__in=[parse_month(name).starts_at.date() for name in names],
         attribution__subscription__in=subscription_ids,
     )
@@ -280,7 +283,7 @@ def agreements_of(app_ids: Iterable[int]) -> dict[int, list[RevenueShareAgreemen
 def cost_by_app(month: Period) -> list[tuple[int, str, Decimal]]:
     """Sum what a month cost the platform by app and currency, sandbox and own use among it, unrounded."""
     rows = (
-        UsageRollup.objects.filter(period=month.starts_at.date())
+        DailyRollup.objects.filter(period=month.starts_at.date())
         .values("currency", app=F("attribution__app_id"))
         .annotate(cost_sum=Sum("cost"))
         .order_by("app", "currency")

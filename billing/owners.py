@@ -7,19 +7,19 @@ team owned the app, what is charged for usage by the usage of each one's time. T
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.db.models import F, Sum
-from django.db.models.functions import TruncMonth
 
+from billing.billable import MONTH_OF_USE
 from billing.models import Invoice, InvoiceLine
 from marketplace.catalog.owning import AppOwnership
 from marketplace.core.money import allocate
 from marketplace.core.periods import month_of, parse_month
-from metering.models import UsageRollup
+from metering.models import DailyRollup
 
 FEE, COST = "fee", "cost"
 # App, subscription, plan, first moment of the month.
@@ -97,7 +97,7 @@ def _tenures(app_ids: Iterable[int]) -> dict[int, list[Tenure]]:
 def _used(invoice: Invoice, app_ids: Iterable[int]) -> dict[UsageKey, dict[int, _Used]]:
     """Sum what was billed in the invoice's month by contract, month of use and owner of that time."""
     rows: Iterable[Mapping[str, Any]] = (
-        UsageRollup.objects.filter(
+        DailyRollup.objects.filter(
             period=parse_month(invoice.period_id).starts_at.date(),
             attribution__app__in=set(app_ids),
             attribution__organization=invoice.organization_id,
@@ -108,7 +108,7 @@ def _used(invoice: Invoice, app_ids: Iterable[int]) -> dict[UsageKey, dict[int, 
             subscription=F("attribution__subscription_id"),
             plan=F("attribution__plan_id"),
             team=F("attribution__owner_team_id"),
-            month=TruncMonth("hour", tzinfo=UTC),
+            month=MONTH_OF_USE,
         )
         .annotate(requests_sum=Sum("requests"), cost_sum=Sum("cost"))
         .order_by()

@@ -15,6 +15,7 @@ __all__ = [
     "Attribution",
     "ClosedPeriod",
     "Correction",
+    "DailyRollup",
     "EventConflict",
     "EventKey",
     "InstanceRate",
@@ -208,13 +209,9 @@ class EventConflict(models.Model):
         return f"{self.app_id}/{self.event_id}"
 
 
-class UsageRollup(models.Model):
-    """The sum of the events of one hour, attribution and billing period; written with them in one transaction."""
+class Sums(models.Model):
+    """What is summed of events, whatever they are summed by."""
 
-    pk = models.CompositePrimaryKey("hour", "attribution_id", "period")
-    hour = models.DateTimeField()
-    attribution = models.ForeignKey("metering.Attribution", models.PROTECT, db_index=False, related_name="+")
-    period = models.DateField()
     events = models.BigIntegerField(default=0)
     requests = models.BigIntegerField(default=0)
     input_tokens = models.BigIntegerField(default=0)
@@ -236,6 +233,18 @@ class UsageRollup(models.Model):
     currency = models.CharField(max_length=3)
 
     class Meta:
+        abstract = True
+
+
+class UsageRollup(Sums):
+    """The sum of the events of one hour, attribution and billing period; written with them in one transaction."""
+
+    pk = models.CompositePrimaryKey("hour", "attribution_id", "period")
+    hour = models.DateTimeField()
+    attribution = models.ForeignKey("metering.Attribution", models.PROTECT, db_index=False, related_name="+")
+    period = models.DateField()
+
+    class Meta:
         indexes = [
             models.Index(fields=["attribution", "hour"], name="rollup_by_attribution_hour"),
             models.Index(fields=["period"], name="rollup_by_period"),
@@ -243,6 +252,24 @@ class UsageRollup(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H} {self.attribution_id}"
+
+
+class DailyRollup(Sums):
+    """The sum of the roll-ups of one day in UTC, attribution, billing period and currency; written with them."""
+
+    pk = models.CompositePrimaryKey("day", "attribution_id", "period", "currency")
+    day = models.DateField()
+    attribution = models.ForeignKey("metering.Attribution", models.PROTECT, db_index=False, related_name="+")
+    period = models.DateField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["attribution", "day"], name="daily_rollup_by_attribution"),
+            models.Index(fields=["period"], name="daily_rollup_by_period"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.attribution_id}"
 
 
 class LatencyHistogram(models.Model):

@@ -13,10 +13,11 @@ from marketplace.accounts.access import PLATFORM_ROLES, Actor, Role
 from marketplace.catalog.models import App
 from marketplace.catalog.owning import AppOwnership
 from marketplace.core.errors import InvalidInput
+from marketplace.core.money import exact
 from metering.dimensions import Dimension, Label, label_all
 from metering.latencies import Histogram
 from metering.measures import MEASURES, Measures
-from metering.models import LatencyHistogram, UsageRollup
+from metering.models import DailyRollup, LatencyHistogram, UsageRollup
 from metering.scopes import UsageScope
 from metering.usage_questions import Filters, LatenciesBy, Question, ask, on_rollups
 from metering.usage_reports import Granularity, Part, UsageReport, UsageRow, dearest_first
@@ -26,6 +27,7 @@ MOST_ROWS = 100_000
 MOST_COUNTS = 500_000
 OTHERS = "Other teams"
 Found = dict[str, Any]
+_SUMS = tuple(f"sum_{name}" for name in MEASURES)
 
 
 class MixedCurrencies(InvalidInput):
@@ -53,8 +55,8 @@ def usage(
 
     ``group_by`` names dimensions; ``filters`` maps dimensions, or ``currency``, to ids as the report writes them, several
     of which mean any. A filter on who used or paid finds only usage of which that is visible. ``compare`` (one of
-    ``comparing.COMPARED``) adds an earlier period, ``latencies`` histograms of full days, whatever the currency. Two
-    queries, one for latencies, and one for each dimension. Raises InvalidInput that names the parameter, also for a report
+    ``comparing.COMPARED``) adds an earlier period, ``latencies`` histograms of full days, whatever the currency. Two to
+    three queries, one for latencies, and one for each dimension. Raises InvalidInput that names the parameter, also for a report
     too large to finish, and MixedCurrencies.
     """
     question = ask(
@@ -120,15 +122,39 @@ def apps_with_history(actor: Actor) -> QuerySet[App]:
 
 
 def _summed(question: Question) -> list[Found]:
-    """Sum the roll-ups in the database; one row more than allowed tells that there are too many."""
+    """Sum full days off their roll-ups and what is left off those of hours; one row more than allowed tells that there are
+    too many."""
+    found: list[list[Found]] = []
+    if question.full_days:
+        found.append(_sums(DailyRollup.objects.filter(question.in_full_days), "day", question))
+    if question.loose_hours:
+        found.append(_sums(UsageRollup.objects.filter(question.in_loose_hours), "hour", question))
+    return found[0] if len(found) == 1 else _added(row for rows in found for row in rows)
+
+
+def _sums(rollups: QuerySet[Any, Any], column: str, question: Question) -> list[Found]:
     groups = _groups(question)
     if question.granularity != "total":
-        groups["starts_at"] = _bucket("hour", question.granularity)
+        groups["starts_at"] = _bucket(column, question.granularity)
     if question.before:
-        groups["is_before"] = _is_true(Q(hour__lt=question.from_at))
-    sums = {f"sum_{name}": Sum(name) for name in MEASURES}
-    rows: QuerySet[Any, Any] = UsageRollup.objects.filter(question.in_hours).values("currency", **groups)
-    return list(rows.annotate(**sums).order_by()[: MOST_ROWS + 1])
+        groups["is_before"] = _is_before(column, question)
+    sums = {name: Sum(name.removeprefix("sum_")) for name in _SUMS}
+    rows: QuerySet[Any, Any] = rollups.values("currency", **groups)
+    found = list(rows.annotate(**sums).order_by()[: MOST_ROWS + 1])
+    return _at_midnight(found) if column == "day" else found
+
+
+def _added(found: Iterable[Found]) -> list[Found]:
+    """Add up rows of the same group."""
+    groups: dict[tuple[Any, ...], Found] = {}
+    with exact():
+        for row in found:
+            key = tuple(value for name, value in row.items() if not name.startswith("sum_"))
+            first = groups.setdefault(key, row)
+            if first is not row:
+                for name in _SUMS:
+                    first[name] += row[name]
+    return list(groups.values())
 
 
 def _counted(question: Question) -> list[Found]:
@@ -137,17 +163,29 @@ def _counted(question: Question) -> list[Found]:
     if question.latencies != "groups" and question.granularity != "total":
         groups["starts_at"] = _bucket("day", question.granularity)
     if question.before:
-        groups["is_before"] = _is_true(Q(day__lt=question.from_at.date()))
+        groups["is_before"] = _is_before("day", question)
     rows: QuerySet[Any, Any] = LatencyHistogram.objects.filter(question.in_days).values("bucket", **groups)
     found = list(rows.annotate(counted=Sum("events")).order_by()[: MOST_COUNTS + 1])
     if len(found) > MOST_COUNTS:
         raise InvalidInput(
             "latency", "is too much for so many rows; ask for fewer", limit=MOST_COUNTS, code="too_much"
         )
-    for row in found:
-        if "starts_at" in row:
-            row["starts_at"] = datetime.combine(row["starts_at"], time(), tzinfo=UTC)
+    return _at_midnight(found)
+
+
+def _at_midnight(found: list[Found]) -> list[Found]:
+    """Make days times, as everything else counts in."""
+    if found and "starts_at" in found[0]:
+        days = {row["starts_at"] for row in found}
+        times = {day: datetime.combine(day, time(), tzinfo=UTC) for day in days}
+        for row in found:
+            row["starts_at"] = times[row["starts_at"]]
     return found
+
+
+def _is_before(column: str, question: Question) -> Combinable:
+    start = question.from_at.date() if column == "day" else question.from_at
+    return _is_true(Q(**{f"{column}__lt": start}))
 
 
 def _groups(question: Question) -> dict[str, Combinable]:

@@ -18,6 +18,8 @@ from metering.models import ArchivedPeriod
 from metering.partitions import PeriodArchived, archived, lock_recording
 from metering.periods import bounds, next_month
 from metering.staging import (
+    DAILY_COLUMNS,
+    DAILY_SUMS,
     HISTOGRAM,
     HISTOGRAM_COLUMNS,
     ROLLUP_COLUMNS,
@@ -116,7 +118,14 @@ def rebuild(*, period: date | None = None) -> int:
         cursor.execute(f"DELETE FROM metering_latencyhistogram WHERE {live.of_days} {of_days}", days)  # noqa: S608
         _insert_grouped(cursor, "metering_latencyhistogram", HISTOGRAM_COLUMNS, counted, days)
         cursor.execute(f"DELETE FROM metering_usagerollup WHERE {live.of('hour')} {of_period}", billed)  # noqa: S608
-        return _insert_grouped(cursor, "metering_usagerollup", ROLLUP_COLUMNS, summed, billed)
+        count = _insert_grouped(cursor, "metering_usagerollup", ROLLUP_COLUMNS, summed, billed)
+        hours = f"metering_usagerollup WHERE {live.of('hour')} {of_period}"
+        cursor.execute(f"DELETE FROM metering_dailyrollup WHERE {live.of_days} {of_period}", billed)  # noqa: S608
+        cursor.execute(
+            f"INSERT INTO metering_dailyrollup ({DAILY_COLUMNS}) {DAILY_SUMS.format(source=hours)} ORDER BY 1, 2, 3",
+            billed,
+        )
+        return count
 
 
 def _insert_grouped(cursor: Any, table: str, columns: str, statement: str, values: list[date]) -> int:
@@ -159,6 +168,20 @@ def differences(*, limit: int = 100) -> list[Difference]:
             [limit],
         )
         return [Difference(str(hour), attribution_id, period) for hour, attribution_id, period in cursor]
+
+
+def differing_daily_sums(*, limit: int = 100) -> list[date]:
+    """Return the days whose roll-ups are not exactly the sum of those of their hours, archived ones among them."""
+    summed = DAILY_SUMS.format(source="metering_usagerollup")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH summed ({DAILY_COLUMNS}) AS ({summed}), "  # noqa: S608
+            f"kept AS (SELECT {DAILY_COLUMNS} FROM metering_dailyrollup) "
+            "SELECT day FROM (SELECT * FROM summed EXCEPT SELECT * FROM kept) a UNION "
+            "SELECT day FROM (SELECT * FROM kept EXCEPT SELECT * FROM summed) b ORDER BY 1 LIMIT %s",
+            [limit],
+        )
+        return [day for (day,) in cursor]
 
 
 def differing_days(*, limit: int = 100) -> list[date]:

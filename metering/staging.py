@@ -44,6 +44,12 @@ ROLLUP_SUMS = (
     "coalesce(sum(cost) FILTER (WHERE provider_cost IS NOT NULL), 0)"
 )
 ROLLUP_KEY = "date_trunc('hour', occurred_at, 'UTC'), attribution_id, period"
+DAILY_COLUMNS = ROLLUP_COLUMNS.replace("hour, ", "day, ", 1)
+# Days are sums of hours, so that each event is looked at once.
+DAILY_SUMS = (
+    "SELECT (hour AT TIME ZONE 'UTC')::date, attribution_id, period, "  # noqa: S608
+    f"{', '.join(f'sum({name})' for name in ROLLUP_MEASURES)}, currency FROM {{source}} GROUP BY 1, 2, 3, currency"
+)
 HISTOGRAM_COLUMNS = "day, attribution_id, bucket, events"
 
 
@@ -62,7 +68,11 @@ HISTOGRAM = (
     "FROM {source} WHERE latency_ms IS NOT NULL {also}GROUP BY 1, 2, 3"
 )
 
-_ADDED = ", ".join(f"{name} = metering_usagerollup.{name} + excluded.{name}" for name in ROLLUP_MEASURES)
+
+def _added_to(table: str) -> str:
+    return ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in ROLLUP_MEASURES)
+
+
 _KEYS = (
     "INSERT INTO metering_eventkey (app_id, event_id, content_hash, occurred_at) "
     "SELECT app_id, event_id, content_hash, occurred_at FROM metering_staged ORDER BY seq"
@@ -74,9 +84,14 @@ def _stored_from(source: str) -> str:
     return (
         f"stored AS (INSERT INTO metering_usageevent ({EVENT_COLUMNS}) "  # noqa: S608
         f"SELECT {EVENT_COLUMNS} FROM {source}), "
+        f"hours ({ROLLUP_COLUMNS}) AS MATERIALIZED ("
+        f"SELECT {ROLLUP_KEY}, {ROLLUP_SUMS}, min(currency) FROM {source} GROUP BY 1, 2, 3), "
         f"summed AS (INSERT INTO metering_usagerollup ({ROLLUP_COLUMNS}) "
-        f"SELECT {ROLLUP_KEY}, {ROLLUP_SUMS}, min(currency) FROM {source} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 "
-        f"ON CONFLICT (hour, attribution_id, period) DO UPDATE SET {_ADDED}), "
+        f"SELECT {ROLLUP_COLUMNS} FROM hours ORDER BY 1, 2, 3 "
+        f"ON CONFLICT (hour, attribution_id, period) DO UPDATE SET {_added_to('metering_usagerollup')}), "
+        f"by_day AS (INSERT INTO metering_dailyrollup ({DAILY_COLUMNS}) "
+        f"{DAILY_SUMS.format(source='hours')} ORDER BY 1, 2, 3, currency "
+        f"ON CONFLICT (day, attribution_id, period, currency) DO UPDATE SET {_added_to('metering_dailyrollup')}), "
         f"timed AS (INSERT INTO metering_latencyhistogram ({HISTOGRAM_COLUMNS}) "
         f"{HISTOGRAM.format(source=source, also='')} ORDER BY 1, 2, 3 ON CONFLICT (day, attribution_id, bucket) "
         "DO UPDATE SET events = metering_latencyhistogram.events + excluded.events)"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal, get_args
 
 from django.db.models import Q
@@ -45,9 +45,39 @@ class Question:
         return [(self.from_at, self.to_at), *([self.before] if self.before else [])]
 
     @property
+    def full_days(self) -> list[tuple[date, date]]:
+        """The days, up to an excluded one, that roll-ups of days answer for; none where hours are told apart."""
+        if self.granularity == "hour":
+            return []
+        return [(first, last) for first, last in map(_full_days, self.periods) if first < last]
+
+    @property
+    def loose_hours(self) -> list[tuple[datetime, datetime]]:
+        """What of the periods lies outside of full days."""
+        if self.granularity == "hour":
+            return self.periods
+        return [hours for period in self.periods for hours in _loose_hours(period)]
+
+    @property
     def in_hours(self) -> Q:
-        """The condition on roll-ups."""
+        """The condition on roll-ups of hours, for all of the periods."""
         return self._in_periods("hour", self.periods) & self._in_currencies & on_rollups(self.of_attributions)
+
+    @property
+    def in_full_days(self) -> Q:
+        """The condition on roll-ups of days."""
+        return (
+            self._in_periods("day", self.full_days) & self._in_currencies & on_rollups(self.of_attributions)
+        )
+
+    @property
+    def in_loose_hours(self) -> Q:
+        """The condition on roll-ups of hours."""
+        return (
+            self._in_periods("hour", self.loose_hours)
+            & self._in_currencies
+            & on_rollups(self.of_attributions)
+        )
 
     @property
     def in_days(self) -> Q:
@@ -170,6 +200,26 @@ def _filtered(filters: Filters, visible: UsageScope) -> Q:
         if wanted.is_private:
             condition &= visible.known()
     return condition
+
+
+def _full_days(period: tuple[datetime, datetime]) -> tuple[date, date]:
+    """Return the first full day in UTC of a period, and the day after the last one."""
+    start, end = period
+    first = start.date() if start == bucket_start(start, "day") else start.date() + timedelta(days=1)
+    return first, end.date()
+
+
+def _loose_hours(period: tuple[datetime, datetime]) -> list[tuple[datetime, datetime]]:
+    """Return what of a period lies before its first full day and after its last one."""
+    first, last = _full_days(period)
+    if first >= last:
+        return [period]
+    edges = [(period[0], _midnight(first)), (_midnight(last), period[1])]
+    return [(start, end) for start, end in edges if start < end]
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), tzinfo=UTC)
 
 
 def _last_day(end: datetime) -> Any:

@@ -85,6 +85,8 @@ def _events_and_rollups() -> Iterator[Finding]:
         "roll-ups that are not the sum of their events",
         [f"{one.hour} of attribution {one.attribution_id}, period {one.period:%Y-%m}" for one in wrong],
     )
+    days = rollups.differing_daily_sums(limit=MOST_NAMED)
+    yield _none_of("days that are not the sum of their hours", [str(day) for day in days])
     days = rollups.differing_days(limit=MOST_NAMED)
     yield _none_of("days whose latencies are not those of their events", [str(day) for day in days])
 

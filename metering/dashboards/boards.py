@@ -97,7 +97,7 @@ def ask(
     currency: str = "",
     usual_currency: str,
 ) -> Board:
-    """Ask for thirty days of something (four queries). Where it cost several currencies: of the one asked for, else the usual one."""
+    """Ask for thirty days of something (five queries). Where it cost several currencies: of the one asked for, else the usual one."""
     today = bucket_start(at, "day")
 
     def report(of_currency: str) -> UsageReport:

@@ -13,18 +13,6 @@ from django.db import migrations, models
 from metering.partitions import CreatePartitionedModel
 
 
-def statistics(step: str) -> migrations.RunSQL:
-    """Let the planner know how few days, weeks and months there are in the hours of the roll-ups.
-
-    Without it a usage report by day is taken for one of tens of thousands of groups, and sorts every row on disk. The
-    expression is the one that Django writes for a truncated time; tests/metering/test_queries.py holds them together.
-    """
-    return migrations.RunSQL(
-        f"CREATE STATISTICS rollup_{step}s ON (date_trunc('{step}', hour AT TIME ZONE 'UTC')) FROM metering_usagerollup",
-        f"DROP STATISTICS rollup_{step}s",
-    )
-
-
 class Migration(migrations.Migration):
 
     initial = True
@@ -291,6 +279,38 @@ class Migration(migrations.Migration):
                 ('compared_cost', models.DecimalField(decimal_places=18, default=0, help_text='Our cost of those same events.', max_digits=38)),
                 ('currency', models.CharField(max_length=3)),
             ],
+        ),
+        migrations.CreateModel(
+            name='DailyRollup',
+            fields=[
+                ('attribution', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='metering.attribution')),
+                ('pk', models.CompositePrimaryKey('day', 'attribution_id', 'period', 'currency', blank=True, editable=False, primary_key=True, serialize=False)),
+                ('day', models.DateField()),
+                ('period', models.DateField()),
+                ('events', models.BigIntegerField(default=0)),
+                ('requests', models.BigIntegerField(default=0)),
+                ('input_tokens', models.BigIntegerField(default=0)),
+                ('cached_input_tokens', models.BigIntegerField(default=0)),
+                ('cache_write_tokens', models.BigIntegerField(default=0)),
+                ('output_tokens', models.BigIntegerField(default=0)),
+                ('reasoning_tokens', models.BigIntegerField(default=0)),
+                ('duration_ms', models.BigIntegerField(default=0)),
+                ('latency_ms', models.BigIntegerField(default=0, help_text='Sum over the events that told a latency.')),
+                ('latency_events', models.BigIntegerField(default=0)),
+                ('cost', models.DecimalField(decimal_places=18, default=0, max_digits=38)),
+                ('provider_cost', models.DecimalField(decimal_places=18, default=0, help_text='Sum over the events whose provider told one.', max_digits=38)),
+                ('provider_cost_events', models.BigIntegerField(default=0)),
+                ('compared_cost', models.DecimalField(decimal_places=18, default=0, help_text='Our cost of those same events.', max_digits=38)),
+                ('currency', models.CharField(max_length=3)),
+            ],
+        ),
+        migrations.AddIndex(
+            model_name='dailyrollup',
+            index=models.Index(fields=['attribution', 'day'], name='daily_rollup_by_attribution'),
+        ),
+        migrations.AddIndex(
+            model_name='dailyrollup',
+            index=models.Index(fields=['period'], name='daily_rollup_by_period'),
         ),
         migrations.AddIndex(
             model_name='eventconflict',
@@ -695,5 +715,4 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('created_by', 'name'), name='saved_view_name_unique'), models.CheckConstraint(condition=models.Q(('name', ''), _negated=True), name='saved_view_has_name')],
             },
         ),
-        *(statistics(step) for step in ('day', 'week', 'month')),
     ]

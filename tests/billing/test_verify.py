@@ -12,7 +12,7 @@ from billing.ledger.journal import Fact, Leg
 from billing.ledger.verify import verify
 from billing.models import Invoice, InvoiceLine, JournalEntry, Posting
 from marketplace.core.numbering import next_number
-from metering.models import UsageRollup
+from metering.models import DailyRollup, UsageRollup
 from tests import factories
 from tests.billing.test_close import COST, FEE, close, subscribe
 from tests.billing.usage import use, use_own
@@ -92,6 +92,11 @@ class TestVerify:
 
         assert "Roll-ups are the sum of events: cost" in found
         assert "Invoice lines are the roll-ups, priced again: 2026-10: platform cost" in found
+
+    def test_finds_a_day_that_is_off(self, closed: Invoice) -> None:
+        DailyRollup.objects.filter(requests=10_000).update(input_tokens=1)
+
+        assert wrong() == ["Roll-ups are the sum of events: days that are not the sum of their hours"]
 
     def test_finds_a_line_that_is_off(self, closed: Invoice) -> None:
         without_triggers(

@@ -3,12 +3,13 @@
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import count
+from typing import Any
 
 from django.db.models import F
 
 from marketplace.accounts.models import CostCenter, Team
 from marketplace.catalog.models import App, Plan, Subscription
-from metering.models import Attribution, UsageEvent, UsageRollup
+from metering.models import Attribution, DailyRollup, UsageEvent, UsageRollup
 
 OCTOBER = datetime(2026, 10, 12, 9, tzinfo=UTC)
 _numbers = count(1)
@@ -75,16 +76,13 @@ def _record(
         currency="USD",
     )
     hour = at.replace(minute=0, second=0, microsecond=0)
-    rollups = UsageRollup.objects.filter(hour=hour, attribution=attribution, period=period)
-    if not rollups.update(
-        events=F("events") + 1, requests=F("requests") + requests, cost=F("cost") + Decimal(cost)
-    ):
-        UsageRollup.objects.create(
-            hour=hour,
-            attribution=attribution,
-            period=period,
-            events=1,
-            requests=requests,
-            cost=Decimal(cost),
-            currency="USD",
-        )
+    rolled: tuple[tuple[type[UsageRollup | DailyRollup], dict[str, Any]], ...] = (
+        (UsageRollup, {"hour": hour}),
+        (DailyRollup, {"day": hour.date()}),
+    )
+    for model, of_time in rolled:
+        of_key = {**of_time, "attribution": attribution, "period": period}
+        if not model.objects.filter(**of_key).update(
+            events=F("events") + 1, requests=F("requests") + requests, cost=F("cost") + Decimal(cost)
+        ):
+            model.objects.create(**of_key, events=1, requests=requests, cost=Decimal(cost), currency="USD")

@@ -11,7 +11,7 @@ from metering.attribution import Dimensions
 from metering.corrections import Change, Made
 from metering.models import UsageEvent, UsageRollup
 from metering.rating import Quantities
-from metering.rollups import differences, differing_days
+from metering.rollups import differences, differing_daily_sums, differing_days
 from tests.factories import NOW
 from tests.metering.conftest import make_usage
 
@@ -61,6 +61,7 @@ def void(
 def rolled_up() -> dict[str, Any]:
     """Give the sums over all roll-ups, which must be those of the events."""
     assert differences() == []
+    assert differing_daily_sums() == []
     assert differing_days() == []
     rows = list(UsageRollup.objects.all())
     return {name: sum(getattr(row, name) for row in rows) for name in MEASURES}

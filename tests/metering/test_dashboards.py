@@ -63,8 +63,8 @@ class TestAsk:
         assert shown.before is not None
         assert shown.to_at - shown.from_at == shown.before.to_at - shown.before.from_at
 
-    def test_asks_four_queries(self, world: World, django_assert_num_queries: DjangoAssertNumQueries) -> None:
-        with django_assert_num_queries(4):
+    def test_asks_five_queries(self, world: World, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+        with django_assert_num_queries(5):
             board()
 
     def test_ranks_and_says_who_climbed(self, world: World) -> None:

@@ -6,7 +6,7 @@ from django.db import ProgrammingError, connection, transaction
 
 from metering import ingest, periods, rollups, staging
 from metering.attribution import Dimensions
-from metering.models import EventConflict, UsageEvent, UsageRollup
+from metering.models import DailyRollup, EventConflict, UsageEvent, UsageRollup
 from metering.ratecards import UnknownPrice
 from tests.factories import NOW
 from tests.metering.conftest import make_usage
@@ -114,6 +114,27 @@ class TestRebuild:
 
         assert list(UsageRollup.objects.order_by("hour").values()) == before
         assert rollups.differences() == []
+
+    def test_gives_days_the_sums_of_their_hours(self, who: Dimensions) -> None:
+        for hour in range(30):
+            ingest.record([make_usage(who, f"{hour}", tokens=hour, at=NOW - timedelta(hours=hour))], at=NOW)
+        before = list(DailyRollup.objects.order_by("day").values())
+
+        rollups.rebuild()
+
+        assert list(DailyRollup.objects.order_by("day").values()) == before
+        assert sum(day["input_tokens"] for day in before) == sum(range(30))
+        assert rollups.differing_daily_sums() == []
+
+    def test_finds_a_day_that_was_tampered_with(self, who: Dimensions) -> None:
+        ingest.record([make_usage(who)], at=NOW)
+        DailyRollup.objects.update(cost=Decimal("0.5"))
+
+        assert rollups.differing_daily_sums() == [NOW.date()]
+
+        rollups.rebuild(period=NOW.date().replace(day=1))
+
+        assert rollups.differing_daily_sums() == []
 
     def test_finds_a_rollup_that_was_tampered_with(self, who: Dimensions) -> None:
         ingest.record([make_usage(who)], at=NOW)

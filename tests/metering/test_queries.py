@@ -196,22 +196,69 @@ class TestVisibility:
         assert seen_by(factories.make_user(), group_by=["app", "key"]).rows == ()
 
 
-class TestStatistics:
-    @pytest.mark.parametrize("step", ["day", "week", "month"])
-    def test_are_kept_of_the_steps_that_reports_group_by(self, db: None, step: str) -> None:
-        """The planner uses statistics of an expression only for the very same expression."""
-        with CaptureQueriesContext(connection) as queries:
-            report(granularity=step)
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT unnest(pg_get_statisticsobjdef_expressions(oid)) FROM pg_statistic_ext"
-                f" WHERE stxname = 'rollup_{step}s'"
-            )
-            [(kept,)] = cursor.fetchall()
+class TestPartsOfDays:
+    """Full days are read off their own sums, the rest off those of hours."""
 
-        assert kept == f"date_trunc('{step}'::text, (hour AT TIME ZONE 'UTC'::text))"
-        truncated = f"DATE_TRUNC('{step}', \"metering_usagerollup\".\"hour\" AT TIME ZONE 'UTC')"
-        assert any(truncated in one["sql"] for one in queries.captured_queries)
+    START = datetime(2026, 11, 10, tzinfo=UTC)
+
+    @pytest.fixture
+    def hours(self, world: World) -> None:
+        """One event in each of 96 hours, which costs as much as the number of its hour."""
+        ingest.record(
+            [
+                used(
+                    world.subscription,
+                    f"h{n}",
+                    at=self.START + timedelta(hours=n),
+                    input_tokens=n * 1_000_000,
+                )
+                for n in range(96)
+            ],
+            at=NOW,
+        )
+
+    @pytest.mark.parametrize(
+        ("first", "last", "queries"),
+        [
+            (0, 96, 1),  # four days
+            (24, 48, 1),  # one day
+            (5, 9, 1),  # hours of one day
+            (20, 28, 1),  # hours of two days, none of them full
+            (5, 48, 2),  # to the end of a day
+            (24, 50, 2),  # from the start of a day
+            (5, 91, 2),  # days with hours on both sides
+        ],
+    )
+    def test_add_up_to_the_time_asked_for(self, hours: None, first: int, last: int, queries: int) -> None:
+        with CaptureQueriesContext(connection) as asked:
+            found = report(
+                from_at=self.START + timedelta(hours=first), to_at=self.START + timedelta(hours=last)
+            )
+
+        assert found.totals.input_tokens == sum(range(first, last)) * 1_000_000
+        assert found.totals.events == last - first
+        assert sum("SUM(" in one["sql"] for one in asked.captured_queries) == queries
+
+    def test_make_one_row_of_a_day_that_was_read_in_two_parts(self, hours: None) -> None:
+        found = report(
+            from_at=self.START + timedelta(hours=12),
+            to_at=self.START + timedelta(hours=80),
+            granularity="month",
+        )
+
+        assert [(row.starts_at.day, row.measures.events) for row in found.rows] == [(1, 68)]
+
+    def test_are_told_from_the_period_before(self, hours: None) -> None:
+        found = report(
+            from_at=self.START + timedelta(hours=48),
+            to_at=self.START + timedelta(hours=90),
+            granularity="day",
+            compare="previous",
+        )
+
+        assert [row.measures.events for row in found.rows] == [24, 18]
+        assert found.before is not None
+        assert [row.measures.events for row in found.before.rows] == [24, 18]
 
 
 class TestRefusals:

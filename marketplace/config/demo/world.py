@@ -35,6 +35,7 @@ ANALYZED = (
     "metering_eventkey",
     "metering_latencyhistogram",
     "metering_usagerollup",
+    "metering_dailyrollup",
     "metering_attribution",
     "quotas_limitcounter",
 )
