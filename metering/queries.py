@@ -147,10 +147,11 @@ def _sums(rollups: QuerySet[Any, Any], column: str, question: Question) -> list[
 def _added(found: Iterable[Found]) -> list[Found]:
     """Add up rows of the same group."""
     groups: dict[tuple[Any, ...], Found] = {}
+    names: list[str] = []
     with exact():
         for row in found:
-            key = tuple(value for name, value in row.items() if not name.startswith("sum_"))
-            first = groups.setdefault(key, row)
+            names = names or [name for name in row if name not in _SUMS]
+            first = groups.setdefault(tuple([row[name] for name in names]), row)
             if first is not row:
                 for name in _SUMS:
                     first[name] += row[name]

@@ -1,3 +1,5 @@
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -9,6 +11,7 @@ from django.template import Context, Template
 from django.test import RequestFactory
 from django_cotton.compiler_regex import CottonCompiler
 
+from marketplace.core.charts import Chart, Series, bar_chart, line_chart
 from marketplace.core.templatetags.money import amount, change, compact, money, number, percent
 from marketplace.core.templatetags.ui import (
     STATE_TONES,
@@ -193,6 +196,21 @@ class TestSparklineTag:
 
     def test_draws_nothing_without_data(self) -> None:
         assert render('{% sparkline values "Calls" %}', values=[]).strip() == ""
+
+
+class TestChartTags:
+    @pytest.mark.parametrize("draw", [line_chart, bar_chart])
+    def test_escape_names_in_points_and_rows(self, draw: Callable[..., Chart]) -> None:
+        names = ["<script>a</script>", "<b>"]
+        chart = draw(
+            names, [Series('"x" & <i>', [1, 2]), Series("<u>", [3, 4])], format_value=lambda n: f"<{n}>"
+        )
+
+        shown = render('<c-chart :chart="chart" title="Names" />', chart=chart)
+
+        assert not re.search(r"<(script|b|i|u|[0-9])>", shown)
+        assert "<td>&lt;script&gt;a&lt;/script&gt;</td>" in shown
+        assert shown.count('<g class="point">') == 2
 
 
 class TestComponents:
