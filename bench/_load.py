@@ -7,10 +7,12 @@ written in one piece, and of the answer only the status and the end are looked f
 import asyncio
 import time
 from collections.abc import Callable
+from itertools import count
 from urllib.parse import urlsplit
 
 import uvloop
 
+_callers = count()
 END_OF_HEAD = b"\r\n\r\n"
 
 
@@ -81,8 +83,8 @@ async def _drive(
     latencies: list[float] = []
     began = time.perf_counter()
     made = [
-        _Caller(f"{head}Content-Length: ".encode(), _numbered(bodies, number), began + seconds, latencies)
-        for number in range(callers)
+        _Caller(f"{head}Content-Length: ".encode(), _numbered(bodies), began + seconds, latencies)
+        for _ in range(callers)
     ]
     loop = asyncio.get_running_loop()
     for caller in made:
@@ -91,9 +93,9 @@ async def _drive(
     return len(latencies) / (time.perf_counter() - began), latencies
 
 
-def _numbered(bodies: Callable[[int], bytes], caller: int) -> Callable[[], bytes]:
-    """Give the bodies of one caller, with numbers that no other caller has."""
-    numbers = iter(range(caller * 10_000_000, (caller + 1) * 10_000_000))
+def _numbered(bodies: Callable[[int], bytes]) -> Callable[[], bytes]:
+    """Give the bodies of one caller, with numbers that nobody had before: what is sent again costs something else."""
+    numbers = count(next(_callers) * 10_000_000)
     return lambda: bodies(next(numbers))
 
 
@@ -107,6 +109,5 @@ def drive(
 ) -> tuple[float, list[float]]:
     """Send ``bodies(n)``, all different n, for some seconds; return requests a second and latencies in ms."""
     sent = {"Content-Type": "application/json"} | (headers or {})
-    warm = _drive(url, lambda n: bodies(n + 5_000_000), headers=sent, callers=min(callers, 4), seconds=1.0)
-    uvloop.run(warm)
+    uvloop.run(_drive(url, bodies, headers=sent, callers=min(callers, 4), seconds=1.0))
     return uvloop.run(_drive(url, bodies, headers=sent, callers=callers, seconds=seconds))

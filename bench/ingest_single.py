@@ -15,7 +15,7 @@ def main() -> None:
 
     world = _world.make()
     with connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE bench_plain_event (id bigserial PRIMARY KEY, body text)")
+        cursor.execute("CREATE TABLE bench_event (LIKE metering_usageevent INCLUDING ALL)")
     with asgi("bench._bare:empty") as url:
         ceiling, _ = drive(url + "/meter", _event)
     with asgi("bench._bare:insert_each", DSN=settings.DATABASE_URL) as url:

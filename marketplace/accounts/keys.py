@@ -27,6 +27,10 @@ class BadKey(HalfpennyError):
         super().__init__("The API key is missing, unknown, expired or revoked.")
 
 
+# Made once: every call is let in by a key, and the choices of a field are put together anew each time they are asked for.
+KINDS = frozenset(ApiKey.Kind.values)
+
+
 @dataclass(frozen=True, slots=True)
 class ParsedKey:
     """The parts of a key as presented."""
@@ -46,7 +50,7 @@ def parse(presented: str) -> ParsedKey:
     if len(presented) > MAX_KEY_LENGTH:
         raise BadKey
     parts = presented.split("_")
-    if len(parts) != 4 or parts[0] != "hp" or parts[1] not in ApiKey.Kind.values or not parts[2]:
+    if len(parts) != 4 or parts[0] != "hp" or parts[1] not in KINDS or not parts[2]:
         raise BadKey
     return ParsedKey(kind=parts[1], prefix=parts[2], secret_hash=hash_secret(parts[3]))
 

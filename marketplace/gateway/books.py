@@ -7,12 +7,11 @@ revoked key or a suspended subscription stops working with the next batch, in ev
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from uuid import UUID
 
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connection
-from django.utils import timezone
 
 from marketplace.core.epochs import DIRECTORY, read_epochs
 from marketplace.core.errors import InvalidInput, Unavailable
@@ -159,4 +158,4 @@ def end() -> None:
 
 def now() -> datetime:
     """The gateway's clock."""
-    return timezone.now()
+    return datetime.now(UTC)

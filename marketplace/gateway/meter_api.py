@@ -1,6 +1,5 @@
 """POST /meter: usage that an app reports itself."""
 
-import asyncio
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -27,6 +26,7 @@ JSON_TYPES = frozenset({"application/json", "text/json", ""})
 NDJSON_TYPES = frozenset({"application/x-ndjson", "application/jsonl", "application/ndjson"})
 CLOUDEVENT = "application/cloudevents+json"
 CLOUDEVENT_BATCH = "application/cloudevents-batch+json"
+TYPES = JSON_TYPES | NDJSON_TYPES | {CLOUDEVENT, CLOUDEVENT_BATCH}
 TAKEN = ("application/json", "application/x-ndjson", CLOUDEVENT, CLOUDEVENT_BATCH)
 
 
@@ -34,16 +34,16 @@ async def meter(gateway: Gateway, request: Request, send: Send) -> None:
     """POST /meter"""
     await gateway.find(request.key, kind="app")
     content_type = request.content_type
-    if content_type not in JSON_TYPES | NDJSON_TYPES | {CLOUDEVENT, CLOUDEVENT_BATCH}:
+    if content_type not in TYPES:
         raise UnsupportedType(content_type, taken=TAKEN)
     attributes = request.headers_under(cloud_events.PREFIX) if request.header(b"ce-specversion") else {}
     body = await request.body(limit=reported.MAX_BYTES)
     if len(body) <= INLINE_BYTES:
         events = decode(body, content_type, attributes)
     else:
-        events = await asyncio.to_thread(decode, body, content_type, attributes)
+        events = await gateway.in_turn(partial(decode, body, content_type, attributes))
     reading, receipts = await record(gateway, request.key, events)
-    is_full = parse_qs(request.query.decode("latin-1")).get("receipts") == ["all"]
+    is_full = bool(request.query) and parse_qs(request.query.decode("latin-1")).get("receipts") == ["all"]
     status, answer = answer_of(reading, receipts, is_full=is_full)
     await respond_json(send, status, answer)
 
@@ -70,7 +70,7 @@ async def record(
         await _load_names(gateway, reporter, events)
         directory = gateway.directory
         read = partial(_read, events, reporter=reporter, book=book, at=books.now(), directory=directory)
-        reading, draft = await asyncio.to_thread(read) if len(events) > INLINE_EVENTS else read()
+        reading, draft = await gateway.in_turn(read) if len(events) > INLINE_EVENTS else read()
         if not draft.items and not reading.unplaced:
             return reading, {}
         unplaced = list(reading.unplaced.values())

@@ -4,8 +4,6 @@ Answers and refusals are in the encoding of the request, as the OTLP specificati
 gets 429, 502, 503 or 504, and nothing else.
 """
 
-import asyncio
-
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
@@ -48,7 +46,7 @@ async def traces(gateway: Gateway, request: Request, send: Send) -> None:
     if len(body) <= INLINE_BYTES:
         counted = read(body, content_type, has_model)
     else:
-        counted = await asyncio.to_thread(read, body, content_type, has_model)
+        counted = await gateway.in_turn(lambda: read(body, content_type, has_model))
     reading, receipts = await meter_api.record(gateway, request.key, [one.event for one in counted])
     rejected, message = faults(counted, reading, receipts)
     await _respond(send, content_type, rejected, message)

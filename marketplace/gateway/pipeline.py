@@ -100,6 +100,7 @@ class Gateway:
         self.pool = ConnectionPool()
         self.apps = HttpAppCaller(allowed=settings.EGRESS_ALLOW)
         self._reader = ThreadPoolExecutor(2, thread_name_prefix="directory")
+        self._parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
         self._offers: tuple[int, OfferBook] | None = None
         self._providers: dict[ProviderEndpoint, Provider] = {}
         self._settling: set[asyncio.Task[Any]] = set()
@@ -111,12 +112,21 @@ class Gateway:
             await asyncio.wait(self._settling, timeout=10)
         await self.group.close()
         self._reader.shutdown(wait=True)
+        self._parser.shutdown(wait=True)
         await self.apps.close()
         await self.pool.close()
 
     async def read(self, question: Callable[[], T]) -> T:
         """Ask the database in a thread of its own; raises DatabaseAway when it cannot be reached."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, partial(_asked, question))
+
+    async def in_turn(self, work: Callable[[], T]) -> T:
+        """Compute something long in a thread, one after the other in the order they came.
+
+        Side by side they would only share the interpreter and end all at the same time: the transactions' thread would
+        wait for all of them, and they then for it. In turn, one is read while the one before is committed.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._parser, work)
 
     async def find(self, presented: str, *, kind: str) -> Caller | Reporter:
         """Return who presents this key. Raises BadKey, AppPaused."""
