@@ -22,6 +22,23 @@ settings.register_profile("long", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 
+# What takes minutes in one file begins first: handed out last, one process would work on it alone.
+LONG = (
+    "tests/browser/",
+    "tests/crashes/",
+    "tests/config/test_up",
+    "tests/races/",
+    "tests/properties/",
+    "tests/sdk/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(
+        key=lambda item: next((n for n, start in enumerate(LONG) if item.nodeid.startswith(start)), len(LONG))
+    )
+
+
 @pytest.fixture(autouse=True)
 def forget_what_processes_remember() -> None:
     """Start every test like a new process: ids and snapshots of the last test's rows are gone."""

@@ -65,7 +65,7 @@ def _pytest(own: list[str], *, is_quick: bool) -> list[str]:
     left_out = [QUICK] if is_quick else []
     if not own:
         # Two processes are worth their start only for the whole suite.
-        command += ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile"]
+        command += ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", "--no-loadscope-reorder"]
     if not is_quick and find_chromium() is None:
         print("No Chromium found: browser tests are left out (Debian, Ubuntu: apt-get install chromium).")
         left_out.append("not browser")
