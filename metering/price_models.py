@@ -125,6 +125,19 @@ class InstanceRate(models.Model):
         return f"{self.instance_type} from {self.starts_at:%Y-%m-%d}"
 
 
+TOKEN_PRICES = (
+    "input_per_mtok",
+    "cached_input_per_mtok",
+    "cache_write_per_mtok",
+    "output_per_mtok",
+    "reasoning_per_mtok",
+)
+
+
+def _of_each_token_price(lookup: str, *, value: bool | int) -> Q:
+    return Q(**{f"{price}__{lookup}": value for price in TOKEN_PRICES})
+
+
 class RateProposal(models.Model):
     """A price that somebody wants, until a second person decides: approved, it becomes a rate card or instance rate.
 
@@ -204,34 +217,15 @@ class RateProposal(models.Model):
                 name="rate_proposal_approved_has_price",
             ),
             models.CheckConstraint(
-                condition=Q(
-                    kind="instance_type",
-                    price_per_hour__gte=0,
-                    input_per_mtok__isnull=True,
-                    cached_input_per_mtok__isnull=True,
-                    cache_write_per_mtok__isnull=True,
-                    output_per_mtok__isnull=True,
-                    reasoning_per_mtok__isnull=True,
-                )
-                | Q(
-                    kind="model",
-                    price_per_hour__isnull=True,
-                    input_per_mtok__gte=0,
-                    cached_input_per_mtok__gte=0,
-                    cache_write_per_mtok__gte=0,
-                    output_per_mtok__gte=0,
-                    reasoning_per_mtok__gte=0,
-                )
-                | Q(
-                    kind="ceiling",
-                    subject="",
-                    price_per_hour__isnull=True,
-                    input_per_mtok__gt=0,
-                    cached_input_per_mtok__gt=0,
-                    cache_write_per_mtok__gt=0,
-                    output_per_mtok__gt=0,
-                    reasoning_per_mtok__gt=0,
-                ),
+                # A comparison with nothing is neither true nor false, and passes: that there is a price stands apart.
+                condition=Q(kind="instance_type", price_per_hour__isnull=False, price_per_hour__gte=0)
+                & _of_each_token_price("isnull", value=True)
+                | Q(kind="model", price_per_hour__isnull=True)
+                & _of_each_token_price("isnull", value=False)
+                & _of_each_token_price("gte", value=0)
+                | Q(kind="ceiling", subject="", price_per_hour__isnull=True)
+                & _of_each_token_price("isnull", value=False)
+                & _of_each_token_price("gt", value=0),
                 name="rate_proposal_has_its_prices",
             ),
         ]

@@ -36,6 +36,8 @@ class Section:
     group: str = ""
     roles: frozenset[str] = frozenset()
     is_platform: bool = False
+    # Pages that belong here though their addresses do not begin like this one's.
+    also: tuple[str, ...] = ()
 
 
 SECTIONS = (
@@ -75,6 +77,7 @@ SECTIONS = (
         "Operate",
         frozenset({Role.OPERATOR, Role.FINANCE}),
         is_platform=True,
+        also=("metering:reratings",),
     ),
     Section(
         "Providers", "gateway:providers", "server", "Operate", frozenset({Role.OPERATOR}), is_platform=True
@@ -121,10 +124,11 @@ def _nav(path: str, actor: Actor, *, counts: dict[str, int]) -> list[dict[str, A
                 "icon": section.icon,
                 "group": section.group,
                 "count": counts.get(section.url_name, 0),
+                "urls": [reverse(name) for name in (section.url_name, *section.also)],
             }
         )
-    current = _current(path, [entry["url"] for entry in shown])
-    return [entry | {"is_current": entry["url"] == current} for entry in shown]
+    current = _current(path, [url for entry in shown for url in entry["urls"]])
+    return [entry | {"is_current": current in entry["urls"]} for entry in shown]
 
 
 def _has_role(section: Section, actor: Actor) -> bool:

@@ -58,6 +58,11 @@ class TestNavigation:
 
         assert current == ([label] if label else [])
 
+    def test_marks_the_place_that_pages_elsewhere_belong_to(self, cast: Cast) -> None:
+        current = [s["label"] for s in site(cast.operator, "/operator/re-ratings/")["nav"] if s["is_current"]]
+
+        assert current == ["Rate cards"]
+
     def test_counts_unread_notices(self, cast: Cast) -> None:
         notify([cast.consumer], text="News.", at=NOW, key="a")
 

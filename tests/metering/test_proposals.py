@@ -170,6 +170,14 @@ class TestApprove:
         with pytest.raises(IntegrityError, match="rate_proposal_four_eyes"), transaction.atomic():
             RateProposal.objects.update(decided_by=operator.user)
 
+    @pytest.mark.parametrize("price", ["input_per_mtok", "reasoning_per_mtok"])
+    def test_has_every_price_of_its_kind(self, operator: Actor, price: str) -> None:
+        factories.make_model("llm-8b")
+        proposals.propose(make_proposal(), by=operator, at=NOW)
+
+        with pytest.raises(IntegrityError, match="rate_proposal_has_its_prices"), transaction.atomic():
+            RateProposal.objects.update(**{price: None})
+
     @pytest.mark.parametrize("who", ["consumer", "creator", "approver", "stranger"])
     def test_is_for_operators_and_finance_of_the_platform(
         self, cast: Cast, operator: Actor, who: str
