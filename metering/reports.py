@@ -74,6 +74,15 @@ class Reading:
     made_ids: set[int]
     unplaced: dict[int, Unplaced] = field(default_factory=dict)
 
+    def take(self, index: int, found: Usage | Rejection, event_id: str) -> None:
+        """Note what came of the next event."""
+        self.ids.append(event_id)
+        if isinstance(found, Rejection):
+            self.rejections[index] = found
+            self.usages.append(None)
+        else:
+            self.usages.append(found)
+
 
 def check(
     events: Sequence[Event | Rejection],
@@ -89,55 +98,52 @@ def check(
 
     ``origins`` is what earlier reports of this reporter looked up in the same book; this one's is added.
     """
-    usages: list[Usage | None] = []
-    rejections: dict[int, Rejection] = {}
-    ids: list[str] = []
-    made_ids: set[int] = set()
-    unplaced: dict[int, Unplaced] = {}
+    reading = Reading([], {}, [], set())
     origins = {} if origins is None else origins
     owners = Owners(reporter, at) if reporter.owners else None
     for index, event in enumerate(events):
-        usage = None
-        event_id = ""
         if isinstance(event, Rejection):
-            rejections[index] = event
-            event_id = event.event_id
-        else:
-            event_id = event.id or ""
-            if not event_id:
-                event_id = str(uuid7())
-                made_ids.add(index)
-            if owners is not None:
-                reporter, origins = owners.at(event.timestamp)
-            said = (
-                event.app_id, event.owner, event.environment, event.model, event.instance_type, event.subscription,
-                event.cost_center, event.feature,
-            )  # fmt: skip
-            origin = origins.get(said)
-            if origin is None:
-                origin = origins[said] = find_origin(
-                    event,
-                    said,
-                    reporter=reporter,
-                    book=book,
-                    find_payer=find_payer,
-                    find_cost_center=find_cost_center,
-                )
-            if isinstance(origin, Origin):
-                try:
-                    usage = _usage(event, event_id, origin=origin, at=at)
-                except InvalidInput as error:
-                    rejections[index] = rejection_for(error)
-            elif isinstance(origin, Rejection):
-                rejections[index] = origin
-            else:
-                rejections[index] = origin.rejection
-                found = _unplaced(event, event_id, nowhere=origin, reporter=reporter, at=at)
-                if found is not None:
-                    unplaced[index] = found
-        usages.append(usage)
-        ids.append(event_id)
-    return Reading(usages, rejections, ids, made_ids, unplaced)
+            reading.take(index, event, event.event_id)
+            continue
+        event_id = event.id or ""
+        if not event_id:
+            event_id = str(uuid7())
+            reading.made_ids.add(index)
+        if owners is not None:
+            reporter, origins = owners.at(event.timestamp)
+        said = (
+            event.app_id, event.owner, event.environment, event.model, event.instance_type, event.subscription,
+            event.cost_center, event.feature,
+        )  # fmt: skip
+        origin = origins.get(said)
+        if origin is None:
+            origin = origins[said] = find_origin(
+                event,
+                said,
+                reporter=reporter,
+                book=book,
+                find_payer=find_payer,
+                find_cost_center=find_cost_center,
+            )
+        if isinstance(origin, Nowhere):
+            reading.take(index, origin.rejection, event_id)
+            found = _unplaced(event, event_id, nowhere=origin, reporter=reporter, at=at)
+            if found is not None:
+                reading.unplaced[index] = found
+            continue
+        reading.take(index, _usage_or_rejection(event, event_id, origin=origin, at=at), event_id)
+    return reading
+
+
+def _usage_or_rejection(
+    event: Event, event_id: str, *, origin: Origin | Rejection, at: datetime
+) -> Usage | Rejection:
+    if isinstance(origin, Rejection):
+        return origin
+    try:
+        return _usage(event, event_id, origin=origin, at=at)
+    except InvalidInput as error:
+        return rejection_for(error)
 
 
 def _unplaced(
