@@ -125,27 +125,27 @@ def _context(
             for one in board.top
         ],
         "by_title": DIMENSIONS[chosen].title,
-        "by_tabs": [
-            {
-                "label": DIMENSIONS[name].title,
-                "url": usage_pages.address(request.GET, {"by": name}),
-                "is_current": name == chosen,
-            }
-            for name in by
-        ],
-        "currency_tabs": [
-            {
-                "label": one,
-                "url": usage_pages.address(request.GET, {"currency": one}),
-                "is_current": one == currency,
-            }
-            for one in board.currencies
-        ],
+        "by_tabs": _tabs(request, "by", {name: DIMENSIONS[name].title for name in by}, current=chosen),
+        "currency_tabs": _tabs(request, "currency", {one: one for one in board.currencies}, current=currency),
         "forecast_method": METHOD,
         "explore_url": explore_url,
         "events_url": usage_addresses.events(from_at=report.from_at, to_at=report.to_at, filters=filters),
         "sections": tabs.sections(request.actor, current=current),
     }
+
+
+def _tabs(
+    request: PersonRequest, parameter: str, choices: Mapping[str, str], *, current: str
+) -> list[dict[str, Any]]:
+    """Build the tabs that choose a parameter of the page; ``choices`` maps its values to their titles."""
+    return [
+        {
+            "label": title,
+            "url": usage_pages.address(request.GET, {parameter: value}),
+            "is_current": value == current,
+        }
+        for value, title in choices.items()
+    ]
 
 
 def _row_url(part: Any, explore: Mapping[str, Any], *, has_pages: bool) -> str:
