@@ -10,6 +10,8 @@ from pgtrigger import After, Delete, Insert, Protect, Row, Trigger, UpdateOf
 from marketplace.catalog.models import Listing, Subscription
 from marketplace.core import epochs
 from marketplace.core.ids import uuid7
+from quotas.capacity_models import ModelCapacity as ModelCapacity
+from quotas.delegation_models import Delegation as Delegation
 
 OWNER_KINDS = ("organization", "cost_center", "team", "app", "subscription", "key")
 
