@@ -22,8 +22,9 @@ from metering.ingest import ACCEPTED, Batch, Draft, Receipt, Usage
 from metering.rating import Quantities, Rated, from_atto
 from metering.reports import Unplaced
 from quotas import counters
-from quotas.book import LimitBook, LimitFacts, limit_book, owners_of
+from quotas.book import LimitBook, LimitFacts, owners_of
 from quotas.counters import Counter
+from quotas.lifts import limits_at
 from quotas.models import Hold
 
 ONE = Decimal(1)
@@ -148,7 +149,7 @@ def commit(
     """
     if epochs is None:
         epochs = read_epochs()
-    book = limit_book.at(epochs)
+    book = limits_at(at, epochs)
     drafted = ingest.draft_at([s.usage for s in settlements if s.usage is not None], epochs)
     batch = ingest.place([drafted, *reports], epochs=epochs)
     reported = [item.usage for item in batch.items[len(drafted.items) :]]

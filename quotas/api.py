@@ -155,7 +155,8 @@ def _limit(one: LimitStanding, binding: LimitStanding | None) -> dict[str, Any]:
         "owner": _owner_json(one.owner),
         "measure": limit.measure,
         "window": limit.window,
-        "limit": to_text(limit.limit_value),
+        "limit": to_text(one.value),
+        "limit_without_grant": to_text(limit.limit_value),
         "mode": limit.mode,
         "currency": limit.currency or None,
         "used": to_text(one.used),
@@ -177,7 +178,7 @@ def _effective(binding: LimitStanding) -> dict[str, Any]:
     return {
         "id": str(binding.limit.pk),
         "owner": _owner_json(binding.owner),
-        "limit": to_text(binding.limit.limit_value),
+        "limit": to_text(binding.value),
         "mode": binding.limit.mode,
         "remaining": to_text(binding.remaining),
         "resets_at": _moment(binding.resets_at),

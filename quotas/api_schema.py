@@ -51,6 +51,8 @@ LIMIT: dict[str, Any] = {
     "properties": {
         "id": {"type": "string"},
         **_TERMS,
+        "limit": {**_AMOUNT, "description": "What holds now, with what was granted."},
+        "limit_without_grant": {**_AMOUNT, "description": "What holds again when no grant lifts it."},
         "used": {**_AMOUNT, "description": "Used in the present window, also what came over the limit."},
         "held": {**_AMOUNT, "description": "Held by calls under way."},
         "overrun": {**_AMOUNT, "description": "The part of `used` that came over the limit."},

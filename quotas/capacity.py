@@ -7,8 +7,11 @@ from decimal import Decimal
 
 from django.db.models import Q, QuerySet
 
+from quotas.increase_subjects import NothingToRaise, Subject, standing
+from quotas.lifts import with_values
 from quotas.models import Limit, ModelCapacity
 from quotas.owners import Owner
+from quotas.pending import Ask, app_of, subject_key, waiting
 from quotas.served import Busy, Served, served
 from quotas.serving import (
     Committed,
@@ -22,16 +25,6 @@ from quotas.serving import (
 )
 
 NOTHING = Busy(Rate(), Rate(), (Rate(),) * 24)
-
-
-@dataclass(frozen=True)
-class Ask:
-    """More of a limit that somebody waits for. ``app`` is None where it is for all that an owner calls."""
-
-    measure: str
-    window: str
-    more: Decimal
-    app: str | None
 
 
 @dataclass(frozen=True)
@@ -68,20 +61,20 @@ class ModelStanding:
         return min(shares, default=None)
 
 
-def head_room(
-    owner: Owner,
-    *,
-    measure: str,
-    window: str,
-    granted: Decimal,
-    at: datetime,
-    present: Decimal,
-    others: Sequence[Ask] = (),
-) -> HeadRoom:
-    """Say what a grant leaves, after this one and after all ``others`` that wait (one query, two more once an hour)."""
-    use = served(at=at)
-    profile = profile_of(use, app_of(owner))
-    extra = profile.by_model(measure=measure, window=window, value=max(Decimal(0), granted - present))
+def head_room(owner: Owner, *, measure: str, window: str, granted: Decimal, at: datetime) -> HeadRoom:
+    """Say what a grant leaves, after this one and after all others that wait (three queries, more once an hour).
+
+    What is added is the difference to the limit that holds; an owner without such a limit adds nothing.
+    """
+    subject, use = Subject(owner, measure, window), served(at=at)
+    try:
+        more = granted - standing(subject, at=at).value
+    except NothingToRaise:
+        more = Decimal(0)
+    extra = profile_of(use, app_of(owner)).by_model(
+        measure=measure, window=window, value=max(Decimal(0), more)
+    )
+    others = [one.ask for one in waiting() if one.subject_key != subject_key(subject)]
     return room(
         extra,
         pending=wanted_by(others, use=use),
@@ -118,13 +111,6 @@ def in_force(*, at: datetime) -> QuerySet[ModelCapacity]:
     return found.select_related("model", "set_by").order_by("provider", "model__name")
 
 
-def app_of(owner: Owner) -> str | None:
-    """Name the app whose calls an owner's limit is about; None for those who call many."""
-    if owner.subscription is not None:
-        return owner.subscription.app.slug
-    return owner.app.slug if owner.app else None
-
-
 def profile_of(use: Served, app: str | None) -> Profile:
     """Say what calls are like: those of the app, or of everything for who calls many or for an app without calls."""
     found = use.apps.get(app) if app else None
@@ -152,7 +138,8 @@ def _granted(use: Served, *, at: datetime) -> dict[str, Rate]:
         mode=Limit.Mode.HARD,
         subscription__state="active",
     )
-    rows = hard.values_list("subscription_id", "subscription__app__slug", "measure", "window", "limit_value")
+    names = ("subscription_id", "subscription__app__slug", "measure", "window", "value_now")
+    rows = with_values(hard, at=at).values_list(*names)
     tightest: dict[object, tuple[Decimal, Profile]] = {}
     for subscription_id, app, measure, window, value in rows:
         profile = profile_of(use, app)

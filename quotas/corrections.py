@@ -18,8 +18,9 @@ from metering.attribution import COLUMNS, Dimensions
 from metering.corrections import Change, Made
 from metering.models import UsageEvent
 from quotas import counters
-from quotas.book import LimitBook, LimitFacts, limit_book, owners_of
+from quotas.book import LimitBook, LimitFacts, owners_of
 from quotas.counters import Counter
+from quotas.lifts import limits_at
 from quotas.models import OverrunEntry
 
 
@@ -27,7 +28,7 @@ def amend(
     event: UsageEvent, *, change: Change, reason: str, by: Actor, at: datetime, idempotency_key: str = ""
 ) -> Made:
     """Amend an event and let the limits of its chain follow. Raises as ``metering.corrections.amend`` does."""
-    book = limit_book.at(read_epochs())
+    book = limits_at(at, read_epochs())
     with transaction.atomic():
         made = corrections.amend(
             event, change=change, reason=reason, by=by, at=at, idempotency_key=idempotency_key
@@ -38,7 +39,7 @@ def amend(
 
 def void(event: UsageEvent, *, reason: str, by: Actor, at: datetime, idempotency_key: str = "") -> Made:
     """Take an event back and let the limits of its chain follow. Raises as ``metering.corrections.void`` does."""
-    book = limit_book.at(read_epochs())
+    book = limits_at(at, read_epochs())
     with transaction.atomic():
         made = corrections.void(event, reason=reason, by=by, at=at, idempotency_key=idempotency_key)
         _count(made, book=book, at=at)

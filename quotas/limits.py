@@ -17,6 +17,7 @@ from marketplace.core.money import exact, to_text
 from marketplace.core.periods import Window, window_bounds
 from metering.queries import MixedCurrencies, usage
 from metering.scopes import EVERYTHING
+from quotas import lifts
 from quotas.models import Limit, LimitCounter
 from quotas.owners import Owner
 
@@ -224,6 +225,7 @@ def _change(
     if new == old:
         return
     limit.save(update_fields=["limit_value", "mode", "currency", "ends_at", "note", "created_by"])
+    lifts.overrule(limit, at=at)
     audit.record("quotas.limit.changed", subject=limit, at=at, by=by.user, old=old, new=new, reason=note)
 
 

@@ -10,6 +10,7 @@ from pgtrigger import After, Delete, Insert, Protect, Row, Trigger, UpdateOf
 from marketplace.catalog.models import Listing, Subscription
 from marketplace.core import epochs
 from marketplace.core.ids import uuid7
+from quotas import increase_models as increase_models  # registers its tables
 from quotas.capacity_models import ModelCapacity as ModelCapacity
 from quotas.delegation_models import Delegation as Delegation
 

@@ -15,6 +15,7 @@ from metering.queries import MixedCurrencies, usage
 from metering.scopes import EVERYTHING
 from metering.usage_reports import UsageReport
 from quotas.demand import DAYS_OF_HISTORY, TOO_NEW, ZERO, Band, Demand, bounds, demand, percentile, unit_price
+from quotas.lifts import with_values
 from quotas.models import Limit
 from quotas.owners import Owner
 
@@ -70,9 +71,30 @@ class Projection:
     peak: Decimal
     budget: BudgetLeft | None = None
 
+    @property
+    def low(self) -> Decimal | None:
+        return self.cost.low if self.cost else None
+
+    @property
+    def expected(self) -> Decimal | None:
+        return self.cost.expected if self.cost else None
+
+    @property
+    def high(self) -> Decimal | None:
+        return self.cost.high if self.cost else None
+
+    @property
+    def budget_left_after(self) -> Decimal | None:
+        """What the expected cost leaves of the budget."""
+        return self.budget.after.expected if self.budget else None
+
     def as_json(self) -> dict[str, Any]:
         """Write down what a decision keeps: everything but the single days."""
         return {
+            "low": _text(self.low),
+            "expected": _text(self.expected),
+            "high": _text(self.high),
+            "budget_left_after": _text(self.budget_left_after),
             "measure": self.measure,
             "window": self.window,
             "granted": to_text(self.granted),
@@ -112,7 +134,7 @@ def project(owner: Owner, *, measure: str, window: str, granted: Decimal, at: da
         measure=measure,
         window=window,
         granted=granted,
-        present=own.limit_value if own else None,
+        present=own.value_now if own else None,
         latency_ms=latency_ms,
         currency=currency,
     )
@@ -207,19 +229,17 @@ def _daily(filters: dict[str, str], owner: Owner | None, *, at: datetime) -> Usa
         return usage(**asked, filters={**wanted, "currency": currency})
 
 
-def _limits(owner: Owner, *, measure: str, window: str, at: datetime) -> tuple[Limit | None, Limit | None]:
+def _limits(owner: Owner, *, measure: str, window: str, at: datetime) -> tuple[Any, Any]:
     """Return the owner's tightest limit of this kind, and the tightest monthly cost limit of their cost center (one query)."""
     center_id = dict(owner.chain).get("cost_center")
     own = Q(**{f"{owner.kind}_id": owner.pk}, environment=owner.environment, measure=measure, window=window)
     of_center = Q(cost_center_id=center_id, measure="cost", window="month", environment="")
     has_budget = center_id is not None and not owner.environment
-    found = (
-        Limit.objects.filter(own | of_center if has_budget else own, starts_at__lte=at)
-        .exclude(ends_at__lte=at)
-        .select_related("cost_center__organization")
-        .order_by("limit_value", "pk")
+    found = Limit.objects.filter(own | of_center if has_budget else own, starts_at__lte=at).exclude(
+        ends_at__lte=at
     )
-    limits = list(found)
+    lifted = with_values(found, at=at).select_related("cost_center__organization")
+    limits = list(lifted.order_by("value_now", "pk"))
     is_own = [limit for limit in limits if limit.owner_id == owner.pk and limit.owner_kind == owner.kind]
     return (
         _tightest([limit for limit in is_own if (limit.measure, limit.window) == (measure, window)]),
@@ -227,7 +247,7 @@ def _limits(owner: Owner, *, measure: str, window: str, at: datetime) -> tuple[L
     )
 
 
-def _tightest(limits: Sequence[Limit]) -> Limit | None:
+def _tightest(limits: Sequence[Limit]) -> Any:
     """Pick the least of the hard ones, else the least."""
     hard = [limit for limit in limits if limit.mode == Limit.Mode.HARD]
     return next(iter(hard or limits), None)
@@ -257,7 +277,7 @@ def left_of_budget(
     if projection.cost is None or (projection.currency or limit.currency) != limit.currency:
         return None
     with exact():
-        budget = projection.granted if is_budget_itself else limit.limit_value
+        budget = projection.granted if is_budget_itself else getattr(limit, "value_now", limit.limit_value)
         rest = budget - now + projection.now_cost
         cost = projection.cost
         after = Band(rest - cost.low, rest - cost.expected, rest - cost.high)

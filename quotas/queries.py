@@ -10,6 +10,7 @@ from django.db.models import F, FilteredRelation, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, NullIf
 
 from marketplace.core.periods import window_bounds
+from quotas.lifts import with_values
 from quotas.models import Limit
 from quotas.owners import RELATED, Owner, OwnerKey, owner_of_limit
 
@@ -22,6 +23,8 @@ class LimitStanding:
 
     limit: Limit
     owner: Owner
+    value: Decimal
+    """What holds now: the limit's own value, or the higher one of a grant."""
     spent: Decimal
     held: Decimal
     overrun: Decimal
@@ -40,14 +43,19 @@ class LimitStanding:
 
     @property
     def remaining(self) -> Decimal:
-        return max(ZERO, self.limit.limit_value - self.taken)
+        return max(ZERO, self.value - self.taken)
 
     @property
     def percent(self) -> int:
         """What is taken of the limit, rounded down: 100 never stands beside a limit with room left."""
-        if not self.limit.limit_value:
+        if not self.value:
             return 100
-        return int((self.taken * 100 / self.limit.limit_value).to_integral_value(ROUND_FLOOR))
+        return int((self.taken * 100 / self.value).to_integral_value(ROUND_FLOOR))
+
+    @property
+    def is_lifted(self) -> bool:
+        """Tell whether a grant holds the limit up at present."""
+        return self.value > self.limit.limit_value
 
     @property
     def key(self) -> tuple[str, str]:
@@ -68,15 +76,19 @@ def standings(limits: QuerySet[Limit], *, at: datetime) -> list[LimitStanding]:
 def with_counters(limits: QuerySet[Limit], *, at: datetime) -> QuerySet[Any]:
     """Add to limits that have not ended what is used in their window of ``at``, and the share as ``taken_share``."""
     in_window = Q(counters__window_starts_at__lte=at, counters__window_ends_at__gt=at)
-    counted = limits.filter(Q(ends_at=None) | Q(ends_at__gt=at)).annotate(
-        counter=FilteredRelation("counters", condition=in_window),
-        spent_now=Coalesce(F("counter__spent"), Value(ZERO)),
-        held_now=Coalesce(F("counter__held"), Value(ZERO)),
-        overrun_now=Coalesce(F("counter__overrun"), Value(ZERO)),
+    counted = (
+        with_values(limits, at=at)
+        .filter(Q(ends_at=None) | Q(ends_at__gt=at))
+        .annotate(
+            counter=FilteredRelation("counters", condition=in_window),
+            spent_now=Coalesce(F("counter__spent"), Value(ZERO)),
+            held_now=Coalesce(F("counter__held"), Value(ZERO)),
+            overrun_now=Coalesce(F("counter__overrun"), Value(ZERO)),
+        )
     )
     taken = F("spent_now") + F("held_now") + F("overrun_now")
     return counted.annotate(
-        taken_share=Coalesce(taken / NullIf(F("limit_value"), Value(ZERO)), Value(Decimal(1)))
+        taken_share=Coalesce(taken / NullIf(F("value_now"), Value(ZERO)), Value(Decimal(1)))
     )
 
 
@@ -88,6 +100,7 @@ def standing(limit: Any, *, at: datetime) -> LimitStanding:
     return LimitStanding(
         limit=limit,
         owner=owner_of_limit(limit),
+        value=limit.value_now,
         spent=limit.spent_now,
         held=limit.held_now,
         overrun=limit.overrun_now,
@@ -114,7 +127,7 @@ def tightest(found: Iterable[LimitStanding]) -> dict[tuple[str, str], LimitStand
 
 
 def _least_left(one: LimitStanding) -> tuple[bool, Decimal, Decimal, int]:
-    return one.limit.mode != Limit.Mode.HARD, one.remaining, one.limit.limit_value, one.limit.pk
+    return one.limit.mode != Limit.Mode.HARD, one.remaining, one.value, one.limit.pk
 
 
 def _of_any(chain: Sequence[OwnerKey]) -> Q:

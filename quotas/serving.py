@@ -5,8 +5,11 @@ the calls of an app are like, and which models they go to, is told by what was u
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
+from typing import Any
+
+from marketplace.core.money import to_text
 
 MINUTES = {"minute": 1, "day": 1440, "month": 43_200}
 MS_OF_MINUTE = 60_000
@@ -109,17 +112,25 @@ class ModelRoom:
 class HeadRoom:
     """What stays free in percent of what is committed, of the model with the least; None is not known, and ``why`` says why."""
 
+    after_this: Decimal | None
+    after_all_pending: Decimal | None
     rows: tuple[ModelRoom, ...] = ()
     why: str = ""
-    after_this: Decimal | None = field(init=False)
-    after_all_pending: Decimal | None = field(init=False)
 
-    def __post_init__(self) -> None:
-        is_known = bool(self.rows) and not self.why
-        this = min((row.percent_after_this for row in self.rows), default=None)
-        every = min((row.percent_after_all_pending for row in self.rows), default=None)
-        object.__setattr__(self, "after_this", this if is_known else None)
-        object.__setattr__(self, "after_all_pending", every if is_known else None)
+    def as_json(self) -> dict[str, Any]:
+        """Write down what a decision keeps."""
+        return {
+            "after_this": None if self.after_this is None else to_text(self.after_this),
+            "after_all_pending": None if self.after_all_pending is None else to_text(self.after_all_pending),
+            "rows": [
+                {
+                    name: value if isinstance(value, str) else to_text(value)
+                    for name, value in vars(row).items()
+                }
+                for row in self.rows
+            ],
+            "why": self.why,
+        }
 
 
 def percent_of(free: Decimal, committed: Decimal) -> Decimal:
@@ -136,7 +147,7 @@ def room(
 ) -> HeadRoom:
     """Say what a grant leaves of every model that it uses. Not known is never free: one model without capacity is enough."""
     if extra is None:
-        return HeadRoom(why="Nothing tells which models these calls would go to.")
+        return HeadRoom(None, None, why="Nothing tells which models these calls would go to.")
     unknown = [model for model in extra if committed.get(model, Committed()) == Committed()]
     asked = add_up(pending)
     rows = [
@@ -152,8 +163,28 @@ def room(
         for unit in UNITS
         if (capacity := getattr(committed.get(model, Committed()), unit)) is not None
     ]
-    why = f"No capacity is set for {', '.join(sorted(unknown))}." if unknown else ""
-    return HeadRoom(tuple(rows), why)
+    if unknown or not rows:
+        return HeadRoom(None, None, tuple(rows), f"No capacity is set for {', '.join(sorted(unknown))}.")
+    return HeadRoom(
+        min(row.percent_after_this for row in rows),
+        min(row.percent_after_all_pending for row in rows),
+        tuple(rows),
+    )
+
+
+def head_room_from_json(kept: Mapping[str, Any]) -> HeadRoom:
+    """Read back what ``HeadRoom.as_json`` wrote."""
+    rows = [
+        ModelRoom(
+            model=row["model"],
+            unit=row["unit"],
+            **{name: Decimal(row[name]) for name in ("committed", "peak", "extra", "pending")},
+        )
+        for row in kept.get("rows", ())
+    ]
+    percents = [kept.get(name) for name in ("after_this", "after_all_pending")]
+    this, every = [None if value is None else Decimal(value) for value in percents]
+    return HeadRoom(this, every, tuple(rows), kept.get("why", ""))
 
 
 def add_up(rates: Iterable[Mapping[str, Rate]]) -> dict[str, Rate]:

@@ -5,6 +5,8 @@ from django.urls import path
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
 from quotas import views
 from quotas.correcting import views as correcting
+from quotas.increasing import policy_views
+from quotas.increasing import views as increasing
 
 app_name = "quotas"
 
@@ -13,6 +15,8 @@ urlpatterns = [
     path("limits/<int:limit_id>/end/", views.end_limit, name="limit-end"),
     path("limits/<slug:owner_kind>/<str:owner_id>/", views.limits_of, name="limits"),
     path("limits/<slug:owner_kind>/<str:owner_id>/set/", views.set_limit, name="limit-set"),
+    path("increases/<uuid:request_id>/", increasing.increase, name="increase"),
+    path("increases/policies/<int:number>/", policy_views.policy, name="policy"),
     path("usage/amend/<slug:slug>/<event_id:event_id>/", correcting.amend, name="event-amend"),
     path("usage/void/<slug:slug>/<event_id:event_id>/", correcting.void, name="event-void"),
 ]

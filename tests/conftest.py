@@ -14,6 +14,7 @@ from metering import attribution, partitions
 from metering.ratecards import price_book
 from quotas import counters, served
 from quotas.book import limit_book
+from quotas.lifts import lift_book
 from tests import factories
 
 # No deadlines: a busy machine is not a broken law. HYPOTHESIS_PROFILE=long searches ten times as far.
@@ -31,6 +32,7 @@ def forget_what_processes_remember() -> None:
     price_book.forget()
     offer_book.forget()
     limit_book.forget()
+    lift_book.forget()
     offer_book.forget()
 
 

@@ -11,8 +11,8 @@ from marketplace.accounts import access
 from marketplace.accounts.access import PLATFORM_ROLES, Role
 from marketplace.accounts.requests import PersonRequest
 from marketplace.core.errors import HalfpennyError
-from quotas import commitments, pending
 from quotas import capacity as domain
+from quotas import commitments, pending
 from quotas.deciding.forms import CapacityForm
 from quotas.deciding.heat import heat_map
 from quotas.deciding.refusals import tell
