@@ -84,8 +84,8 @@ class Assessment:
             "facts": self.facts.as_json(),
             "rules": [rule.as_json() for rule in self.verdict.rules],
             "is_automatic": self.verdict.is_automatic,
-            "projection": projection_as_json(self.projection),
-            "head_room": head_room_as_json(self.head_room),
+            "projection": self.projection.as_json(),
+            "head_room": self.head_room.as_json(),
             "policy": self.policy.number if self.policy else None,
         }
 
@@ -125,34 +125,16 @@ def shown(subject: Subject, *, granted: Decimal, at: datetime) -> dict[str, Any]
     projected, room = consequences(subject, granted=granted, at=at)
     return {
         "granted": to_text(granted),
-        "projection": projection_as_json(projected),
-        "head_room": head_room_as_json(room),
+        "projection": projected.as_json(),
+        "head_room": room.as_json(),
         "at": at.isoformat(),
     }
 
 
-def projection_as_json(projection: Projection) -> dict[str, Any]:
-    """Write a projection for JSON, amounts as text."""
-    left = projection.budget_left_after
-    return {
-        "low": to_text(projection.low),
-        "expected": to_text(projection.expected),
-        "high": to_text(projection.high),
-        "currency": projection.currency,
-        "budget_left_after": None if left is None else to_text(left),
-    }
-
-
-def head_room_as_json(room: HeadRoom) -> dict[str, str | None]:
-    """Write a head-room for JSON: percent as text, null where nobody knows."""
-    return {
-        name: None if value is None else to_text(value)
-        for name, value in (("after_this", room.after_this), ("after_all_pending", room.after_all_pending))
-    }
-
-
 def _dearer(projected: Projection, wish: Wish) -> Decimal | None:
-    """Judge by the dearer of both projections, so that understating the cost gains nothing."""
+    """Judge by the dearer of both projections, so that understating the cost gains nothing; None when ours is not known."""
+    if projected.expected is None:
+        return None
     if projected.currency and projected.currency != wish.currency:
         return None
     return max(projected.expected, wish.monthly_cost)

@@ -11,6 +11,8 @@ from marketplace.catalog.models import Listing, Subscription
 from marketplace.core import epochs
 from marketplace.core.ids import uuid7
 from quotas import increase_models as increase_models  # registers its tables
+from quotas.capacity_models import ModelCapacity as ModelCapacity
+from quotas.delegation_models import Delegation as Delegation
 
 OWNER_KINDS = ("organization", "cost_center", "team", "app", "subscription", "key")
 
