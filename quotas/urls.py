@@ -15,8 +15,17 @@ urlpatterns = [
     path("limits/<int:limit_id>/end/", views.end_limit, name="limit-end"),
     path("limits/<slug:owner_kind>/<str:owner_id>/", views.limits_of, name="limits"),
     path("limits/<slug:owner_kind>/<str:owner_id>/set/", views.set_limit, name="limit-set"),
-    path("increases/<uuid:request_id>/", increasing.increase, name="increase"),
+    path("increases/", increasing.increases_list, name="increases"),
+    path("increases/policies/", policy_views.policies, name="policies"),
+    path("increases/policies/propose/", policy_views.propose, name="policy-propose"),
     path("increases/policies/<int:number>/", policy_views.policy, name="policy"),
+    path("increases/<uuid:request_id>/", increasing.increase, name="increase"),
+    path("increases/<uuid:request_id>/edit/", increasing.edit, name="increase-edit"),
+    path(
+        "increases/new/<slug:owner_kind>/<str:owner_id>/<slug:measure>/<slug:window>/",
+        increasing.ask,
+        name="increase-ask",
+    ),
     path("usage/amend/<slug:slug>/<event_id:event_id>/", correcting.amend, name="event-amend"),
     path("usage/void/<slug:slug>/<event_id:event_id>/", correcting.void, name="event-void"),
 ]
