@@ -22,7 +22,7 @@ from quotas.approvals import CAPACITY_REVIEW
 from quotas.increase_assessing import shown
 from quotas.increase_models import IncreaseDecision, IncreaseRequest
 from quotas.increase_rights import AlreadyDecided, why_not
-from quotas.increase_subjects import Subject, standing, subject_of
+from quotas.increase_subjects import Subject, lock_owner, standing, subject_of
 from quotas.increases import path_of, tell_requester
 
 State = IncreaseRequest.State
@@ -60,6 +60,7 @@ def approve(
     """
     level, subject = request.state, subject_of(request)
     with transaction.atomic():
+        lock_owner(subject.owner)
         _lock_as_seen(request)
         _require_right(request, by=by, acting_for=acting_for)
         given = _given(request, subject, offer, at=at)
@@ -119,7 +120,13 @@ def deny(
 
 
 def ask(
-    request: IncreaseRequest, *, question: str, by: Actor, at: datetime, acting_for: Actor | None = None
+    request: IncreaseRequest,
+    *,
+    question: str,
+    by: Actor,
+    at: datetime,
+    acting_for: Actor | None = None,
+    snapshot: dict[str, Any] | None = None,
 ) -> None:
     """Ask the requester something; its clock stands still until the answer. Raises as ``deny`` does."""
     _require_text("reason", question, "What do you want to know?")
@@ -127,7 +134,7 @@ def ask(
     with transaction.atomic():
         _lock_as_seen(request)
         _require_right(request, by=by, acting_for=acting_for)
-        kept = _shown(request, subject, request.requested, at=at)
+        kept = snapshot or _shown(request, subject, request.requested, at=at)
         _write(
             request,
             verdict=Verdict.ASKED,

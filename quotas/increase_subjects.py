@@ -84,6 +84,15 @@ def _hard_or_all(found: QuerySet[Any]) -> list[Any]:
     return [limit for limit in limits if limit.mode == Limit.Mode.HARD] or limits
 
 
+def lock_owner(owner: Owner) -> None:
+    """Hold the owner's row until this transaction ends: whoever asks for more of it or grants it takes turns.
+
+    So of two requests of one subject the second supersedes the first and sees what that was granted. It is locked before
+    requests and grants are.
+    """
+    type(owner.instance)._default_manager.select_for_update(no_key=True).get(pk=owner.pk)
+
+
 def charged(owner: Owner) -> tuple[Organization | None, CostCenter | None]:
     """Return who pays when an owner uses more. Of an app, many do: then nobody is named, and the platform decides."""
     subscription = owner.subscription

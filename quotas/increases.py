@@ -24,7 +24,7 @@ from quotas.increase_assessing import Assessment, Wish, assess
 from quotas.increase_models import OPEN, Grant, IncreaseDecision, IncreaseRequest
 from quotas.increase_policies import terms_of
 from quotas.increase_rights import may_request
-from quotas.increase_subjects import Subject, charged, subject_of
+from quotas.increase_subjects import Subject, charged, lock_owner, subject_of
 from quotas.limits import Terms
 from quotas.owners import Owner
 
@@ -130,8 +130,7 @@ def submit(request: IncreaseRequest, *, by: Actor, at: datetime) -> None:
     access.require(request.requester_id == by.user.pk, message="Only its author submits a draft.")
     subject = subject_of(request)
     with transaction.atomic():
-        # Two requests of one subject at once: the second supersedes the first, and sees what that was granted.
-        type(subject.owner.instance).objects.select_for_update(no_key=True).get(pk=subject.owner.pk)
+        lock_owner(subject.owner)
         assessment = assess(subject, wish=wish_of(request), at=at)
         _supersede(subject, by=by, at=at, newer=request)
         _move(
@@ -271,7 +270,9 @@ def _clock(assessment: Assessment, *, at: datetime) -> dict[str, Any]:
 
 
 def _supersede(subject: Subject, *, by: Actor, at: datetime, newer: IncreaseRequest) -> None:
-    for earlier in IncreaseRequest.objects.filter(state__in=OPEN, **subject.lookups()).exclude(pk=newer.pk):
+    # Locked first: one that is decided at this moment is not open any more once that has committed.
+    still_open = IncreaseRequest.objects.select_for_update().filter(state__in=OPEN, **subject.lookups())
+    for earlier in still_open.exclude(pk=newer.pk).order_by("pk"):
         _move(
             earlier,
             to=State.SUPERSEDED,

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from marketplace.accounts.access import Actor, actor_for
 from marketplace.catalog.models import Subscription
 from marketplace.config.demo.people import Cast
 from marketplace.config.demo.timeline import Timeline
 from marketplace.core.models import Notice
+from marketplace.core.money import to_text
 from quotas import grants, increase_decisions, increase_policies, increase_routine, increases
 from quotas.approvals import Terms
 from quotas.increase_assessing import Wish
@@ -61,7 +63,7 @@ class Told:
         """Approve on every level that the request needs: finance the cost, an operator the capacity."""
         while request.is_under_review:
             by = self.finance if request.state == "cost_review" else self.operator
-            increase_decisions.approve(request, by=by, at=at)
+            increase_decisions.approve(request, by=by, at=at, snapshot=_shown(request, at=at))
             at += timedelta(hours=3)
 
     def approve_half(self, request: IncreaseRequest, at: datetime) -> None:
@@ -77,17 +79,24 @@ class Told:
     def deny(self, request: IncreaseRequest, at: datetime) -> None:
         """Deny it."""
         reason = "A pilot of two weeks fits the free plan. Subscribe to the standard one if it works out."
-        increase_decisions.deny(request, reason=reason, by=self.approver, at=at)
+        increase_decisions.deny(
+            request, reason=reason, by=self.approver, at=at, snapshot=_shown(request, at=at)
+        )
 
     def ask(self, request: IncreaseRequest, at: datetime) -> None:
         """Ask what is not clear."""
         question = "Which offices come on top, and do they stay after December?"
-        increase_decisions.ask(request, question=question, by=self.approver, at=at)
+        increase_decisions.ask(
+            request, question=question, by=self.approver, at=at, snapshot=_shown(request, at=at)
+        )
 
     def approve_cost(self, request: IncreaseRequest, at: datetime) -> None:
         """Approve what it costs; capacity still waits."""
         if request.state == "cost_review":
-            increase_decisions.approve(request, reason="Within the budget.", by=self.finance, at=at)
+            shown = _shown(request, at=at)
+            increase_decisions.approve(
+                request, reason="Within the budget.", by=self.finance, at=at, snapshot=shown
+            )
 
     def revoke(self, request: IncreaseRequest, at: datetime) -> None:
         """Approve it, and take it back two days later."""
@@ -107,16 +116,16 @@ STORY: tuple[tuple[Asked, End], ...] = (
     (Asked("translator", "team-support", "day", Decimal("2.5"), 60, 30, "Manuals of the autumn release, in six languages.", 40_000, 60), Told.approve),
     (Asked("tone-rewriter", "team-people", "day", Decimal(2), 50, 20, "Answers to everybody who applied.", 9_000, 15), Told.leave),
     (Asked("inbox-digest", "team-legal", "day", Decimal(5), 33, 60, "A pilot for the whole department.", 8_000, 30), Told.deny),
-    (Asked("sentiment-labeler", "team-ux", "day", Decimal("1.5"), 31, 80, "Interviews of the study come in every night.", 14_000, 12), Told.revoke),
-    (Asked("meeting-summarizer", "team-data", "day", Decimal("1.2"), 22, 60, "Two more weekly meetings are recorded.", 5_000, 8), Told.leave),
+    (Asked("sentiment-labeler", "team-ux", "day", Decimal("1.5"), 33, 80, "Interviews of the study come in every night.", 14_000, 12), Told.revoke),
     (Asked("translator", "team-sales", "month", Decimal("1.8"), 25, 30, "The tender in Portuguese and Polish.", 50_000, 90), Told.approve),
+    (Asked("meeting-summarizer", "team-data", "day", Decimal("1.2"), 25, 60, "Two more weekly meetings are recorded.", 5_000, 8), Told.leave),
     (Asked("tone-rewriter", "team-support", "day", Decimal(3), 14, 45, "Every answer is to be checked, not every third.", 45_000, 70), Told.approve_half),
-    (Asked("fx-convert", "team-sales", "day", Decimal(2), 11, 14, "The fair in Singapore.", 9_000, 2), Told.withdraw),
-    (Asked("policy-qa", "team-ops", "day", Decimal(2), 9, 60, "The new policy on travel brings questions.", 3_000, 6), Told.leave),
+    (Asked("fx-convert", "team-sales", "day", Decimal(2), 14, 14, "The fair in Singapore.", 9_000, 2), Told.withdraw),
+    (Asked("policy-qa", "team-ops", "day", Decimal(2), 6, 60, "The new policy on travel brings questions.", 3_000, 6), Told.leave),
     (Asked("policy-qa", "team-ops", "day", Decimal(3), 6, 60, "More questions than we thought.", 4_500, 9), Told.approve),
     (Asked("sql-helper", "team-data", "day", Decimal("2.2"), 4, 20, "Close of the quarter.", 40_000, 45, begins_in_days=7), Told.approve),
     (Asked("where2eat", "team-ops", "day", Decimal(2), 3, 90, "Two more offices get the kitchen display.", 34_000, 70), Told.ask),
-    (Asked("ticket-classifier", "team-support", "day", Decimal("1.6"), 2, 60, "The web form of the new product.", 190_000, 160), Told.approve_cost),
+    (Asked("ticket-classifier", "team-support", "day", Decimal("1.6"), 3, 60, "The web form of the new product.", 190_000, 160), Told.approve_cost),
     (Asked("meeting-summarizer", "team-sales", "day", Decimal("2.5"), 1, 90, "Every call with a customer is to be summarized.", 24_000, 95), Told.leave),
     (Asked("translator", "team-ops", "day", Decimal("1.5"), 0, 90, "Signs and menus for the visitors.", 12_000, 18), Told.leave),
 )  # fmt: skip
@@ -126,8 +135,13 @@ def ask_for_more(cast: Cast, timeline: Timeline) -> None:
     """Tell the story through the same functions as everybody; needs the usage, by which costs are projected."""
     told = Told(*(actor_for(cast.person(role)) for role in ("finance", "approver", "operator")))
     _set_policy(told, timeline)
-    for asked, end in STORY:
-        at = timeline.ago(asked.days_ago, 8, 30) if asked.days_ago else timeline.at - timedelta(hours=2)
+    for number, (asked, end) in enumerate(STORY):
+        # What is asked on one day is asked in one hour, so that what was served until then is read once.
+        at = (
+            timeline.ago(asked.days_ago, 8, 2 * number)
+            if asked.days_ago
+            else timeline.at - timedelta(hours=1)
+        )
         # What was left waiting until now has expired where its time was over.
         increase_routine.tend(at=at)
         grants.follow_time(at=at)
@@ -142,6 +156,12 @@ def ask_for_more(cast: Cast, timeline: Timeline) -> None:
     long_ago = timeline.ago(READ_UNTIL_DAYS_AGO)
     ours = Notice.objects.filter(path__startswith="/increases/", created_at__lt=long_ago)
     ours.update(read_at=long_ago)
+
+
+def _shown(request: IncreaseRequest, *, at: datetime) -> dict[str, Any]:
+    """Return what the page showed to who decided: the consequences as they were when it was submitted."""
+    kept = {name: request.verdict[name] for name in ("projection", "head_room", "rules", "policy")}
+    return {"granted": to_text(request.requested), "at": at.isoformat(), **kept}
 
 
 def _set_policy(told: Told, timeline: Timeline) -> None:
