@@ -4,6 +4,8 @@ from datetime import datetime
 from decimal import Decimal
 from math import ceil
 
+from django.urls import reverse
+
 from marketplace.core.errors import Unavailable
 from quotas.admission import Refused, Standing
 
@@ -35,10 +37,19 @@ class LimitReached(Unavailable):
         super().__init__(
             f"The limit of {number(limit.value)}{unit} {measure} {period} of this {OWNER_WORDS[limit.owner[0]]} is "
             f"reached: {number(self.standing.used)}{unit} is used or held and this call asks for "
-            f"{number(self.asked)}{unit}.{resets}",
+            f"{number(self.asked)}{unit}.{resets}{_where_to_ask(refused.standing)}",
             retry_after_s=_seconds_until(refused.standing, refused.at),
             code=_code(refused),
         )
+
+
+def _where_to_ask(standing: Standing) -> str:
+    """Say where people ask for more; of an app or organization those who call do not."""
+    limit = standing.limit
+    if limit.owner[0] in ("app", "organization") or limit.environment == "sandbox":
+        return ""
+    path = reverse("quotas:increase-ask", args=[*limit.owner, limit.measure, limit.window])
+    return f" Ask for more at {path}"
 
 
 def _code(refused: Refused) -> str:

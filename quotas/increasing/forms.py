@@ -53,7 +53,8 @@ class WishForm(forms.Form):
         whole = measure != "cost"
         return {
             "requested": _plain(more.to_integral_value() if whole else more),
-            "last_day": (at + timedelta(days=USUAL_DAYS)).date(),
+            # That day is still part of it.
+            "last_day": (at + timedelta(days=USUAL_DAYS - 1)).date(),
         }
 
     @classmethod

@@ -64,7 +64,8 @@ class Event:
 def timeline(request: IncreaseRequest, grant: Grant | None) -> list[Event]:
     """Return what happened to a request and its grant, oldest first (two queries at most)."""
     entries = audit.history(request) + (audit.history(grant) if grant else [])
-    return [_event(entry) for entry in sorted(entries, key=lambda entry: (entry.at, entry.pk))]
+    shown = [entry for entry in entries if not _is_submitted_as_drafted(entry, request)]
+    return [_event(entry) for entry in sorted(shown, key=lambda entry: (entry.at, entry.pk))]
 
 
 def amount(value: Decimal, *, measure: str, currency: str) -> str:
@@ -81,6 +82,10 @@ def title_of(subject: Subject) -> str:
 def last_day(ends_at: datetime | None) -> datetime | None:
     """Return a moment of the last day before an end that is excluded."""
     return ends_at - timedelta(seconds=1) if ends_at else None
+
+
+def _is_submitted_as_drafted(entry: AuditEntry, request: IncreaseRequest) -> bool:
+    return entry.action == "quotas.increase.drafted" and request.submitted_at == entry.at
 
 
 def _event(entry: AuditEntry) -> Event:

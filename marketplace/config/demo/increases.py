@@ -23,10 +23,10 @@ from quotas.owners import Owner, owner_of
 TERMS = Terms(
     currency="USD",
     auto_max_percent=Decimal(25),
-    auto_max_monthly_cost=Decimal(50),
+    auto_max_monthly_cost=Decimal(5),
     auto_min_head_room_percent=Decimal(20),
     auto_max_days=90,
-    cost_review_above=Decimal(20),
+    cost_review_above=Decimal(2),
     capacity_review_above_percent=Decimal(50),
 )
 READ_UNTIL_DAYS_AGO = 4
@@ -113,21 +113,21 @@ class Told:
 
 
 STORY: tuple[tuple[Asked, End], ...] = (
-    (Asked("translator", "team-support", "day", Decimal("2.5"), 60, 30, "Manuals of the autumn release, in six languages.", 40_000, 60), Told.approve),
-    (Asked("tone-rewriter", "team-people", "day", Decimal(2), 50, 20, "Answers to everybody who applied.", 9_000, 15), Told.leave),
-    (Asked("inbox-digest", "team-legal", "day", Decimal(5), 33, 60, "A pilot for the whole department.", 8_000, 30), Told.deny),
-    (Asked("sentiment-labeler", "team-ux", "day", Decimal("1.5"), 33, 80, "Interviews of the study come in every night.", 14_000, 12), Told.revoke),
-    (Asked("translator", "team-sales", "month", Decimal("1.8"), 25, 30, "The tender in Portuguese and Polish.", 50_000, 90), Told.approve),
-    (Asked("meeting-summarizer", "team-data", "day", Decimal("1.2"), 25, 60, "Two more weekly meetings are recorded.", 5_000, 8), Told.leave),
-    (Asked("tone-rewriter", "team-support", "day", Decimal(3), 14, 45, "Every answer is to be checked, not every third.", 45_000, 70), Told.approve_half),
-    (Asked("fx-convert", "team-sales", "day", Decimal(2), 14, 14, "The fair in Singapore.", 9_000, 2), Told.withdraw),
-    (Asked("policy-qa", "team-ops", "day", Decimal(2), 6, 60, "The new policy on travel brings questions.", 3_000, 6), Told.leave),
-    (Asked("policy-qa", "team-ops", "day", Decimal(3), 6, 60, "More questions than we thought.", 4_500, 9), Told.approve),
-    (Asked("sql-helper", "team-data", "day", Decimal("2.2"), 4, 20, "Close of the quarter.", 40_000, 45, begins_in_days=7), Told.approve),
-    (Asked("where2eat", "team-ops", "day", Decimal(2), 3, 90, "Two more offices get the kitchen display.", 34_000, 70), Told.ask),
-    (Asked("ticket-classifier", "team-support", "day", Decimal("1.6"), 3, 60, "The web form of the new product.", 190_000, 160), Told.approve_cost),
-    (Asked("meeting-summarizer", "team-sales", "day", Decimal("2.5"), 1, 90, "Every call with a customer is to be summarized.", 24_000, 95), Told.leave),
-    (Asked("translator", "team-ops", "day", Decimal("1.5"), 0, 90, "Signs and menus for the visitors.", 12_000, 18), Told.leave),
+    (Asked("translator", "team-support", "day", Decimal("2.5"), 60, 30, "Manuals of the autumn release, in six languages.", 40_000, 6), Told.approve),
+    (Asked("tone-rewriter", "team-people", "day", Decimal(2), 50, 20, "Answers to everybody who applied.", 9_000, 2), Told.leave),
+    (Asked("inbox-digest", "team-legal", "day", Decimal(5), 33, 60, "A pilot for the whole department.", 8_000, 4), Told.deny),
+    (Asked("sentiment-labeler", "team-ux", "day", Decimal("1.5"), 33, 80, "Interviews of the study come in every night.", 14_000, 2), Told.revoke),
+    (Asked("translator", "team-sales", "month", Decimal("1.8"), 25, 30, "The tender in Portuguese and Polish.", 50_000, 9), Told.approve),
+    (Asked("meeting-summarizer", "team-data", "day", Decimal("1.2"), 25, 60, "Two more weekly meetings are recorded.", 5_000, 3), Told.leave),
+    (Asked("tone-rewriter", "team-support", "day", Decimal(3), 14, 45, "Every answer is to be checked, not every third.", 45_000, 7), Told.approve_half),
+    (Asked("fx-convert", "team-sales", "day", Decimal(2), 14, 14, "The fair in Singapore.", 9_000, 1), Told.withdraw),
+    (Asked("policy-qa", "team-ops", "day", Decimal(2), 6, 60, "The new policy on travel brings questions.", 3_000, 1), Told.leave),
+    (Asked("policy-qa", "team-ops", "day", Decimal(3), 6, 60, "More questions than we thought.", 4_500, 2), Told.approve),
+    (Asked("sql-helper", "team-data", "day", Decimal("2.2"), 4, 20, "Close of the quarter.", 40_000, 5, begins_in_days=7), Told.approve),
+    (Asked("where2eat", "team-ops", "day", Decimal(2), 3, 90, "Two more offices get the kitchen display.", 34_000, 4), Told.ask),
+    (Asked("ticket-classifier", "team-support", "day", Decimal("1.6"), 3, 60, "The web form of the new product.", 190_000, 18), Told.approve_cost),
+    (Asked("meeting-summarizer", "team-sales", "day", Decimal("2.5"), 1, 90, "Every call with a customer is to be summarized.", 24_000, 12), Told.leave),
+    (Asked("translator", "team-ops", "day", Decimal("1.5"), 0, 90, "Signs and menus for the visitors.", 12_000, 3), Told.leave),
 )  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def _set_policy(told: Told, timeline: Timeline) -> None:
 
 
 def _propose_policy(told: Told, timeline: Timeline) -> None:
-    wider = replace(TERMS, auto_max_percent=Decimal(60), auto_max_monthly_cost=Decimal(75))
+    wider = replace(TERMS, auto_max_percent=Decimal(60), auto_max_monthly_cost=Decimal(8))
     reason = "Half of what waits is less than sixty percent and costs little."
     increase_policies.propose(wider, reason=reason, by=told.operator, at=timeline.ago(1, 15))
 
@@ -199,7 +199,7 @@ def _draft_and_lower(cast: Cast, timeline: Timeline) -> None:
     at = timeline.at - timedelta(hours=1)
     by = actor_for(cast.person("consumer"))
     draft = Wish(
-        "requests", "month", Decimal(60_000), "Before the season.", Decimal(55_000), Decimal(120), "USD"
+        "requests", "month", Decimal(60_000), "Before the season.", Decimal(55_000), Decimal(8), "USD"
     )
     increases.draft(_owner("where2eat", "team-ops"), wish=draft, by=by, at=at)
     lower = Wish(
@@ -208,7 +208,7 @@ def _draft_and_lower(cast: Cast, timeline: Timeline) -> None:
         Decimal(90),
         "Ninety are enough; a loop would be stopped sooner.",
         Decimal(900),
-        Decimal(2),
+        Decimal(1),
         "USD",
     )
     increases.create(_owner("invoice-extractor", "team-ops"), wish=lower, by=by, at=at)
