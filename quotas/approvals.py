@@ -71,6 +71,10 @@ class RuleResult:
     found: str
 
     @property
+    def title(self) -> str:
+        return TITLES[self.rule]
+
+    @property
     def sentence(self) -> str:
         """Say it: "Increase: 25 %, at most 20 %"."""
         return f"{TITLES[self.rule]}: {self.found}, {self.allowed}"
