@@ -55,7 +55,8 @@ def hat_for(request: IncreaseRequest, *, actor: Actor, at: datetime, level: str 
         if refusal is None:
             return hat
         refusals.append(refusal)
-    raise refusals[0]
+    # That somebody asked for it or decided before says more than that a right is not theirs.
+    raise next((one for one in refusals if type(one) is not NotAllowed), refusals[0])
 
 
 def decidable(given: list[Hat]) -> QuerySet[IncreaseRequest]:

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from marketplace.accounts import access
 from marketplace.accounts.access import Role
 from marketplace.accounts.requests import PersonRequest
-from marketplace.core.errors import HalfpennyError
+from marketplace.core.errors import Conflict, InvalidInput
 from quotas import delegations as domain
 from quotas.deciding.forms import DelegationForm
 from quotas.deciding.refusals import tell
@@ -89,7 +89,7 @@ def _is_made(request: PersonRequest, form: DelegationForm, *, at: datetime) -> b
             by=request.actor,
             at=at,
         )
-    except HalfpennyError as error:
+    except (InvalidInput, Conflict) as error:
         tell(form, error, names=NAMES)
         return False
     return True

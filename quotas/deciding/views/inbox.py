@@ -22,6 +22,7 @@ from quotas import bulk, desk
 from quotas import inbox as domain
 from quotas.deciding.forms import InboxForm
 from quotas.deciding.tabs import tabs
+from quotas.deputies import hats
 from quotas.inbox import Item
 from quotas.increase_models import IncreaseRequest
 
@@ -45,9 +46,10 @@ KEYS = (
 def inbox(request: PersonRequest) -> HttpResponse:
     """List what waits for the person, what is due first on top."""
     now = timezone.now()
-    access.require(domain.may_decide_anything(request.actor, at=now), message="This is for those who decide.")
+    given = hats(request.actor, at=now)
+    access.require(domain.may_decide_anything(given), message="This is for those who decide.")
     form = InboxForm(request.GET)
-    found = domain.inbox(request.actor, wanted=form.wanted, at=now)
+    found = domain.inbox(given, wanted=form.wanted, at=now)
     page = Paginator(found.items, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "form": form,
@@ -153,7 +155,7 @@ def _snooze(request: PersonRequest, selected: list[Item], length: str, *, at: da
 def _selected(request: PersonRequest, *, at: datetime) -> list[Item]:
     """Return those of the selected that wait for this person; others are as if not there."""
     names = set(request.POST.getlist("item")[:MOST_AT_ONCE])
-    return [item for item in domain.waiting_for(request.actor, at=at) if item.name in names]
+    return [item for item in domain.waiting_for(hats(request.actor, at=at), at=at) if item.name in names]
 
 
 def _colleagues(request: PersonRequest) -> list[User]:

@@ -16,6 +16,7 @@ from quotas import inbox as desk_inbox
 from quotas.deciding.forms import LogForm
 from quotas.deciding.tabs import tabs
 from quotas.decision_log import COLUMNS, DecisionLog
+from quotas.deputies import hats
 
 PAGE_SIZE = 50
 
@@ -45,6 +46,6 @@ def log_csv(request: PersonRequest) -> StreamingHttpResponse:
 
 def _require_decider(request: PersonRequest) -> None:
     access.require(
-        desk_inbox.may_decide_anything(request.actor, at=timezone.now()),
+        desk_inbox.may_decide_anything(hats(request.actor, at=timezone.now())),
         message="This is for those who decide.",
     )
