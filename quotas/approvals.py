@@ -77,7 +77,7 @@ class RuleResult:
     @property
     def sentence(self) -> str:
         """Say it: "Increase: 25 %, at most 20 %"."""
-        return f"{TITLES[self.rule]}: {self.found}, {self.allowed}"
+        return f"{self.title}: {self.found}, {self.allowed}"
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -63,7 +63,7 @@ def approve(
         require_as_seen(request)
         _require_right(request, by=by, acting_for=acting_for)
         given = _given(request, subject, offer, at=at)
-        if given.granted < request.requested and not reason.strip():
+        if given.is_less and not reason.strip():
             raise InvalidInput("reason", "Say why it is less than was asked for.")
         _write(
             request,
@@ -186,33 +186,35 @@ class _Given:
     granted: Decimal
     starts_at: datetime | None
     ends_at: datetime | None
+    is_less: bool
+    """Less than was asked for, or than the level before gave."""
 
 
 def _given(request: IncreaseRequest, subject: Subject, offer: Offer, *, at: datetime) -> _Given:
     """Return what is given in the end: the offer, else what the level before gave, else what was asked for."""
     before = request.decisions.filter(verdict=Verdict.APPROVED).order_by("-pk").first()
     base = before or request
-    asked = before.granted if before else request.requested
-    granted = asked if offer.granted is None else offer.granted
+    most = before.granted if before and before.granted is not None else request.requested
+    granted = most if offer.granted is None else offer.granted
     starts_at = offer.starts_at or base.starts_at
     ends_at = None if offer.is_endless else offer.ends_at or base.ends_at
-    _check_value(request, subject, granted, most=asked or request.requested, starts_at=starts_at, at=at)
+    _check_value(request, subject, granted, most=most, starts_at=starts_at, at=at)
     if ends_at is not None and ends_at <= max(starts_at or at, at):
         raise InvalidInput("ends_at", "must be after the start, and in the future")
-    return _Given(granted or request.requested, starts_at, ends_at)
+    return _Given(granted, starts_at, ends_at, is_less=granted < most)
 
 
 def _check_value(
     request: IncreaseRequest,
     subject: Subject,
-    granted: Decimal | None,
+    granted: Decimal,
     *,
     most: Decimal,
     starts_at: datetime | None,
     at: datetime,
 ) -> None:
     holds = standing(subject, at=max(starts_at or at, at)).value
-    if granted is None or granted > most:
+    if granted > most:
         raise InvalidInput(
             "granted", f"At most what was asked for or given before: {to_text(most)}.", limit=most
         )

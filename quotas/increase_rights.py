@@ -66,6 +66,7 @@ def visible_requests(actor: Actor) -> QuerySet[IncreaseRequest]:
         "subscription__team",
         "key",
         "requester",
+        "charged_cost_center",
     )
     drafts_of_others = Q(state="draft") & ~Q(requester=actor.user)
     withdrawn_drafts = Q(submitted_at=None) & ~Q(requester=actor.user)

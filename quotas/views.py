@@ -19,6 +19,7 @@ from marketplace.core.errors import InvalidInput
 from quotas import limits as domain
 from quotas import queries, words
 from quotas.forms import FilterForm, LimitForm
+from quotas.increase_rights import may_request
 from quotas.limits import Right
 from quotas.owners import Owner, find_owner, owner_of_limit, visible_limits
 from quotas.queries import LimitStanding
@@ -36,6 +37,7 @@ class Meter:
     origin: str = ""
     binding: LimitStanding | None = None
     can_end: bool = False
+    can_ask: bool = False
 
 
 @login_required
@@ -48,7 +50,8 @@ def limits_of(request: PersonRequest, owner_kind: str, owner_id: str) -> HttpRes
     effective = queries.effective(owner, at=now)
     own = queries.limits_of(owner.kind, owner.pk, at=now)
     right = domain.right_of(request.actor, owner)
-    meters = [_meter(request, one, effective.get(one.key), right) for one in own]
+    can_ask = may_request(request.actor, owner=owner)
+    meters = [_meter(request, one, effective.get(one.key), right, can_ask) for one in own]
     elsewhere = [one for key, one in effective.items() if key not in {own_one.key for own_one in own}]
     context = {
         "owner": owner,
@@ -118,7 +121,13 @@ def _is_set(request: PersonRequest, owner: Owner, form: LimitForm) -> bool:
     return True
 
 
-def _meter(request: PersonRequest, one: LimitStanding, tightest: LimitStanding | None, right: Right) -> Meter:
+def _meter(
+    request: PersonRequest,
+    one: LimitStanding,
+    tightest: LimitStanding | None,
+    right: Right,
+    can_ask: bool = False,
+) -> Meter:
     is_own = one.limit.created_by_id == request.actor.user.pk
     may_end = right is Right.SET or (right is Right.TIGHTEN and is_own)
     is_bound = tightest is not None and tightest.owner.pk != one.owner.pk
@@ -129,6 +138,7 @@ def _meter(request: PersonRequest, one: LimitStanding, tightest: LimitStanding |
         origin=words.origin(one.limit),
         binding=tightest if is_bound else None,
         can_end=may_end and not one.limit.is_default,
+        can_ask=can_ask,
     )
 
 
