@@ -62,7 +62,7 @@ class ModelStanding:
 
 
 def head_room(owner: Owner, *, measure: str, window: str, granted: Decimal, at: datetime) -> HeadRoom:
-    """Say what a grant leaves, after this one and after all others that wait (three queries, more once an hour).
+    """Say what a grant leaves, after this one and after all others that wait (three queries, more once a day).
 
     What is added is the difference to the limit that holds; an owner without such a limit adds nothing.
     """

@@ -40,6 +40,9 @@ class Band:
         with exact():
             return Band(self.low * other.low, self.expected * other.expected, self.high * other.high)
 
+    def rough(self) -> "Band":
+        return Band(rough(self.low), rough(self.expected), rough(self.high))
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -122,6 +125,12 @@ def unit_price(days: Sequence[Decimal], costs: Sequence[Decimal]) -> Band | None
     weeks = [_price(days[max(0, end - 7) : end], costs[max(0, end - 7) : end]) for end in ends]
     known = [week for week in weeks if week is not None]
     return Band(min(known), whole, max(known))
+
+
+def rough(amount: Decimal) -> Decimal:
+    """Round an estimated amount of money to what means something: two decimals, and six digits below 1."""
+    places = 2 if abs(amount) >= 1 or not amount else 5 - amount.adjusted()
+    return amount.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
 
 
 def percentile(values: Sequence[Decimal], percent: int) -> Decimal:

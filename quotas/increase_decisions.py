@@ -17,13 +17,13 @@ from marketplace.core.errors import InvalidInput
 from marketplace.core.money import to_text
 from marketplace.core.notices import notify
 from marketplace.core.transitions import move
-from quotas import grants, increase_rights
+from quotas import decision_mails, grants, increase_rights
 from quotas.approvals import CAPACITY_REVIEW
 from quotas.increase_assessing import shown
 from quotas.increase_models import IncreaseDecision, IncreaseRequest
 from quotas.increase_rights import AlreadyDecided, why_not
 from quotas.increase_subjects import Subject, lock_owner, standing, subject_of
-from quotas.increases import path_of, tell_requester
+from quotas.increases import decision_path_of, tell_requester
 
 State = IncreaseRequest.State
 Verdict = IncreaseDecision.Verdict
@@ -61,7 +61,7 @@ def approve(
     level, subject = request.state, subject_of(request)
     with transaction.atomic():
         lock_owner(subject.owner)
-        _lock_as_seen(request)
+        require_as_seen(request)
         _require_right(request, by=by, acting_for=acting_for)
         given = _given(request, subject, offer, at=at)
         if given.is_less and not reason.strip():
@@ -106,7 +106,7 @@ def deny(
     _require_text("reason", reason, "Say why: whoever asked reads it.")
     subject = subject_of(request)
     with transaction.atomic():
-        _lock_as_seen(request)
+        require_as_seen(request)
         _require_right(request, by=by, acting_for=acting_for)
         kept = snapshot or _shown(request, subject, request.requested, at=at)
         _write(
@@ -132,7 +132,7 @@ def ask(
     _require_text("reason", question, "What do you want to know?")
     level, subject = request.state, subject_of(request)
     with transaction.atomic():
-        _lock_as_seen(request)
+        require_as_seen(request)
         _require_right(request, by=by, acting_for=acting_for)
         kept = snapshot or _shown(request, subject, request.requested, at=at)
         _write(
@@ -178,7 +178,7 @@ def answer(request: IncreaseRequest, *, text: str, by: Actor, at: datetime) -> N
             text=f"{by.user} answered: {text}",
             at=at,
             key=f"increase:{request.pk}:answered-{asked.count()}",
-            path=path_of(request),
+            path=decision_path_of(request),
         )
 
 
@@ -249,7 +249,7 @@ def _grant(
     tell_requester(request, text, at=at, key="granted")
 
 
-def _lock_as_seen(request: IncreaseRequest) -> None:
+def require_as_seen(request: IncreaseRequest) -> None:
     """Hold the request's row until this transaction ends. Raises AlreadyDecided when it is not as the caller saw it."""
     state = IncreaseRequest.objects.select_for_update().values_list("state", flat=True).get(pk=request.pk)
     if state == request.state and request.is_under_review:
@@ -313,8 +313,9 @@ def _tell_next(request: IncreaseRequest, *, at: datetime) -> None:
         text=f"The cost of {request} for {subject_of(request).owner.label} was approved. Its capacity waits for you.",
         at=at,
         key=f"increase:{request.pk}:{CAPACITY_REVIEW}",
-        path=path_of(request),
+        path=decision_path_of(request),
     )
+    decision_mails.queue(request, level=CAPACITY_REVIEW, at=at)
 
 
 def _after_pause(request: IncreaseRequest, *, at: datetime) -> dict[str, Any]:

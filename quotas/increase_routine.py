@@ -10,7 +10,7 @@ from marketplace.core.transitions import IllegalTransition, move
 from quotas import increase_rights
 from quotas.increase_models import REVIEWS, IncreaseRequest
 from quotas.increase_subjects import subject_of
-from quotas.increases import path_of, tell_requester
+from quotas.increases import decision_path_of, tell_requester
 
 State = IncreaseRequest.State
 ESCALATED_TO = (Role.OPERATOR, Role.FINANCE)
@@ -48,7 +48,7 @@ def _remind(request: IncreaseRequest, at: datetime) -> None:
         text=f"Still undecided: {request.requester}'s {request} for {subject_of(request).owner.label}.",
         at=at,
         key=f"increase:{request.pk}:{request.state}:reminded",
-        path=path_of(request),
+        path=decision_path_of(request),
     )
 
 
@@ -61,7 +61,7 @@ def _escalate(request: IncreaseRequest, at: datetime) -> None:
         ),
         at=at,
         key=f"increase:{request.pk}:escalated",
-        path=path_of(request),
+        path=decision_path_of(request),
     )
 
 

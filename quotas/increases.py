@@ -18,7 +18,7 @@ from marketplace.core.errors import Conflict, InvalidInput
 from marketplace.core.money import to_text
 from marketplace.core.notices import notify
 from marketplace.core.transitions import move
-from quotas import grants, increase_rights, limits
+from quotas import decision_mails, grants, increase_rights, limits
 from quotas.approvals import Terms as PolicyTerms
 from quotas.increase_assessing import Assessment, Wish, assess
 from quotas.increase_models import OPEN, Grant, IncreaseDecision, IncreaseRequest
@@ -205,13 +205,19 @@ def enter_review(request: IncreaseRequest, *, level: str, at: datetime, by: Acto
         text=f"{request.requester} asks for {subject_of(request).owner.label}: {request}. It waits for you.",
         at=at,
         key=f"increase:{request.pk}:{level}",
-        path=path_of(request),
+        path=decision_path_of(request),
     )
+    decision_mails.queue(request, level=level, at=at)
 
 
 def path_of(request: IncreaseRequest) -> str:
     """Return the address of a request's page."""
     return reverse("quotas:increase", args=[request.pk])
+
+
+def decision_path_of(request: IncreaseRequest) -> str:
+    """Return the address of the page on which a request is decided."""
+    return reverse("quotas:increase-decide", args=[request.pk])
 
 
 def tell_requester(request: IncreaseRequest, text: str, *, at: datetime, key: str) -> None:

@@ -13,6 +13,9 @@ from marketplace.core.ids import uuid7
 from quotas import increase_models as increase_models  # registers its tables
 from quotas.capacity_models import ModelCapacity as ModelCapacity
 from quotas.delegation_models import Delegation as Delegation
+from quotas.desk_models import DeskGlance as DeskGlance
+from quotas.desk_models import DeskMark as DeskMark
+from quotas.desk_models import SavedDesk as SavedDesk
 
 OWNER_KINDS = ("organization", "cost_center", "team", "app", "subscription", "key")
 

@@ -14,7 +14,18 @@ from marketplace.core.money import exact, to_text
 from metering.queries import MixedCurrencies, usage
 from metering.scopes import EVERYTHING
 from metering.usage_reports import UsageReport
-from quotas.demand import DAYS_OF_HISTORY, TOO_NEW, ZERO, Band, Demand, bounds, demand, percentile, unit_price
+from quotas.demand import (
+    DAYS_OF_HISTORY,
+    TOO_NEW,
+    ZERO,
+    Band,
+    Demand,
+    bounds,
+    demand,
+    percentile,
+    rough,
+    unit_price,
+)
 from quotas.lifts import with_values
 from quotas.models import Limit
 from quotas.owners import Owner
@@ -319,19 +330,19 @@ def _mean_price(report: UsageReport, measure: str) -> Band | None:
 
 
 def _cost(found: Demand | None, price: Band | None) -> Band | None:
-    return found.amount.times(price) if found and price else None
+    return found.amount.times(price).rough() if found and price else None
 
 
 def _most(price: Band | None, month: Decimal | None) -> Decimal | None:
     if price is None or month is None:
         return None
     with exact():
-        return month * price.high
+        return rough(month * price.high)
 
 
 def _a_month(costs: Sequence[Decimal]) -> Decimal:
     """Scale days to a month of thirty."""
-    return sum(costs, ZERO) * 30 / len(costs) if costs else ZERO
+    return rough(sum(costs, ZERO) * 30 / len(costs)) if costs else ZERO
 
 
 def _text(value: Decimal | None) -> str | None:

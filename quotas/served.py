@@ -1,6 +1,6 @@
 """What was served in the last thirty days, as capacity needs it: busy hours by model, and what each app's calls are like.
 
-Read from the roll-ups once an hour in every process; the hours before do not change, and a page shows until when it counts.
+Of full days in UTC, read from the roll-ups once a day in every process; a page shows until when they count.
 """
 
 from collections import defaultdict
@@ -34,7 +34,7 @@ class Busy:
 
 @dataclass(frozen=True)
 class Served:
-    """Use up to ``until``, the end of the last full hour. Models and apps by the names that filters take."""
+    """Use up to ``until``, the last midnight. Models and apps by the names that filters take."""
 
     until: datetime
     models: dict[str, Busy]
@@ -47,9 +47,9 @@ _remembered: Served | None = None
 
 
 def served(*, at: datetime) -> Served:
-    """Return what was served up to the last full hour."""
+    """Return what was served up to the last midnight."""
     global _remembered
-    until = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    until = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     if _remembered is None or _remembered.until != until:
         _remembered = _read(until)
     return _remembered

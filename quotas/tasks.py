@@ -1,9 +1,14 @@
 """Routines of limits."""
 
+from uuid import UUID
+
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
-from quotas import grants, holds, increase_routine
+from marketplace.core import jobs
+from marketplace.core.models import Job
+from quotas import decision_mails, grants, holds, increase_routine
 
 
 @shared_task(name="quotas.sweep_holds", expires=30)
@@ -25,3 +30,16 @@ def tend_increases() -> None:
     grants.follow_time(at=now)
     grants.warn_of_ends(at=now)
     increase_routine.tend(at=now)
+
+
+@jobs.work(decision_mails.SEND)
+def mail_decider(*, job: Job, request_id: str, person_id: int, level: str) -> bool:
+    """Mail somebody that a request waits for them, with a link to decide it."""
+    sender = decision_mails.Sender(
+        address=settings.DEFAULT_FROM_EMAIL,
+        public_url=settings.PUBLIC_URL.rstrip("/"),
+        brand=settings.MARKETPLACE_NAME,
+    )
+    return decision_mails.send(
+        request_id=UUID(request_id), person_id=person_id, level=level, at=timezone.now(), sender=sender
+    )

@@ -54,6 +54,13 @@ SECTIONS = (
     Section("Bills", "billing:bills", "receipt-text", "", frozenset({Role.CONSUMER, Role.CREATOR})),
     Section("My apps", "catalog:creator-apps", "blocks", "Create", frozenset({Role.CREATOR})),
     Section("Earnings", "billing:earnings", "coins", "Create", frozenset({Role.CREATOR})),
+    Section(
+        "Waiting",
+        "quotas:inbox",
+        "inbox",
+        "Decide",
+        frozenset({Role.APPROVER, Role.FINANCE, Role.OPERATOR}),
+    ),
     Section("Reviews", "catalog:reviews", "clipboard-check", "Decide", frozenset({Role.APPROVER})),
     Section("Months", "billing:overview", "landmark", "Finance", frozenset({Role.FINANCE})),
     Section("Invoices", "billing:invoices", "receipt", "Finance", frozenset({Role.FINANCE})),
@@ -75,6 +82,9 @@ SECTIONS = (
         "Operate",
         frozenset({Role.OPERATOR, Role.FINANCE}),
         is_platform=True,
+    ),
+    Section(
+        "Capacity", "quotas:capacity", "thermometer", "Operate", frozenset({Role.OPERATOR}), is_platform=True
     ),
     Section(
         "Providers", "gateway:providers", "server", "Operate", frozenset({Role.OPERATOR}), is_platform=True

@@ -9,6 +9,8 @@ from django.db.models import QuerySet
 from marketplace.accounts.models import User
 from metering.models import LanguageModel
 from quotas.commitments import GREATEST
+from quotas.decision_log import KINDS, OUTCOMES, Sought
+from quotas.inbox import SHOWN, Wanted
 from quotas.models import Delegation
 
 
@@ -75,3 +77,104 @@ class DelegationForm(forms.Form):
 
 def _midnight(day: Any) -> datetime | None:
     return datetime.combine(day, time(), tzinfo=UTC) if day else None
+
+
+class DecisionForm(forms.Form):
+    """A decision on a request: a button, and what goes with it. The fields stand in the page, outside of the form's element."""
+
+    decision = forms.ChoiceField(
+        choices=[("approve", "Approve"), ("deny", "Deny"), ("ask", "Ask")], widget=forms.HiddenInput
+    )
+    level = forms.CharField(widget=forms.HiddenInput, required=False)
+    shown = forms.CharField(widget=forms.HiddenInput, required=False)
+    granted = forms.DecimalField(
+        label="Grant",
+        max_digits=38,
+        decimal_places=18,
+        widget=forms.NumberInput({"form": "decision", "step": "any"}),
+    )
+    first_day = forms.DateField(
+        label="From",
+        required=False,
+        help_text="Empty: once it is approved.",
+        widget=forms.DateInput({"type": "date", "form": "decision"}, "%Y-%m-%d"),
+    )
+    last_day = forms.DateField(
+        label="Until and with",
+        required=False,
+        widget=forms.DateInput({"type": "date", "form": "decision"}, "%Y-%m-%d"),
+    )
+    is_endless = forms.BooleanField(
+        label="Without an end", required=False, widget=forms.CheckboxInput({"form": "decision"})
+    )
+    reason = forms.CharField(
+        label="Reason",
+        max_length=2000,
+        required=False,
+        widget=forms.TextInput(
+            {"form": "decision", "placeholder": "Needed to deny, to give less, or to ask"}
+        ),
+    )
+
+    @property
+    def starts_at(self) -> datetime | None:
+        return _midnight(self.cleaned_data["first_day"])
+
+    @property
+    def ends_at(self) -> datetime | None:
+        last = self.cleaned_data["last_day"]
+        return datetime.combine(last + timedelta(days=1), time(), tzinfo=UTC) if last else None
+
+
+class PassOnForm(forms.Form):
+    """To whom a request is passed on."""
+
+    person = forms.ModelChoiceField(label="Pass on to", queryset=User.objects.none())
+    note = forms.CharField(label="Note", max_length=200, required=False)
+
+    def __init__(self, *args: Any, people: QuerySet[User], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["person"].queryset = people  # type: ignore[attr-defined]
+
+
+class InboxForm(forms.Form):
+    """Which of what waits is shown."""
+
+    show = forms.ChoiceField(
+        required=False, label="Show", choices=[(name, title) for name, (title, _) in SHOWN.items()]
+    )
+    kind = forms.ChoiceField(
+        required=False,
+        label="Kind",
+        choices=[("", "Limits and apps"), ("increase", "Limits"), ("review", "Apps")],
+    )
+    grade = forms.ChoiceField(
+        required=False,
+        label="Risk",
+        choices=[("", "Any risk"), ("high", "High risk"), ("medium", "Medium risk"), ("low", "Low risk")],
+    )
+    text = forms.CharField(required=False, label="Search", max_length=80)
+
+    @property
+    def wanted(self) -> Wanted:
+        """Return what is asked for; what is not understood asks for nothing."""
+        self.is_valid()
+        typed = {name: value for name, value in self.cleaned_data.items() if value}
+        return Wanted(**typed)
+
+
+class LogForm(forms.Form):
+    """What is looked for among decisions."""
+
+    kind = forms.ChoiceField(required=False, choices=[("", "Limits and apps"), *KINDS.items()], label="Kind")
+    outcome = forms.ChoiceField(
+        required=False, choices=[("", "Any outcome"), *OUTCOMES.items()], label="Outcome"
+    )
+    person = forms.CharField(required=False, label="Person", max_length=80)
+    text = forms.CharField(required=False, label="What or why", max_length=80)
+
+    @property
+    def sought(self) -> Sought:
+        """Return what is looked for; what is not understood narrows nothing."""
+        self.is_valid()
+        return Sought(**{name: value for name, value in self.cleaned_data.items() if value})

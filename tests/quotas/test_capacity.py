@@ -23,6 +23,8 @@ from tests.metering.usage_world import World
 
 D = Decimal
 HOUR = timedelta(hours=1)
+# What was used on the 15th counts from the next midnight on.
+TOMORROW = NOW + timedelta(days=1)
 
 
 @pytest.fixture
@@ -125,7 +127,7 @@ class TestEndCapacity:
 
 class TestServed:
     def test_finds_the_busiest_hour(self, world: World) -> None:
-        busy = served(at=NOW).models["llm-8b"]
+        busy = served(at=TOMORROW).models["llm-8b"]
 
         # From 11 to 12 on the 15th: 2 calls of 600,000 + 2,000,000 tokens; an hour has 60 minutes. 9 to 10: 4,000,000.
         assert busy.peak == Rate(D(2) / 60, D(4_000_000) / 60)
@@ -134,19 +136,19 @@ class TestServed:
         assert busy.by_hour[0] == Rate()
 
     def test_tells_what_calls_of_an_app_are_like(self, world: World) -> None:
-        profile = served(at=NOW).apps["where2eat"]
+        profile = served(at=TOMORROW).apps["where2eat"]
 
         # Four calls of 1,000,000 + 600,000 + 2,000,000 + 4,000,000 tokens, for 0.20 + 0.16 + 0.40 + 0.80 = 1.56.
         assert profile.requests == {"llm-8b": D(4)}
         assert profile.tokens == {"llm-8b": D(7_600_000)}
         assert profile.cost_per_request == D("0.39")
 
-    def test_looks_again_in_the_next_hour_only(self, world: World, django_assert_num_queries: Any) -> None:
+    def test_looks_again_on_the_next_day_only(self, world: World, django_assert_num_queries: Any) -> None:
         served(at=NOW)
 
         with django_assert_num_queries(0):
-            served(at=NOW + timedelta(minutes=59))
-        assert served(at=NOW + HOUR).until == NOW + HOUR
+            served(at=NOW + 11 * HOUR)
+        assert served(at=NOW + 12 * HOUR).until == NOW + 12 * HOUR
 
 
 class TestHeadRoom:
@@ -158,7 +160,7 @@ class TestHeadRoom:
             measure="requests",
             window="day",
             granted=D(15_400),
-            at=NOW,
+            at=TOMORROW,
         )
 
         # 14,400 more than the plan's 1,000 a day are 10 a minute; used 2/60 in the busiest hour.
@@ -172,7 +174,7 @@ class TestHeadRoom:
             measure="requests",
             window="day",
             granted=D(10),
-            at=NOW,
+            at=TOMORROW,
         )
 
         assert (found.after_this, found.after_all_pending) == (None, None)
@@ -184,7 +186,7 @@ class TestStandings:
         commit(operator)
         commit(operator, provider="other", requests_per_minute=20, tokens_per_minute=1_000_000)
 
-        one = capacity.standings(at=NOW, pending=[Ask("requests", "minute", D(5), "where2eat")])[0]
+        one = capacity.standings(at=TOMORROW, pending=[Ask("requests", "minute", D(5), "where2eat")])[0]
 
         assert (one.name, one.committed.requests, one.committed.tokens) == ("llm-8b", D(120), D(1_000_000))
         # Three production subscriptions of 20,000 calls a month, which is less than 1,000 a day; one of a sandbox of 1.00 a
@@ -202,9 +204,9 @@ class TestStandings:
             tokens_per_minute=None,
             note="contract",
             by=operator,
-            at=NOW,
+            at=TOMORROW,
         )
 
-        found = capacity.standings(at=NOW, pending=[])
+        found = capacity.standings(at=TOMORROW, pending=[])
 
         assert [(one.name, one.free_now) for one in found] == [("llm-70b", D(100)), ("llm-8b", None)]

@@ -9,6 +9,7 @@ from marketplace.accounts.models import Organization
 from marketplace.config.demo import (
     conflicts,
     corrections,
+    deciding,
     inbox,
     increases,
     kept,
@@ -109,7 +110,9 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
     with told.step("Corrections"):
         corrections.correct(cast, timeline)
     with told.step("Increase requests"):
+        deciding.commit(cast, timeline)
         increases.ask_for_more(cast, timeline)
+        deciding.arrange(cast, timeline)
     return Loaded(written, rolled_up, closed)
 
 

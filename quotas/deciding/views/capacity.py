@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from marketplace.accounts import access
 from marketplace.accounts.access import PLATFORM_ROLES, Role
 from marketplace.accounts.requests import PersonRequest
-from marketplace.core.errors import HalfpennyError
+from marketplace.core.errors import Conflict, InvalidInput
 from quotas import capacity as domain
 from quotas import commitments, pending
 from quotas.deciding.forms import CapacityForm
@@ -75,7 +75,7 @@ def _is_set(request: PersonRequest, form: CapacityForm) -> bool:
             at=timezone.now(),
             starts_at=form.starts_at,
         )
-    except HalfpennyError as error:
+    except (InvalidInput, Conflict) as error:
         tell(form, error, names={"starts_at": "first_day"})
         return False
     return True
