@@ -9,7 +9,9 @@ from marketplace.catalog.models import App
 from marketplace.core.ids import uuid7
 from metering import rollups
 from metering.attribution import Dimensions
+from metering.ingest import Usage
 from metering.models import UsageEvent
+from metering.rating import Quantities
 from quotas import admission
 from quotas.admission import Admitted, Estimate, HoldRequest
 from quotas.models import Hold, Limit, LimitCounter, OverrunEntry
@@ -206,5 +208,5 @@ class TestSettlement:
 
     def _request(self, who: Dimensions) -> HoldRequest:
         hold_id = uuid7()
-        usage = admission.Usage(str(hold_id), NOW, who, "llm-8b", admission.Quantities(input_tokens=TOKENS))
+        usage = Usage(str(hold_id), NOW, who, "llm-8b", Quantities(input_tokens=TOKENS))
         return HoldRequest(hold_id, usage, Estimate(TOKENS, COST), NOW.replace(hour=13))

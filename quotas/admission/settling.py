@@ -1,0 +1,112 @@
+"""The end of a hold: what was held is given back and what was used is booked, once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import connection
+
+from metering.ingest import ACCEPTED, Batch, Receipt
+from quotas.admission.chains import Used
+from quotas.admission.overruns import Overrun
+from quotas.admission.words import Settled, Settlement
+from quotas.counters import Counter
+from quotas.models import Hold
+
+
+@dataclass(slots=True)
+class EndedHold:
+    counter_ids: list[int]
+    amounts: list[Decimal]
+
+
+def end_holds(settlements: Sequence[Settlement], *, at: datetime) -> dict[UUID, EndedHold]:
+    """End the holds that are still held; what this conditional UPDATE returns was ended here and nowhere else.
+
+    Holds are locked in order of their id: processes that end the same ones (a late answer and the sweeper) would
+    otherwise wait for each other in a circle.
+    """
+    if not settlements:
+        return {}
+    # Of two ends of one hold in a batch the first one counts.
+    is_released = {s.hold_id: s.usage is None for s in reversed(settlements)}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE quotas_hold SET state = CASE WHEN id = ANY(%s) THEN 'released' ELSE 'settled' END, ended_at = %s "
+            "WHERE id = ANY(ARRAY(SELECT id FROM quotas_hold WHERE id = ANY(%s) AND state = 'held' ORDER BY id "
+            "FOR NO KEY UPDATE)) RETURNING id, counter_ids, amounts",
+            [[hold_id for hold_id, released in is_released.items() if released], at, list(is_released)],
+        )
+        return {hold_id: EndedHold(ids, amounts) for hold_id, ids, amounts in cursor.fetchall()}
+
+
+def without_released(
+    settlements: Sequence[Settlement], batch: Batch, ended: dict[UUID, EndedHold]
+) -> tuple[Sequence[Settlement], Batch]:
+    """Leave out the usage of holds that were released: who released a call has promised that it costs nothing.
+
+    Usage of a hold that was settled before stays in: recording tells that it is a duplicate.
+    """
+    first = {s.hold_id: s for s in reversed(settlements)}
+    of_usage = {hold_id for hold_id, one in first.items() if one.usage is not None}
+    charged = of_usage & ended.keys() | _charged_before(of_usage - ended.keys())
+    kept = [s.hold_id in charged for s in settlements if s.usage is not None]
+    if all(kept):
+        return settlements, batch
+    left = [
+        s if s.usage is None or s.hold_id in charged else Settlement(s.hold_id, None) for s in settlements
+    ]
+    items = [item for item, is_kept in zip(batch.items, kept, strict=False) if is_kept]
+    return left, replace(batch, items=[*items, *batch.items[len(kept) :]])
+
+
+def _charged_before(hold_ids: set[UUID]) -> set[UUID]:
+    if not hold_ids:
+        return set()
+    ended = Hold.objects.filter(pk__in=hold_ids).exclude(state=Hold.State.RELEASED)
+    return set(ended.values_list("pk", flat=True))
+
+
+def apply_settlements(
+    settlements: Sequence[Settlement], ended: dict[UUID, EndedHold], batch: Batch, locked: dict[int, Counter]
+) -> list[Overrun]:
+    """Give back what was held and book what was used. What exceeds its hold is an overrun entry, whole."""
+    overruns = []
+    items = iter(batch.items)
+    handled: set[UUID] = set()
+    for settlement in settlements:
+        item = next(items) if settlement.usage is not None else None
+        hold = ended.get(settlement.hold_id)
+        if hold is None or settlement.hold_id in handled:
+            continue
+        handled.add(settlement.hold_id)
+        spent = Used()
+        if item is not None:
+            spent.add(item.usage.quantities, item.rated)
+        for counter_id, held in zip(hold.counter_ids, hold.amounts, strict=True):
+            counter = locked.get(counter_id)
+            if counter is None:
+                continue  # of a minute long ago, purged since
+            counter.release(held)
+            if item is None or item.status is not ACCEPTED or counter.limit.measure == "concurrency":
+                continue
+            used = spent.amount(counter.limit.measure)
+            counter.spend(used)
+            if used > held:
+                overruns.append(Overrun(counter, used - held, "call", settlement.hold_id))
+    return overruns
+
+
+def settled_of(
+    settlements: Sequence[Settlement], ended: dict[UUID, EndedHold], receipts: Sequence[Receipt]
+) -> list[Settled]:
+    remaining = iter(receipts)
+    not_told = set(ended)
+    answers = []
+    for settlement in settlements:
+        receipt = next(remaining) if settlement.usage is not None else None
+        answers.append(Settled(settlement.hold_id in not_told, receipt))
+        not_told.discard(settlement.hold_id)
+    return answers

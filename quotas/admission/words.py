@@ -1,0 +1,82 @@
+"""What is asked of admission and what it answers."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from metering.ingest import Receipt, Usage
+from quotas.book import LimitFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a call may use at most: one request, tokens in and out, and its cost at the dearest possible price."""
+
+    tokens: int
+    cost: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRequest:
+    """A call that asks to be admitted. ``usage`` is what is booked should its process die."""
+
+    id: UUID
+    usage: Usage
+    estimate: Estimate
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a limit stands: ``used`` of ``limit``, until ``resets_at``."""
+
+    limit: LimitFacts
+    used: Decimal
+    resets_at: datetime
+
+    @property
+    def remaining(self) -> Decimal:
+        return max(Decimal(0), self.limit.value - self.used)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The hold is on disk; ``standings`` are its limits with this hold counted."""
+
+    hold_id: UUID
+    standings: tuple[Standing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing is held and nothing will be charged. ``standing`` is the limit that says no (the last to reset)."""
+
+    standing: Standing
+    asked: Decimal
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The end of a hold: what was really used, or None to release it without a charge."""
+
+    hold_id: UUID
+    usage: Usage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """``has_ended`` is False when the hold had ended before; then nothing was changed."""
+
+    has_ended: bool
+    receipt: Receipt | None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The answers of one transaction, each list in the order of its requests."""
+
+    holds: list[Admitted | Refused] = field(default_factory=list)
+    settlements: list[Settled] = field(default_factory=list)
+    reports: list[Receipt] = field(default_factory=list)
