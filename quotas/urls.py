@@ -12,6 +12,7 @@ urlpatterns = [
     path("limits/", views.all_limits, name="all-limits"),
     path("limits/<int:limit_id>/end/", views.end_limit, name="limit-end"),
     path("limits/<slug:owner_kind>/<str:owner_id>/", views.limits_of, name="limits"),
+    path("limits/<slug:owner_kind>/<str:owner_id>/why/", views.why, name="limits-why"),
     path("limits/<slug:owner_kind>/<str:owner_id>/set/", views.set_limit, name="limit-set"),
     path("usage/amend/<slug:slug>/<event_id:event_id>/", correcting.amend, name="event-amend"),
     path("usage/void/<slug:slug>/<event_id:event_id>/", correcting.void, name="event-void"),

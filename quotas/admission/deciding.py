@@ -1,23 +1,25 @@
-"""Admit or refuse: every limit of the chain has room for the estimate, or nothing is held."""
+"""Admit or refuse: every limit of the chain has room for what a call may use, or nothing is held."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from quotas import counters
-from quotas.admission.chains import Chains
-from quotas.admission.words import Admitted, HoldRequest, Refused, Standing
+from quotas.admission.chains import Chain, Chains
+from quotas.admission.words import Admitted, Estimate, HoldRequest, Refused, Standing
 from quotas.counters import Counter
 
 ONE = Decimal(1)
+Asked = list[tuple[Counter, Decimal]]
 
 
-def estimated(request: HoldRequest, measure: str) -> Decimal:
-    if measure == "tokens":
-        return Decimal(request.estimate.tokens)
-    if measure == "cost":
-        return request.estimate.cost
-    return ONE
+@dataclass(slots=True)
+class Decision:
+    """An answer and, of an admitted call, what is held of which counter."""
+
+    answer: Admitted | Refused
+    held: Asked
 
 
 def decide(
@@ -27,26 +29,50 @@ def decide(
     locked: dict[int, Counter],
     *,
     at: datetime,
-) -> list[Admitted | Refused]:
-    """Decide in order of arrival: every limit of the chain admits the estimate, or nothing is held."""
-    decided: list[Admitted | Refused] = []
+) -> list[Decision]:
+    """Decide in order of arrival: the first way to make a call that every limit of its chain has room for."""
+    decided = []
     for request, chain in zip(holds, chains.of_holds, strict=True):
-        asked = [(locked[ids[m.key]], estimated(request, m.limit.measure)) for m in chain]
-        refusing = [(counter, amount) for counter, amount in asked if not counter.can_take(amount)]
-        if refusing:
-            counter, amount = max(refusing, key=_time_to_wait)
-            decided.append(Refused(_standing(counter), amount, at))
-            continue
-        for counter, amount in asked:
-            counter.hold(amount)
-        decided.append(Admitted(request.id, tuple(_standing(counter) for counter, _ in asked)))
+        met = [locked[ids[meeting.key]] for meeting in chain]
+        decided.append(_decide(request, chain, met, at=at))
     return decided
+
+
+def _decide(request: HoldRequest, chain: Chain, met: list[Counter], *, at: datetime) -> Decision:
+    refusing: Asked = []
+    for choice, estimate in enumerate((request.estimate, *request.alternatives)):
+        asked = [
+            (counter, amount_of(estimate, counter.limit.measure))
+            for counter in met
+            if not counter.limit.model_class or counter.limit.model_class in estimate.classes
+        ]
+        refusing = [(counter, amount) for counter, amount in asked if not counter.can_take(amount)]
+        if not refusing:
+            for counter, amount in asked:
+                counter.hold(amount)
+            standings = _standings([counter for counter, _ in asked], at=at)
+            return Decision(Admitted(request.id, standings, choice), asked)
+    counter, amount = max(refusing, key=_time_to_wait)
+    return Decision(Refused(_standing(counter), amount, at, _standings(met, at=at)), [])
+
+
+def amount_of(estimate: Estimate, measure: str) -> Decimal:
+    """Return what a call may use at most in a limit's measure."""
+    if measure == "tokens":
+        return Decimal(estimate.tokens)
+    if measure == "cost":
+        return estimate.cost
+    return ONE
 
 
 def _time_to_wait(refusing: tuple[Counter, Decimal]) -> tuple[bool, datetime]:
     """Order refusals by how long they last: calls at a time may end at any moment, windows end at their end."""
     counter, _ = refusing
     return counter.limit.measure != "concurrency", counter.window_ends_at
+
+
+def _standings(met: list[Counter], *, at: datetime) -> tuple[Standing, ...]:
+    return tuple(_standing(counter) for counter in met if counter.limit.starts_at <= at)
 
 
 def _standing(counter: Counter) -> Standing:

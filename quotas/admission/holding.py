@@ -6,35 +6,27 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from msgspec.structs import replace
 
 from marketplace.core.json import encode
 from metering.attribution import Dimensions
 from metering.ingest import Usage
 from metering.rating import Quantities
-from quotas import counters
-from quotas.admission.chains import Chains
-from quotas.admission.deciding import estimated
+from quotas.admission.deciding import Decision
 from quotas.admission.words import Admitted, HoldRequest, Refused
 
 
-def insert_holds(
-    holds: Sequence[HoldRequest],
-    decided: Sequence[Admitted | Refused],
-    chains: Chains,
-    ids: dict[counters.Key, int],
-    *,
-    at: datetime,
-) -> None:
+def insert_holds(holds: Sequence[HoldRequest], decided: Sequence[Decision], *, at: datetime) -> None:
     rows = []
-    for request, answer, chain in zip(holds, decided, chains.of_holds, strict=True):
-        if isinstance(answer, Refused):
+    for request, decision in zip(holds, decided, strict=True):
+        if isinstance(decision.answer, Refused):
             continue
-        counter_ids = ",".join(str(ids[m.key]) for m in chain)
-        amounts = ",".join(format(estimated(request, m.limit.measure), "f") for m in chain)
-        who = request.usage.who
-        facts = encode(usage_to_json(request.usage)).replace("\\", "\\\\")
+        counter_ids = ",".join(str(counter.id) for counter, _ in decision.held)
+        amounts = ",".join(format(amount, "f") for _, amount in decision.held)
+        usage = _as_admitted(request, decision.answer)
+        facts = encode(usage_to_json(usage)).replace("\\", "\\\\")
         rows.append(
-            f"{request.id}\theld\t{who.app_id}\t{who.subscription_id or chr(92) + 'N'}\t{{{counter_ids}}}\t"
+            f"{request.id}\theld\t{usage.who.app_id}\t{usage.who.subscription_id or chr(92) + 'N'}\t{{{counter_ids}}}\t"
             f"{{{amounts}}}\t{facts}\t0\t{at.isoformat()}\t{request.expires_at.isoformat()}\n"
         )
     if not rows:
@@ -48,6 +40,12 @@ def insert_holds(
         ) as copy,
     ):
         copy.write("".join(rows))
+
+
+def _as_admitted(request: HoldRequest, answer: Admitted) -> Usage:
+    """Return what is booked should the call's process die: usage of the model that is called first."""
+    model = request.alternatives[answer.choice - 1].model if answer.choice else ""
+    return replace(request.usage, model=model) if model else request.usage
 
 
 def usage_to_json(usage: Usage) -> dict[str, Any]:

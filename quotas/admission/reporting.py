@@ -13,12 +13,12 @@ from quotas.counters import Counter
 def apply_reports(chains: Chains, ids: dict[counters.Key, int], locked: dict[int, Counter]) -> list[Overrun]:
     """Book reported usage; per counter, what did not fit under the limit is one overrun entry."""
     over: dict[int, Decimal] = {}
-    for used, chain in chains.of_reports:
-        for meeting in chain:
+    for happened in chains.of_reports:
+        for meeting in happened.chain:
             if meeting.limit.measure == "concurrency":
                 continue
             counter = locked[ids[meeting.key]]
-            beyond = counter.spend(used.amount(meeting.limit.measure))
+            beyond = counter.spend(happened.used.amount(meeting.limit.measure))
             if beyond:
                 over[counter.id] = over.get(counter.id, Decimal(0)) + beyond
     return [Overrun(locked[counter_id], amount, "report", None) for counter_id, amount in over.items()]

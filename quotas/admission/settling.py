@@ -1,6 +1,6 @@
 """The end of a hold: what was held is given back and what was used is booked, once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -8,8 +8,9 @@ from uuid import UUID
 
 from django.db import connection
 
-from metering.ingest import ACCEPTED, Batch, Receipt
-from quotas.admission.chains import Used
+from metering.ingest import ACCEPTED, Batch, Prepared, Receipt
+from quotas import counters
+from quotas.admission.chains import Chains, ClassOf, Used
 from quotas.admission.overruns import Overrun
 from quotas.admission.words import Settled, Settlement
 from quotas.counters import Counter
@@ -69,34 +70,88 @@ def _charged_before(hold_ids: set[UUID]) -> set[UUID]:
     return set(ended.values_list("pk", flat=True))
 
 
-def apply_settlements(
-    settlements: Sequence[Settlement], ended: dict[UUID, EndedHold], batch: Batch, locked: dict[int, Counter]
-) -> list[Overrun]:
-    """Give back what was held and book what was used. What exceeds its hold is an overrun entry, whole."""
-    overruns = []
+def used_by_calls(
+    settlements: Sequence[Settlement], ended: dict[UUID, EndedHold], batch: Batch
+) -> dict[UUID, Prepared]:
+    """Return what the holds that ended here have used, as it is recorded; of two ends of one hold the first counts."""
     items = iter(batch.items)
-    handled: set[UUID] = set()
+    used: dict[UUID, Prepared | None] = {}
     for settlement in settlements:
         item = next(items) if settlement.usage is not None else None
-        hold = ended.get(settlement.hold_id)
-        if hold is None or settlement.hold_id in handled:
-            continue
-        handled.add(settlement.hold_id)
-        spent = Used()
-        if item is not None:
-            spent.add(item.usage.quantities, item.rated)
-        for counter_id, held in zip(hold.counter_ids, hold.amounts, strict=True):
-            counter = locked.get(counter_id)
-            if counter is None:
-                continue  # of a minute long ago, purged since
-            counter.release(held)
-            if item is None or item.status is not ACCEPTED or counter.limit.measure == "concurrency":
-                continue
-            used = spent.amount(counter.limit.measure)
-            counter.spend(used)
-            if used > held:
-                overruns.append(Overrun(counter, used - held, "call", settlement.hold_id))
+        if settlement.hold_id in ended:
+            used.setdefault(settlement.hold_id, item)
+    return {hold_id: item for hold_id, item in used.items() if item is not None and item.status is ACCEPTED}
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call that has ended, with what it used; None when it was released."""
+
+    hold_id: UUID
+    hold: EndedHold
+    used: Used | None
+    model_class: str
+
+    def counts(self, counter: Counter) -> bool:
+        limit = counter.limit
+        return limit.measure != "concurrency" and limit.counts_class(self.model_class)
+
+
+def apply_settlements(
+    ended: dict[UUID, EndedHold],
+    used: dict[UUID, Prepared],
+    chains: Chains,
+    ids: dict[counters.Key, int],
+    locked: dict[int, Counter],
+    *,
+    class_of: ClassOf,
+) -> list[Overrun]:
+    """Give back what was held and book what was used. What exceeds its hold is an overrun entry, whole."""
+    overruns: list[Overrun] = []
+    for hold_id, hold in ended.items():
+        item = used.get(hold_id)
+        call = _Call(hold_id, hold, _sum(item), class_of(item.usage.model) if item else "")
+        overruns += _apply(call, locked)
+        others = [locked[ids[meeting.key]] for meeting in chains.of_calls.get(hold_id, ())]
+        overruns += _count_unheld(call, others, locked)
     return overruns
+
+
+def _sum(item: Prepared | None) -> Used | None:
+    if item is None:
+        return None
+    used = Used()
+    used.add(item.usage.quantities, item.rated)
+    return used
+
+
+def _apply(call: _Call, locked: dict[int, Counter]) -> Iterator[Overrun]:
+    for counter_id, held in zip(call.hold.counter_ids, call.hold.amounts, strict=True):
+        counter = locked.get(counter_id)
+        if counter is None:
+            continue  # of a minute long ago, purged since
+        counter.release(held)
+        if call.used is None or not call.counts(counter):
+            continue
+        used = call.used.amount(counter.limit.measure)
+        counter.spend(used)
+        if used > held:
+            yield Overrun(counter, used - held, "call", call.hold_id)
+
+
+def _count_unheld(call: _Call, others: list[Counter], locked: dict[int, Counter]) -> Iterator[Overrun]:
+    """Book at limits of its model's class of which the hold holds nothing.
+
+    Which model an app elsewhere uses is known only once it has answered; a limit may be newer than the hold.
+    """
+    held = {locked[each].limit.id for each in call.hold.counter_ids if each in locked}
+    for counter in others:
+        if counter.limit.id in held or call.used is None or not call.counts(counter):
+            continue
+        used = call.used.amount(counter.limit.measure)
+        counter.spend(used)
+        if used:
+            yield Overrun(counter, used, "call", call.hold_id)
 
 
 def settled_of(

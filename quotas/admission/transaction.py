@@ -8,14 +8,21 @@ from django.db import connection, transaction
 from marketplace.core.epochs import read_epochs
 from metering import ingest, keeping
 from metering.ingest import Draft, Receipt, Usage
+from metering.ratecards import price_book
 from metering.reports import Unplaced
 from quotas import counters
-from quotas.admission.chains import find_chains
+from quotas.admission.chains import ChainFinder
 from quotas.admission.deciding import decide
 from quotas.admission.holding import insert_holds
 from quotas.admission.overruns import insert_overruns
 from quotas.admission.reporting import apply_reports, ids_by_app
-from quotas.admission.settling import apply_settlements, end_holds, settled_of, without_released
+from quotas.admission.settling import (
+    apply_settlements,
+    end_holds,
+    settled_of,
+    used_by_calls,
+    without_released,
+)
 from quotas.admission.words import Admitted, HoldRequest, Outcome, Refused, Settled, Settlement
 from quotas.book import limit_book
 
@@ -53,6 +60,7 @@ def commit(
     if epochs is None:
         epochs = read_epochs()
     book = limit_book.at(epochs)
+    finder = ChainFinder(book, price_book.at(epochs).class_of)
     drafted = ingest.draft_at([s.usage for s in settlements if s.usage is not None], epochs)
     batch = ingest.place([drafted, *reports], epochs=epochs)
     reported = [item.usage for item in batch.items[len(drafted.items) :]]
@@ -61,17 +69,19 @@ def commit(
         settlements, batch = without_released(settlements, batch, ended)
         receipts = ingest.insert(batch, at=at)
         of_reports = receipts[len(receipts) - len(reported) :]
-        chains = find_chains(holds, reported, of_reports, book=book, at=at)
+        used = used_by_calls(settlements, ended, batch)
+        calls = {hold_id: item.usage for hold_id, item in used.items()}
+        chains = finder.find(holds, reported, of_reports, calls, at=at)
         held = {counter_id for hold in ended.values() for counter_id in hold.counter_ids}
-        ids, locked = counters.find_and_lock(chains.windows(), held, book=book)
-        overruns = apply_settlements(settlements, ended, batch, locked)
+        ids, locked = counters.find_and_lock(chains.windows(), held, book=book, at=at)
+        overruns = apply_settlements(ended, used, chains, ids, locked, class_of=finder.class_of)
         overruns += apply_reports(chains, ids, locked)
         decided = decide(holds, chains, ids, locked, at=at)
         counters.write(locked.values())
-        insert_holds(holds, decided, chains, ids, at=at)
+        insert_holds(holds, decided, at=at)
         insert_overruns(overruns, at=at)
         if unplaced or keeping_apps:
             keeping.update(unplaced, ids_by_app(reported, keeping_apps), at=at)
     if not connection.in_atomic_block:
         counters.remember(ids)
-    return Outcome(decided, settled_of(settlements, ended, receipts), of_reports)
+    return Outcome([one.answer for one in decided], settled_of(settlements, ended, receipts), of_reports)

@@ -11,20 +11,36 @@ from quotas.book import LimitFacts
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a call may use at most: one request, tokens in and out, and its cost at the dearest possible price."""
+    """What a call may use at most: one request, tokens in and out, and its cost at the dearest possible price.
+
+    ``classes`` are those of all models that it may come to, ``model`` the one it is sent to first, where it is not that
+    of the request's usage.
+    """
 
     tokens: int
     cost: Decimal
+    classes: tuple[str, ...] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class HoldRequest:
-    """A call that asks to be admitted. ``usage`` is what is booked should its process die."""
+    """A call that asks to be admitted. ``usage`` is what is booked should its process die.
+
+    Where ``estimate`` finds no room, the first of the ``alternatives`` that does is held: ways to make the same call
+    that may use less.
+    """
 
     id: UUID
     usage: Usage
     estimate: Estimate
     expires_at: datetime
+    alternatives: tuple[Estimate, ...] = ()
+
+    @property
+    def classes(self) -> frozenset[str]:
+        """The classes of every model that is possible."""
+        return frozenset(self.estimate.classes).union(*(one.classes for one in self.alternatives))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +55,35 @@ class Standing:
     def remaining(self) -> Decimal:
         return max(Decimal(0), self.limit.value - self.used)
 
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether more is used or held than the limit says; a soft one lets that happen and tells."""
+        return self.used > self.limit.value
+
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The hold is on disk; ``standings`` are its limits with this hold counted."""
+    """The hold is on disk; ``standings`` are its limits in force with this hold counted.
+
+    ``choice`` is 0 when the estimate is held, else the place of the alternative that is, counted from 1.
+    """
 
     hold_id: UUID
     standings: tuple[Standing, ...]
+    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Nothing is held and nothing will be charged. ``standing`` is the limit that says no (the last to reset)."""
+    """Nothing is held and nothing will be charged. ``standing`` is the limit that says no (the last to reset).
+
+    With alternatives it is the one that refuses the last of them. ``standings`` are all limits of the call in force.
+    """
 
     standing: Standing
     asked: Decimal
     at: datetime
+    standings: tuple[Standing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
