@@ -27,13 +27,17 @@ class LimitFacts:
     measure: str
     window: Literal["minute", "day", "month"]
     value: Decimal
-    is_hard: bool
+    mode: str
     currency: str
     time_zone: str
     environment: str
     starts_at: datetime
     ends_at: datetime | None
     model_class: str = ""
+
+    @property
+    def is_hard(self) -> bool:
+        return self.mode == "hard"
 
     def counts(self, environment: str, at: datetime) -> bool:
         """Tell whether usage of this environment at this time counts.
@@ -114,7 +118,7 @@ def load_limit_book() -> LimitBook:
             measure=row[1],
             window=row[2],
             value=row[3],
-            is_hard=row[4] == "hard",
+            mode=row[4],
             currency=row[5],
             time_zone=row[6],
             environment=row[7],

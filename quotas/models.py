@@ -13,6 +13,7 @@ from marketplace.core import epochs
 from marketplace.core.ids import uuid7
 from marketplace.core.ranges import DateTimeRange
 from metering.models import LanguageModel
+from quotas.usual_models import UsualUse as UsualUse  # registers its table
 
 OWNER_KINDS = ("organization", "cost_center", "team", "app", "subscription", "key")
 
@@ -225,7 +226,14 @@ class OverrunEntry(models.Model):
     window_starts_at = models.DateTimeField()
     amount = models.DecimalField(max_digits=38, decimal_places=18)
     cause = models.CharField(
-        max_length=10, choices=[("call", "call"), ("report", "report"), ("correction", "correction")]
+        max_length=10,
+        choices=[
+            ("call", "call"),
+            ("elsewhere", "app elsewhere"),
+            ("report", "report"),
+            ("correction", "correction"),
+        ],
+        help_text="A call of an app elsewhere is held at what its calls usually come to, so some use more.",
     )
     hold_id = models.UUIDField(null=True)
     created_at = models.DateTimeField()

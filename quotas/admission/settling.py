@@ -19,8 +19,15 @@ from quotas.models import Hold
 
 @dataclass(slots=True)
 class EndedHold:
+    """A hold that was ended here. Of an app elsewhere nothing is known before it has answered."""
+
     counter_ids: list[int]
     amounts: list[Decimal]
+    is_elsewhere: bool
+
+    @property
+    def cause(self) -> str:
+        return "elsewhere" if self.is_elsewhere else "call"
 
 
 def end_holds(settlements: Sequence[Settlement], *, at: datetime) -> dict[UUID, EndedHold]:
@@ -37,10 +44,10 @@ def end_holds(settlements: Sequence[Settlement], *, at: datetime) -> dict[UUID, 
         cursor.execute(
             "UPDATE quotas_hold SET state = CASE WHEN id = ANY(%s) THEN 'released' ELSE 'settled' END, ended_at = %s "
             "WHERE id = ANY(ARRAY(SELECT id FROM quotas_hold WHERE id = ANY(%s) AND state = 'held' ORDER BY id "
-            "FOR NO KEY UPDATE)) RETURNING id, counter_ids, amounts",
+            "FOR NO KEY UPDATE)) RETURNING id, counter_ids, amounts, usage->>'model' = ''",
             [[hold_id for hold_id, released in is_released.items() if released], at, list(is_released)],
         )
-        return {hold_id: EndedHold(ids, amounts) for hold_id, ids, amounts in cursor.fetchall()}
+        return {row[0]: EndedHold(*row[1:]) for row in cursor.fetchall()}
 
 
 def without_released(
@@ -136,7 +143,7 @@ def _apply(call: _Call, locked: dict[int, Counter]) -> Iterator[Overrun]:
         used = call.used.amount(counter.limit.measure)
         counter.spend(used)
         if used > held:
-            yield Overrun(counter, used - held, "call", call.hold_id)
+            yield Overrun(counter, used - held, call.hold.cause, call.hold_id)
 
 
 def _count_unheld(call: _Call, others: list[Counter], locked: dict[int, Counter]) -> Iterator[Overrun]:
@@ -151,7 +158,7 @@ def _count_unheld(call: _Call, others: list[Counter], locked: dict[int, Counter]
         used = call.used.amount(counter.limit.measure)
         counter.spend(used)
         if used:
-            yield Overrun(counter, used, "call", call.hold_id)
+            yield Overrun(counter, used, call.hold.cause, call.hold_id)
 
 
 def settled_of(
