@@ -12,7 +12,6 @@ from quotas.owners import Owner
 MOST = 100
 _VERBS = {
     "quotas.limit.set": "Set",
-    "quotas.limit.created": "Set",
     "quotas.limit.changed": "Changed",
     "quotas.limit.ended": "Ended",
 }
