@@ -51,7 +51,7 @@ def _count(made: Made, *, book: LimitBook, at: datetime) -> None:
     if not made.is_new:
         return
     windows = _windows(made, book=book, at=at)
-    ids, locked = counters.find_and_lock(windows, set(), book=book)
+    ids, locked = counters.find_and_lock(windows, set(), book=book, at=at)
     overruns = [_moved(locked[ids[key]], made) for key in windows]
     counters.write(locked.values())
     _keep(overruns, at=at)
@@ -60,8 +60,10 @@ def _count(made: Made, *, book: LimitBook, at: datetime) -> None:
 def _windows(made: Made, *, book: LimitBook, at: datetime) -> dict[counters.Key, tuple[LimitFacts, datetime]]:
     who = Dimensions(*(getattr(made.event.attribution, column) for column in COLUMNS))
     moment = made.event.occurred_at
+    model = made.event.attribution.model
+    classes = (model.model_class,) if model else ()
     found = {}
-    for limit in book.chain(owners_of(who), environment=who.environment, at=moment):
+    for limit in book.chain(owners_of(who), environment=who.environment, at=moment, classes=classes):
         starts_at, ends_at = limit.bounds(moment)
         if limit.measure != "concurrency" and ends_at > at and _amount(made, limit.measure):
             found[limit.id, starts_at] = (limit, ends_at)

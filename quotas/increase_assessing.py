@@ -34,6 +34,7 @@ class Wish:
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     extends: Grant | None = None
+    model_class: str = ""
 
     def check(self, *, at: datetime) -> None:
         """Raise InvalidInput that names every field that is wrong."""
@@ -46,7 +47,9 @@ class Wish:
     def _wrong_terms(self) -> list[FieldError]:
         currency = self.currency if self.measure == Limit.Measure.COST else ""
         try:
-            Terms(self.measure, self.window, self.requested, currency=currency).check()
+            Terms(
+                self.measure, self.window, self.requested, currency=currency, model_class=self.model_class
+            ).check()
         except InvalidInput as error:
             return [
                 FieldError("requested" if one.field == "limit" else one.field, one.message, one.code)

@@ -74,6 +74,9 @@ class IncreaseRequest(models.Model):
     key = models.ForeignKey("accounts.ApiKey", models.PROTECT, null=True, related_name="+")
     measure = models.CharField(max_length=12)
     window = models.CharField(max_length=6)
+    model_class = models.CharField(
+        max_length=10, blank=True, default="", help_text="Of a limit of one class of models; empty: of all."
+    )
     environment = models.CharField(max_length=10, blank=True)
     charged_organization = models.ForeignKey(
         "accounts.Organization",
@@ -134,7 +137,7 @@ class IncreaseRequest(models.Model):
         constraints = [
             models.CheckConstraint(condition=_one_owner(), name="increase_has_one_owner"),
             models.UniqueConstraint(
-                fields=[*OWNER_KINDS, "measure", "window", "environment"],
+                fields=[*OWNER_KINDS, "measure", "window", "model_class", "environment"],
                 condition=Q(state__in=OPEN),
                 nulls_distinct=False,
                 name="increase_one_open_of_subject",

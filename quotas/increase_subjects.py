@@ -27,11 +27,12 @@ class NothingToRaise(InvalidInput):
 
 @dataclass(frozen=True)
 class Subject:
-    """Whose limit, of what, in which window."""
+    """Whose limit, of what, in which window, of which class of models; an empty class stands for limits of all."""
 
     owner: Owner
     measure: str
     window: str
+    model_class: str = ""
 
     def lookups(self) -> dict[str, Any]:
         """Return the subject as lookups on limits and requests."""
@@ -39,6 +40,7 @@ class Subject:
             f"{self.owner.kind}_id": self.owner.pk,
             "measure": self.measure,
             "window": self.window,
+            "model_class": self.model_class,
             "environment": self.owner.environment,
         }
 
@@ -54,7 +56,7 @@ class Standing:
 def subject_of(request: IncreaseRequest) -> Subject:
     """Return what a request is about; no query when it came with RELATED."""
     owner = owner_of(request.owner_kind, getattr(request, request.owner_kind))
-    return Subject(owner, request.measure, request.window)
+    return Subject(owner, request.measure, request.window, request.model_class)
 
 
 def standing(subject: Subject, *, at: datetime) -> Standing:

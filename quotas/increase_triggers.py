@@ -28,10 +28,10 @@ _ASKED_ONCE = """
         RAISE EXCEPTION 'increase_state_is_final: a decided request never changes' USING ERRCODE = 'check_violation';
     END IF;
     IF OLD.state <> 'draft' AND (
-        ROW(NEW.requester_id, NEW.measure, NEW."window", NEW.environment, NEW.requested, NEW.current_value, NEW.reason,
+        ROW(NEW.requester_id, NEW.measure, NEW."window", NEW.model_class, NEW.environment, NEW.requested, NEW.current_value, NEW.reason,
             NEW.monthly_calls, NEW.monthly_cost, NEW.starts_at, NEW.ends_at, NEW.policy_id, NEW.needs_two_people)
         IS DISTINCT FROM
-        ROW(OLD.requester_id, OLD.measure, OLD."window", OLD.environment, OLD.requested, OLD.current_value, OLD.reason,
+        ROW(OLD.requester_id, OLD.measure, OLD."window", OLD.model_class, OLD.environment, OLD.requested, OLD.current_value, OLD.reason,
             OLD.monthly_calls, OLD.monthly_cost, OLD.starts_at, OLD.ends_at, OLD.policy_id, OLD.needs_two_people)
     ) THEN
         RAISE EXCEPTION 'increase_asked_once: what was submitted never changes' USING ERRCODE = 'check_violation';

@@ -90,7 +90,7 @@ def create(owner: Owner, *, wish: Wish, by: Actor, at: datetime, idempotency_key
 def draft(owner: Owner, *, wish: Wish, by: Actor, at: datetime, idempotency_key: str = "") -> IncreaseRequest:
     """Keep a wish that only its author sees. Raises InvalidInput by field, NothingToRaise, NotAllowed."""
     access.require(may_request(by, owner=owner), message="More of this is not yours to ask for.")
-    assessment = assess(Subject(owner, wish.measure, wish.window), wish=wish, at=at)
+    assessment = assess(Subject(owner, wish.measure, wish.window, wish.model_class), wish=wish, at=at)
     organization, cost_center = charged(owner)
     with transaction.atomic():
         request = IncreaseRequest.objects.create(
@@ -170,6 +170,7 @@ def extension_of(grant: Grant, *, ends_at: datetime, reason: str, at: datetime) 
     return Wish(
         measure=request.measure,
         window=request.window,
+        model_class=request.model_class,
         requested=grant.value,
         reason=reason,
         monthly_calls=request.monthly_calls,
@@ -186,6 +187,7 @@ def wish_of(request: IncreaseRequest) -> Wish:
     return Wish(
         measure=request.measure,
         window=request.window,
+        model_class=request.model_class,
         requested=request.requested,
         reason=request.reason,
         monthly_calls=request.monthly_calls,
@@ -242,6 +244,7 @@ def _content(wish: Wish, assessment: Assessment) -> dict[str, Any]:
     return {
         "measure": wish.measure,
         "window": wish.window,
+        "model_class": wish.model_class,
         "requested": wish.requested,
         "currency": wish.currency,
         "reason": wish.reason,
@@ -305,7 +308,12 @@ def _lower(
     limit = assessment.standing.limit
     if limit.limit_value > request.requested:
         terms = Terms(
-            request.measure, request.window, request.requested, mode=limit.mode, currency=limit.currency
+            request.measure,
+            request.window,
+            request.requested,
+            mode=limit.mode,
+            currency=limit.currency,
+            model_class=limit.model_class,
         )
         limits.set_limit(subject.owner, terms=terms, by=by, at=at, note="asked for less")
     _close_granted(request, value=request.requested, to=State.AUTO_APPROVED, action="lowered", at=at)

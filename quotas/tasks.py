@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from marketplace.core import jobs
 from marketplace.core.models import Job
-from quotas import decision_mails, grants, holds, increase_routine
+from quotas import alarms, decision_mails, grants, holds, increase_routine, usual
 
 
 @shared_task(name="quotas.sweep_holds", expires=30)
@@ -43,3 +43,15 @@ def mail_decider(*, job: Job, request_id: str, person_id: int, level: str) -> bo
     return decision_mails.send(
         request_id=UUID(request_id), person_id=person_id, level=level, at=timezone.now(), sender=sender
     )
+
+
+@shared_task(name="quotas.learn_usual_use", expires=3000)
+def learn_usual_use() -> None:
+    """Learn what calls usually come to."""
+    usual.learn(at=timezone.now())
+
+
+@shared_task(name="quotas.tell_of_limits", expires=55)
+def tell_of_limits() -> None:
+    """Tell people of limits that are reached and of usage beyond what was held."""
+    alarms.tell(at=timezone.now())

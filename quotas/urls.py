@@ -15,6 +15,7 @@ urlpatterns = [
     path("limits/", views.all_limits, name="all-limits"),
     path("limits/<int:limit_id>/end/", views.end_limit, name="limit-end"),
     path("limits/<slug:owner_kind>/<str:owner_id>/", views.limits_of, name="limits"),
+    path("limits/<slug:owner_kind>/<str:owner_id>/why/", views.why, name="limits-why"),
     path("limits/<slug:owner_kind>/<str:owner_id>/set/", views.set_limit, name="limit-set"),
     path("increases/", increasing.increases_list, name="increases"),
     path("increases/policies/", policy_views.policies, name="policies"),

@@ -19,6 +19,7 @@ def request_as_json(request: IncreaseRequest) -> dict[str, Any]:
         "owner": owner_as_json(subject_of(request).owner),
         "measure": request.measure,
         "window": request.window,
+        "model_class": request.model_class or None,
         "currency": request.currency if request.measure == "cost" else None,
         "state": request.state,
         "current": to_text(request.current_value),

@@ -109,7 +109,9 @@ class IncreaseRequestViewSet(viewsets.GenericViewSet):
         owner = bodies.read_owner(request.data, actor=actor)
         access.require(may_request(actor, owner=owner), message="More of this is not yours to ask for.")
         wish = bodies.read_wish(request.data, currency=settings.CURRENCY)
-        found = assess(Subject(owner, wish.measure, wish.window), wish=wish, at=timezone.now())
+        found = assess(
+            Subject(owner, wish.measure, wish.window, wish.model_class), wish=wish, at=timezone.now()
+        )
         return Response(answers.assessment_as_json(found))
 
     @_action("Approve, whole or in part", schema.OFFER)

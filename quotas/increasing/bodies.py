@@ -13,7 +13,7 @@ from quotas.increase_decisions import Offer
 from quotas.owners import OWNER_KINDS, Owner, find_owner
 
 WISH_FIELDS = (
-    "owner", "measure", "window", "requested", "currency", "reason", "projection", "starts_at", "ends_at",
+    "owner", "measure", "window", "model_class", "requested", "currency", "reason", "projection", "starts_at", "ends_at",
 )  # fmt: skip
 PROJECTION_FIELDS = ("monthly_calls", "monthly_cost", "currency")
 OFFER_FIELDS = ("granted", "starts_at", "ends_at", "reason")
@@ -50,6 +50,7 @@ def read_wish(data: Any, *, currency: str) -> Wish:
         measure=_text(asked, "measure"),
         # How many calls run at once has no window; the row has one all the same.
         window=_text(asked, "window", default="minute" if asked.get("measure") == "concurrency" else None),
+        model_class=_text(asked, "model_class", default=""),
         requested=parse_amount(asked.get("requested"), field="requested"),
         reason=_text(asked, "reason"),
         monthly_calls=parse_amount(projection.get("monthly_calls"), field="projection.monthly_calls"),

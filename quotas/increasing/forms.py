@@ -76,6 +76,7 @@ class WishForm(forms.Form):
         return Wish(
             measure=subject.measure,
             window=subject.window,
+            model_class=subject.model_class,
             requested=typed["requested"],
             reason=typed["reason"],
             monthly_calls=typed["monthly_calls"],

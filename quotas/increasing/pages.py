@@ -166,6 +166,7 @@ def tighter_elsewhere(subject: Subject, *, requested: Decimal, at: datetime) -> 
         of_others,
         measure=subject.measure,
         window=subject.window,
+        model_class=subject.model_class,
         environment=owner.environment,
         mode=Limit.Mode.HARD,
         starts_at__lte=at,

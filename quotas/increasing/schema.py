@@ -32,6 +32,7 @@ _WISH: dict[str, Any] = {
     "owner": _OWNER,
     "measure": {"type": "string", "enum": list(Limit.Measure.values)},
     "window": {"type": "string", "enum": list(Limit.Window.values)},
+    "model_class": {"type": "string", "nullable": True, "description": "Of a limit of one class of models."},
     "requested": {**_AMOUNT, "description": "The limit that is wanted. Less than it is now holds at once."},
     "currency": {"type": "string", "nullable": True, "description": "Left out, or that of the marketplace."},
     "reason": _TEXT,

@@ -67,7 +67,8 @@ def ask(request: PersonRequest, owner_kind: str, owner_id: str, measure: str, wi
     access.require(may_request(request.actor, owner=owner), message="More of this is not yours to ask for.")
     if measure not in Limit.Measure.values or window not in Limit.Window.values:
         raise InvalidInput("measure", "There is no such limit.")
-    subject, now = Subject(owner, measure, window), timezone.now()
+    model_class = request.GET.get("model_class", "")[:10].replace("\0", "")
+    subject, now = Subject(owner, measure, window, model_class), timezone.now()
     current = standing(subject, at=now)
     initial = WishForm.starting_from(current=current.value, measure=measure, at=now)
     form = WishForm(request.POST or None, initial=initial)

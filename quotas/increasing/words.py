@@ -75,7 +75,8 @@ def amount(value: Decimal, *, measure: str, currency: str) -> str:
 
 def title_of(subject: Subject) -> str:
     """Name what a request is about: "Calls a day"."""
-    measure = words.MEASURES[subject.measure]
+    of_class = f" of {subject.model_class} models" if subject.model_class else ""
+    measure = f"{words.MEASURES[subject.measure]}{of_class}"
     return measure if subject.measure == "concurrency" else f"{measure} a {subject.window}"
 
 

@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('accounts', '0001_initial'),
         ('catalog', '0001_initial'),
-        ('quotas', '0001_initial'),
+        ('quotas', '0002_limits_of_model_classes'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -53,6 +53,7 @@ DETAILS = (
     Detail("operator", "metering:model-board", _given("llm-8b")),
     Detail("finance", "metering:report-unsubscribe", lambda: (token_of(ReportSchedule.objects.earliest("pk")),)),
     Detail("creator", "quotas:limits", lambda: ("app", _app_limit().app_id)),
+    Detail("consumer", "quotas:limits-why", lambda: ("subscription", *_own("where2eat")())),
     Detail("approver", "catalog:review", lambda: (Review.objects.get(state="open").pk,)),
     Detail(
         "approver", "catalog:review", lambda: (Review.objects.filter(state="approved").latest("opened_at").pk,)
