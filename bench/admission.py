@@ -18,7 +18,7 @@ def main() -> None:
     for label, count in (("one hot budget", 1), ("1,000 budgets", 1_000)):
         world = hot if count == 1 else _more(hot, count)
         alone = _transaction_each(world)
-        together, latencies = asyncio.run(_group_commit(world))
+        together, holds, settles, cpu_ms = asyncio.run(_group_commit(world))
         tell(
             f"admission, {label}, {CALLERS} callers",
             together,
@@ -26,7 +26,10 @@ def main() -> None:
             yardstick=alone,
             of="a transaction each",
         )
-        print(f"  hold p50 {percentile(latencies, 50):.1f} ms, p99 {percentile(latencies, 99):.1f} ms")
+        for what, latencies in (("hold", holds), ("settle", settles)):
+            p50, p99 = percentile(latencies, 50), percentile(latencies, 99)
+            print(f"  added to a call by its {what}: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+        print(f"  processor time of the gateway a pair: {cpu_ms:.3f} ms", flush=True)
 
 
 def _more(world: Any, count: int) -> Any:
@@ -95,7 +98,11 @@ def _transaction_each(world: Any, *, seconds: float = 6.0) -> float:
     return done / (time.perf_counter() - began)
 
 
-async def _group_commit(world: Any, *, seconds: float = 6.0) -> tuple[float, list[float]]:
+async def _group_commit(world: Any, *, seconds: float = 6.0) -> tuple[float, list[float], list[float], float]:
+    """Return pairs a second, the milliseconds of holds and of settlements, and processor time a pair.
+
+    The last one hardly depends on what else the machine does.
+    """
     from marketplace.core.epochs import DIRECTORY, read_epochs  # noqa: PLC0415
     from marketplace.gateway import books  # noqa: PLC0415
     from marketplace.gateway.books import Reserve, Settle  # noqa: PLC0415
@@ -104,7 +111,8 @@ async def _group_commit(world: Any, *, seconds: float = 6.0) -> tuple[float, lis
 
     epoch = await asyncio.to_thread(lambda: read_epochs().get(DIRECTORY, 0))
     group: GroupCommit[Any, Any] = GroupCommit(books.commit, end=books.end)
-    latencies: list[float] = []
+    holds: list[float] = []
+    settles: list[float] = []
     end = time.perf_counter() + seconds
 
     async def caller(start: int) -> int:
@@ -112,16 +120,18 @@ async def _group_commit(world: Any, *, seconds: float = 6.0) -> tuple[float, lis
         while (began := time.perf_counter()) < end:
             request = _request(world, start + done)
             await group.submit(Reserve(request, epoch))
-            latencies.append((time.perf_counter() - began) * 1000)
+            held = time.perf_counter()
             await group.submit(Settle(Settlement(request.id, request.usage)))
+            holds.append((held - began) * 1000)
+            settles.append((time.perf_counter() - held) * 1000)
             done += 1
         return done
 
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     done = sum(await asyncio.gather(*(caller(number * 1_000) for number in range(CALLERS))))
-    took = time.perf_counter() - began
+    took, cpu = time.perf_counter() - began, time.process_time() - used
     await group.close()
-    return done / took, latencies
+    return done / took, holds, settles, cpu * 1000 / done
 
 
 if __name__ == "__main__":

@@ -101,6 +101,11 @@ class PriceBook:
             raise UnknownPrice(field="model", name=name)
         return facts
 
+    def class_of(self, name: str) -> str:
+        """Return the class of the model that usage of this name counts as; empty for usage of no model."""
+        facts = (self.models.get(name) or self.ceiling) if name else None
+        return facts.model_class if facts else ""
+
     def ceiling_price(self, at: datetime, *, name: str) -> TokenPrices:
         """Return what rates usage that has happened without a price of its own. Raises UnknownPrice.
 

@@ -1,6 +1,5 @@
 """/limits in the management API: where limits stand, and setting them."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -9,22 +8,27 @@ from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status, viewsets
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSetMixin
 
+from marketplace.accounts import access
 from marketplace.accounts.requests import actor_of
-from marketplace.core.errors import InvalidInput
-from marketplace.core.money import parse_amount, to_text
+from marketplace.catalog.models import Environment
+from marketplace.core.errors import InvalidInput, NotFound
+from marketplace.core.money import parse_amount
 from marketplace.core.pagination import TimeCursorPagination
 from marketplace.core.parsers import FloatFreeJSONParser
 from marketplace.core.periods import parse_instant
+from quotas import api_json as json
 from quotas import api_schema as schema
-from quotas import limits, queries
+from quotas import explaining, history, limits, queries
+from quotas.api_json import as_json
+from quotas.explaining import class_of
 from quotas.limits import Terms
 from quotas.models import Limit
 from quotas.owners import Owner, find_owner, visible_limits
-from quotas.queries import LimitStanding
 
 _OWNER_PARAMETERS = [
     OpenApiParameter("owner_kind", OpenApiTypes.STR, enum=schema.KINDS),
@@ -32,7 +36,14 @@ _OWNER_PARAMETERS = [
         "owner_id", OpenApiTypes.STR, description="Slug, code, UUID or row number; needs owner_kind."
     ),
 ]
-_FIELDS = ("owner", "measure", "window", "limit", "mode", "currency", "starts_at", "ends_at", "note")
+_CALL_PARAMETERS = [
+    OpenApiParameter("model", OpenApiTypes.STR, description="Leaves out limits of other classes of models."),
+    OpenApiParameter("environment", OpenApiTypes.STR, enum=list(Environment.values)),
+]
+_FIELDS = (
+    "owner", "measure", "window", "model_class", "time_zone", "limit", "mode", "currency", "starts_at", "ends_at",
+    "note",
+)  # fmt: skip
 
 
 class LimitViewSet(viewsets.GenericViewSet):
@@ -60,11 +71,11 @@ class LimitViewSet(viewsets.GenericViewSet):
         if kind or id_:
             owner = find_owner(actor_of(request), kind, id_)
             found = queries.limits_of(owner.kind, owner.pk, at=now)
-            results = _as_json(found, effective=queries.effective(owner, at=now))
+            results = as_json(found, effective=queries.effective(owner, at=now))
             return Response({"next": None, "previous": None, "results": results})
         page = self.paginate_queryset(queries.with_counters(visible_limits(actor_of(request)), at=now))
         found = [queries.standing(limit, at=now) for limit in page or ()]
-        return self.get_paginated_response(_as_json(found, effective={}))
+        return self.get_paginated_response(as_json(found, effective={}))
 
     @extend_schema(
         operation_id="limits_set",
@@ -88,8 +99,55 @@ class LimitViewSet(viewsets.GenericViewSet):
             at=now,
         )
         found = queries.standings(Limit.objects.filter(pk=limit.pk), at=now)
-        body = _as_json(found, effective=queries.effective(owner, at=now))[0]
+        body = as_json(found, effective=queries.effective(owner, at=now))[0]
         return Response(body, status=status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
+
+    @extend_schema(
+        operation_id="limits_explain",
+        tags=["limits"],
+        summary="Why a call is admitted or refused",
+        description=(
+            "Every limit of the owner's chain in order, with what is used, held and left; which one binds now and which "
+            "would bind next, also as a sentence."
+        ),
+        parameters=[*_OWNER_PARAMETERS, *_CALL_PARAMETERS],
+        responses={(200, "application/json"): schema.EXPLANATION},
+        filters=False,
+    )
+    @action(detail=False, pagination_class=None)
+    def explain(self, request: Request) -> Response:
+        asked = request.query_params
+        owner = find_owner(actor_of(request), asked.get("owner_kind", ""), asked.get("owner_id", ""))
+        found = explaining.explain(
+            owner,
+            environment=_environment(asked.get("environment", "")),
+            model_class=class_of(asked.get("model", "")),
+            at=timezone.now(),
+        )
+        return Response(json.explanation(found))
+
+    @extend_schema(
+        operation_id="limits_history",
+        tags=["limits"],
+        summary="What was done to a limit, newest first",
+        responses={(200, "application/json"): schema.HISTORY},
+    )
+    @action(detail=True, pagination_class=None)
+    def history(self, request: Request, pk: str) -> Response:
+        limit = access.get(visible_limits(actor_of(request)), pk=_number(pk))
+        return Response({"results": [json.step(one) for one in history.of_limit(limit)]})
+
+
+def _number(pk: str) -> int:
+    if not (pk.isascii() and pk.isdigit() and len(pk) < 19):
+        raise NotFound("limit", pk)
+    return int(pk)
+
+
+def _environment(name: str) -> str:
+    if name not in ("", *Environment.values):
+        raise InvalidInput("environment", f"{name!r} is not one of {', '.join(Environment.values)}")
+    return name
 
 
 def _asked(data: Any) -> dict[str, Any]:
@@ -123,6 +181,8 @@ def _terms(asked: dict[str, Any]) -> Terms:
         value=parse_amount(asked.get("limit"), field="limit"),
         mode=_text(asked, "mode", default=Limit.Mode.HARD.value),
         currency=_text(asked, "currency", default=""),
+        model_class=_text(asked, "model_class", default=""),
+        time_zone=_text(asked, "time_zone", default=""),
     )
     if terms.currency and terms.currency != settings.CURRENCY:
         raise InvalidInput("currency", f"must be {settings.CURRENCY}, in which usage is rated here")
@@ -140,56 +200,6 @@ def _text(asked: dict[str, Any], name: str, *, default: str | None = None) -> st
 
 def _time(asked: dict[str, Any], name: str) -> datetime | None:
     return None if asked.get(name) is None else parse_instant(asked[name], field=name)
-
-
-def _as_json(
-    found: Iterable[LimitStanding], *, effective: dict[tuple[str, str], LimitStanding]
-) -> list[dict[str, Any]]:
-    return [_limit(one, effective.get(one.key)) for one in found]
-
-
-def _limit(one: LimitStanding, binding: LimitStanding | None) -> dict[str, Any]:
-    limit = one.limit
-    return {
-        "id": str(limit.pk),
-        "owner": _owner_json(one.owner),
-        "measure": limit.measure,
-        "window": limit.window,
-        "limit": to_text(limit.limit_value),
-        "mode": limit.mode,
-        "currency": limit.currency or None,
-        "used": to_text(one.used),
-        "held": to_text(one.held),
-        "overrun": to_text(one.overrun),
-        "remaining": to_text(one.remaining),
-        "used_percent": one.percent,
-        "resets_at": _moment(one.resets_at),
-        "starts_at": _moment(limit.starts_at),
-        "ends_at": _moment(limit.ends_at),
-        "is_in_force": one.is_in_force,
-        "is_default": limit.is_default,
-        "note": limit.note,
-        "effective": _effective(binding) if binding else None,
-    }
-
-
-def _effective(binding: LimitStanding) -> dict[str, Any]:
-    return {
-        "id": str(binding.limit.pk),
-        "owner": _owner_json(binding.owner),
-        "limit": to_text(binding.limit.limit_value),
-        "mode": binding.limit.mode,
-        "remaining": to_text(binding.remaining),
-        "resets_at": _moment(binding.resets_at),
-    }
-
-
-def _owner_json(owner: Owner) -> dict[str, str]:
-    return {"kind": owner.kind, "id": owner.id, "label": owner.label}
-
-
-def _moment(at: datetime | None) -> str | None:
-    return f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else None
 
 
 ROUTES: list[tuple[str, type[ViewSetMixin], str]] = [("limits", LimitViewSet, "limit")]

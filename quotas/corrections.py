@@ -18,8 +18,9 @@ from metering.attribution import COLUMNS, Dimensions
 from metering.corrections import Change, Made
 from metering.models import UsageEvent
 from quotas import counters
-from quotas.book import LimitBook, LimitFacts, limit_book, owners_of
+from quotas.book import LimitBook, LimitFacts, owners_of
 from quotas.counters import Counter
+from quotas.lifts import limits_at
 from quotas.models import OverrunEntry
 
 
@@ -27,7 +28,7 @@ def amend(
     event: UsageEvent, *, change: Change, reason: str, by: Actor, at: datetime, idempotency_key: str = ""
 ) -> Made:
     """Amend an event and let the limits of its chain follow. Raises as ``metering.corrections.amend`` does."""
-    book = limit_book.at(read_epochs())
+    book = limits_at(at, read_epochs())
     with transaction.atomic():
         made = corrections.amend(
             event, change=change, reason=reason, by=by, at=at, idempotency_key=idempotency_key
@@ -38,7 +39,7 @@ def amend(
 
 def void(event: UsageEvent, *, reason: str, by: Actor, at: datetime, idempotency_key: str = "") -> Made:
     """Take an event back and let the limits of its chain follow. Raises as ``metering.corrections.void`` does."""
-    book = limit_book.at(read_epochs())
+    book = limits_at(at, read_epochs())
     with transaction.atomic():
         made = corrections.void(event, reason=reason, by=by, at=at, idempotency_key=idempotency_key)
         _count(made, book=book, at=at)
@@ -50,7 +51,7 @@ def _count(made: Made, *, book: LimitBook, at: datetime) -> None:
     if not made.is_new:
         return
     windows = _windows(made, book=book, at=at)
-    ids, locked = counters.find_and_lock(windows, set(), book=book)
+    ids, locked = counters.find_and_lock(windows, set(), book=book, at=at)
     overruns = [_moved(locked[ids[key]], made) for key in windows]
     counters.write(locked.values())
     _keep(overruns, at=at)
@@ -59,8 +60,10 @@ def _count(made: Made, *, book: LimitBook, at: datetime) -> None:
 def _windows(made: Made, *, book: LimitBook, at: datetime) -> dict[counters.Key, tuple[LimitFacts, datetime]]:
     who = Dimensions(*(getattr(made.event.attribution, column) for column in COLUMNS))
     moment = made.event.occurred_at
+    model = made.event.attribution.model
+    classes = (model.model_class,) if model else ()
     found = {}
-    for limit in book.chain(owners_of(who), environment=who.environment, at=moment):
+    for limit in book.chain(owners_of(who), environment=who.environment, at=moment, classes=classes):
         starts_at, ends_at = limit.bounds(moment)
         if limit.measure != "concurrency" and ends_at > at and _amount(made, limit.measure):
             found[limit.id, starts_at] = (limit, ends_at)

@@ -30,6 +30,7 @@ class Counter:
     held: Decimal
     overrun: Decimal
     ceiling: Decimal
+    is_hard: bool
     is_changed: bool = False
 
     @property
@@ -39,7 +40,7 @@ class Counter:
 
     def can_take(self, amount: Decimal) -> bool:
         """Tell whether the limit admits this much more. Warn and soft limits admit everything."""
-        return not self.limit.is_hard or self.used + amount <= self.limit.value
+        return not self.is_hard or self.used + amount <= self.limit.value
 
     def hold(self, amount: Decimal) -> None:
         """Hold an amount that ``can_take`` admitted."""
@@ -56,7 +57,7 @@ class Counter:
     def spend(self, amount: Decimal) -> Decimal:
         """Book what was used; returns the part that does not fit under the limit and is booked as overrun."""
         self._fit_ceiling()
-        room = amount if not self.limit.is_hard else max(ZERO, self.ceiling - self.spent - self.held)
+        room = amount if not self.is_hard else max(ZERO, self.ceiling - self.spent - self.held)
         fits = min(amount, room)
         self.spent += fits
         self.overrun += amount - fits
@@ -130,22 +131,22 @@ def forget() -> None:
 
 
 def find_and_lock(
-    windows: Mapping[Key, tuple[LimitFacts, datetime]], others: set[int], *, book: LimitBook
+    windows: Mapping[Key, tuple[LimitFacts, datetime]], others: set[int], *, book: LimitBook, at: datetime
 ) -> tuple[dict[Key, int], dict[int, Counter]]:
     """Lock the counters of these windows and some others; returns the ids by key and the counters by id."""
     ids = ids_of(windows)
     wanted = others | {ids[key] for key in windows}
-    locked = lock(wanted, book=book)
+    locked = lock(wanted, book=book, at=at)
     if len(locked) < len(wanted):
         # Counters of long ago that this process remembers were purged meanwhile; they are made anew.
         forget()
         ids = ids_of(windows)
-        locked = lock(others | {ids[key] for key in windows}, book=book)
+        locked = lock(others | {ids[key] for key in windows}, book=book, at=at)
     return ids, locked
 
 
-def lock(ids: Iterable[int], *, book: LimitBook) -> dict[int, Counter]:
-    """Lock the counters in order of their id and return them.
+def lock(ids: Iterable[int], *, book: LimitBook, at: datetime) -> dict[int, Counter]:
+    """Lock the counters in order of their id and return them. A limit that is still to begin refuses nothing yet.
 
     The fixed order is what keeps processes that lock overlapping chains from waiting for each other in a circle.
     """
@@ -155,10 +156,12 @@ def lock(ids: Iterable[int], *, book: LimitBook) -> dict[int, Counter]:
             "FROM quotas_limitcounter WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE",
             [sorted(set(ids))],
         )
-        return {
-            row[0]: Counter(row[0], book.by_id[row[1]], row[2], row[3], row[4], row[5], row[6], row[7])
-            for row in cursor.fetchall()
-        }
+        found = {}
+        for row in cursor.fetchall():
+            limit = book.by_id[row[1]]
+            is_hard = limit.is_hard and limit.starts_at <= at
+            found[row[0]] = Counter(row[0], limit, row[2], row[3], row[4], row[5], row[6], row[7], is_hard)
+        return found
 
 
 def write(counters: Iterable[Counter]) -> None:
@@ -178,6 +181,6 @@ def write(counters: Iterable[Counter]) -> None:
                 [counter.held for counter in changed],
                 [counter.overrun for counter in changed],
                 [counter.ceiling for counter in changed],
-                [counter.limit.is_hard for counter in changed],
+                [counter.is_hard for counter in changed],
             ],
         )

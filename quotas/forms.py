@@ -1,11 +1,16 @@
 """What people type to set or to find limits."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 
+from marketplace.catalog.models import Environment
+from marketplace.core.errors import InvalidInput
+from marketplace.core.periods import check_zone
+from metering.models import LanguageModel
 from quotas.limits import GREATEST, Terms
 from quotas.models import Limit
 from quotas.owners import TITLES
@@ -20,9 +25,10 @@ MEASURE_CHOICES = [
 WINDOW_CHOICES = [("minute", "a minute"), ("day", "a day"), ("month", "a month")]
 MODE_CHOICES = [
     ("hard", "Hard: calls beyond it are refused"),
-    ("soft", "Soft: calls go on, and it shows"),
-    ("warn", "Warn: only counted"),
+    ("soft", "Soft: calls go on, answers and pages say so, people are told"),
+    ("warn", "Warn: calls go on, people are told once a window"),
 ]
+CLASS_CHOICES = [("", "All models"), *LanguageModel.ModelClass.choices]
 
 
 class LimitForm(forms.Form):
@@ -30,10 +36,29 @@ class LimitForm(forms.Form):
 
     measure = forms.ChoiceField(label="Of what", choices=MEASURE_CHOICES)
     window = forms.ChoiceField(label="How long", choices=WINDOW_CHOICES, initial="month")
+    model_class = forms.ChoiceField(
+        label="Of which models",
+        choices=CLASS_CHOICES,
+        required=False,
+        help_text="Counts only calls of this class.",
+    )
     limit = forms.DecimalField(
         label="Limit", min_value=Decimal(0), max_value=GREATEST, max_digits=38, decimal_places=18
     )
     mode = forms.ChoiceField(label="What it does", choices=MODE_CHOICES)
+    time_zone = forms.CharField(
+        label="Time zone",
+        required=False,
+        max_length=40,
+        help_text="Where its days and months begin, such as Europe/Berlin. Empty: as it is, or UTC.",
+        widget=forms.TextInput({"list": "time-zones", "autocomplete": "off"}),
+    )
+    first_day = forms.DateField(
+        label="From",
+        required=False,
+        help_text="Empty: now.",
+        widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"),
+    )
     last_day = forms.DateField(
         label="Until and with",
         required=False,
@@ -41,6 +66,16 @@ class LimitForm(forms.Form):
         widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"),
     )
     note = forms.CharField(label="Why", max_length=200, help_text="Goes to the audit trail.")
+
+    def clean_time_zone(self) -> str:
+        """Read it here, as the days beside it are of this zone."""
+        name: str = self.cleaned_data["time_zone"].strip()
+        if name:
+            try:
+                check_zone(name)
+            except InvalidInput as error:
+                raise forms.ValidationError(error.errors[0].message) from None
+        return name
 
     def terms(self, *, currency: str) -> Terms:
         """Return what the form says; ``currency`` is that of the platform."""
@@ -52,12 +87,36 @@ class LimitForm(forms.Form):
             value=typed["limit"],
             mode=typed["mode"],
             currency=currency if is_cost else "",
+            model_class=typed["model_class"],
+            time_zone=typed["time_zone"],
         )
+
+    @property
+    def starts_at(self) -> datetime | None:
+        first = self.cleaned_data["first_day"]
+        return self._midnight(first) if first else None
 
     @property
     def ends_at(self) -> datetime | None:
         last = self.cleaned_data["last_day"]
-        return datetime.combine(last + timedelta(days=1), time(), tzinfo=UTC) if last else None
+        return self._midnight(last + timedelta(days=1)) if last else None
+
+    def _midnight(self, day: date) -> datetime:
+        return datetime.combine(day, time(), tzinfo=ZoneInfo(self.cleaned_data["time_zone"] or "UTC"))
+
+
+class WhyForm(forms.Form):
+    """Which call is explained."""
+
+    environment = forms.ChoiceField(
+        required=False, label="Environment", choices=[("", "Its environment"), *Environment.choices]
+    )
+    model_class = forms.ChoiceField(required=False, label="Models", choices=CLASS_CHOICES)
+
+    def asked(self) -> dict[str, str]:
+        """Return what is asked; what is not understood asks nothing."""
+        self.is_valid()
+        return {name: self.cleaned_data.get(name, "") for name in self.fields}
 
 
 class FilterForm(forms.Form):

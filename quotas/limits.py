@@ -1,24 +1,24 @@
 """Setting and ending limits. A tightened limit holds from the very next call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any, cast
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from marketplace.accounts.access import Actor, Role
-from marketplace.catalog.models import Environment
+from marketplace.accounts.models import User
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, InvalidInput, NotAllowed
-from marketplace.core.money import exact, to_text
-from marketplace.core.periods import Window, window_bounds
-from metering.queries import MixedCurrencies, usage
-from metering.scopes import EVERYTHING
-from quotas.models import Limit, LimitCounter
+from marketplace.core.money import to_text
+from marketplace.core.periods import check_zone
+from metering.models import LanguageModel
+from quotas import lifts
+from quotas.models import Limit
 from quotas.owners import Owner
+from quotas.used_before import count_what_was_used
 
 GREATEST = Decimal(10) ** 19
 
@@ -52,13 +52,18 @@ class LimitEnded(Conflict):
 
 @dataclass(frozen=True)
 class Terms:
-    """What a limit says: how much of what, in which window, and what happens beyond it."""
+    """What a limit says: how much of what, of which class of models, in which window, and what happens beyond it.
+
+    ``time_zone`` says where days and months begin; empty: as it was, or in UTC for a new limit.
+    """
 
     measure: str
     window: str
     value: Decimal
     mode: str = Limit.Mode.HARD
     currency: str = ""
+    model_class: str = ""
+    time_zone: str = ""
 
     def check(self) -> None:
         """Raise InvalidInput that names the first wrong field."""
@@ -68,6 +73,11 @@ class Terms:
             raise InvalidInput("window", f"{self.window!r} is not one of {', '.join(Limit.Window.values)}")
         if self.mode not in Limit.Mode.values:
             raise InvalidInput("mode", f"{self.mode!r} is not one of {', '.join(Limit.Mode.values)}")
+        if self.model_class not in ("", *LanguageModel.ModelClass.values):
+            classes = ", ".join(LanguageModel.ModelClass.values)
+            raise InvalidInput("model_class", f"{self.model_class!r} is not one of {classes}")
+        if self.time_zone:
+            check_zone(self.time_zone)
         if not 0 <= self.value <= GREATEST:
             raise InvalidInput("limit", "must not be negative, nor of more than 19 digits")
         if self.measure != Limit.Measure.COST and self.value != self.value.to_integral_value():
@@ -113,8 +123,9 @@ def set_limit(
 
     The limit that was set before changes in place, so what is used of the window stays used; one from a plan or a
     version stays beside it, and the tighter of the two holds. A new one starts with what roll-ups say was used in its
-    window; calls under way at that moment are not counted. One with a later ``starts_at`` waits until then, and ends
-    the present one there. Raises InvalidInput, NotAllowed (see ``right_of``). Locks the owner's row.
+    window; calls under way at that moment are not counted. One with a later ``starts_at`` counts from now on, refuses
+    from then on, and ends the present one there; what is scheduled for later still stays. Raises InvalidInput,
+    NotAllowed (see ``right_of``). Locks the owner's row.
     """
     terms.check()
     starts_at = max(starts_at or at, at)
@@ -126,36 +137,72 @@ def set_limit(
     with transaction.atomic():
         # Two people who set the same limit at once: the second changes what the first made.
         type(owner.instance).objects.select_for_update(no_key=True).get(pk=owner.pk)
-        current = _set_for(owner, terms, at=at).filter(starts_at__lte=at).last()
+        line = _Timeline(list(_set_for(owner, terms, at=at)))
+        before = line.at(starts_at)
         if right is Right.TIGHTEN:
-            _require_tighter(current, terms, by=by)
-        if starts_at > at:
-            _end_waiting(owner, terms, by=by, at=at)
-        if starts_at > at or current is None:
-            limit = _insert(owner, terms, by=by, at=at, starts_at=starts_at, ends_at=ends_at, note=note)
-            if current is not None:
-                _end(current, ends_at=starts_at, by=by, at=at, reason=f"replaced by limit {limit.pk}")
-            return limit, True
-        if right is Right.SET:
-            # Whoever may only tighten has to respect it from here on, even if they set it first.
-            current.created_by = by.user
-        _change(current, terms, by=by, at=at, ends_at=ends_at, note=note)
-        return current, False
+            _require_tighter(before, terms, ends_at=ends_at, by=by)
+        ends_at = line.until(starts_at, ends_at)
+        if before is not None and before.starts_at <= at == starts_at and _same_windows(before, terms):
+            if right is Right.SET:
+                # Whoever may only tighten has to respect it from here on, even if they set it first.
+                before.created_by = by.user
+            _change(before, terms, by=by, at=at, ends_at=ends_at, note=note)
+            return before, False
+        if before is not None:
+            _end(before, ends_at=starts_at, by=by, at=at, reason=note or "replaced by another limit")
+            terms = replace(terms, time_zone=terms.time_zone or before.time_zone)
+        # What somebody who may only tighten puts in the place of another's stays the other's.
+        set_by = before.created_by if before is not None and right is Right.TIGHTEN else by.user
+        new = _insert(
+            owner, terms, set_by=set_by, by=by, at=at, starts_at=starts_at, ends_at=ends_at, note=note
+        )
+        return new, True
+
+
+@dataclass(frozen=True)
+class _Timeline:
+    """The limits that were set for one thing, in order of time: at most one of them is in force at any moment."""
+
+    limits: list[Limit]
+
+    def at(self, moment: datetime) -> Limit | None:
+        return next((one for one in self.limits if _holds(one, moment)), None)
+
+    def until(self, starts_at: datetime, ends_at: datetime | None) -> datetime | None:
+        """Return where a limit from ``starts_at`` has to end: at its own end, or where the next one begins."""
+        ends = [one.starts_at for one in self.limits if one.starts_at > starts_at]
+        return min([*ends, *([ends_at] if ends_at else [])], default=None)
+
+
+def _holds(limit: Limit, moment: datetime) -> bool:
+    return limit.starts_at <= moment and (limit.ends_at is None or moment < limit.ends_at)
+
+
+def _same_windows(limit: Limit, terms: Terms) -> bool:
+    """A limit whose days begin elsewhere has other windows: a new one, that knows what was used in them."""
+    return terms.time_zone in ("", limit.time_zone)
 
 
 def end_limit(limit: Limit, *, owner: Owner, by: Actor, at: datetime, reason: str = "") -> None:
-    """End a limit now. Raises NotAllowed, DefaultLimit, and LimitEnded when somebody was faster."""
+    """End a limit now. One that was still to begin never does, and what it would have replaced goes on.
+
+    Raises NotAllowed, DefaultLimit, and LimitEnded when somebody was faster.
+    """
     right = right_of(by, owner)
     if right is Right.NONE or (right is Right.TIGHTEN and limit.created_by_id != by.user.pk):
         raise NotAllowed("This limit is not yours to end.")
     if limit.is_default:
         raise DefaultLimit(limit)
     with transaction.atomic():
+        type(owner.instance).objects.select_for_update(no_key=True).get(pk=owner.pk)
+        until = limit.ends_at
         _end(limit, ends_at=at, by=by, at=at, reason=reason)
+        if limit.starts_at > at:
+            _go_on(limit, until=until, by=by, at=at)
 
 
 def _set_for(owner: Owner, terms: Terms, *, at: datetime) -> QuerySet[Limit]:
-    """Limits that were set for this, that hold or are still to begin; those of plans and versions left out."""
+    """Limits that were set for this, that hold or are still to begin, by their start; those of plans left out."""
     return (
         Limit.objects.select_for_update()
         .filter(
@@ -163,25 +210,37 @@ def _set_for(owner: Owner, terms: Terms, *, at: datetime) -> QuerySet[Limit]:
             **{f"{owner.kind}_id": owner.pk},
             measure=terms.measure,
             window=terms.window,
+            model_class=terms.model_class,
             environment=owner.environment,
             is_default=False,
         )
-        .order_by("pk")
+        .order_by("starts_at", "pk")
     )
 
 
-def _end_waiting(owner: Owner, terms: Terms, *, by: Actor, at: datetime) -> None:
-    """Let a later wish replace one that has not begun."""
-    for waiting in _set_for(owner, terms, at=at).filter(starts_at__gt=at):
-        _end(waiting, ends_at=waiting.starts_at, by=by, at=at, reason="replaced before it began")
+def _go_on(limit: Limit, *, until: datetime | None, by: Actor, at: datetime) -> None:
+    """Let the limit that was to end where this one begins hold on, as nothing takes its place."""
+    same = ("measure", "window", "model_class", "environment", f"{limit.owner_kind}_id")
+    before = Limit.objects.filter(
+        **{field: getattr(limit, field) for field in same}, is_default=False, ends_at=limit.starts_at
+    ).exclude(starts_at=F("ends_at"))
+    for one in before.select_for_update():
+        old = _facts(one)
+        one.ends_at = until
+        one.save(update_fields=["ends_at"])
+        reason = "what was to replace it was called off"
+        audit.record(
+            "quotas.limit.changed", subject=one, at=at, by=by.user, old=old, new=_facts(one), reason=reason
+        )
 
 
-def _require_tighter(current: Limit | None, terms: Terms, *, by: Actor) -> None:
-    """Somebody who may only tighten neither raises nor softens what another person set."""
+def _require_tighter(current: Limit | None, terms: Terms, *, ends_at: datetime | None, by: Actor) -> None:
+    """Somebody who may only tighten neither raises, softens nor shortens what another person set."""
     if current is None or current.created_by_id == by.user.pk:
         return
     is_softer = current.mode == Limit.Mode.HARD and terms.mode != Limit.Mode.HARD
-    if terms.value > current.limit_value or is_softer:
+    is_shorter = ends_at is not None and (current.ends_at is None or ends_at < current.ends_at)
+    if terms.value > current.limit_value or is_softer or is_shorter:
         raise NotAllowed("You may tighten this limit; raising it is for finance and operators.")
 
 
@@ -189,6 +248,7 @@ def _insert(
     owner: Owner,
     terms: Terms,
     *,
+    set_by: User | None,
     by: Actor,
     at: datetime,
     starts_at: datetime,
@@ -202,14 +262,15 @@ def _insert(
         limit_value=terms.value,
         mode=terms.mode,
         currency=terms.currency,
+        model_class=terms.model_class,
+        time_zone=terms.time_zone or "UTC",
         environment=owner.environment,
         starts_at=starts_at,
         ends_at=ends_at,
-        created_by=by.user,
+        created_by=set_by,
         note=note,
     )
-    if starts_at <= at:
-        _count_what_was_used(limit, owner, at=at)
+    count_what_was_used(limit, owner, at=at)
     audit.record("quotas.limit.set", subject=limit, at=at, by=by.user, new=_facts(limit), reason=note)
     return limit
 
@@ -224,6 +285,7 @@ def _change(
     if new == old:
         return
     limit.save(update_fields=["limit_value", "mode", "currency", "ends_at", "note", "created_by"])
+    lifts.overrule(limit, at=at)
     audit.record("quotas.limit.changed", subject=limit, at=at, by=by.user, old=old, new=new, reason=note)
 
 
@@ -240,51 +302,6 @@ def _end(limit: Limit, *, ends_at: datetime, by: Actor, at: datetime, reason: st
     )
 
 
-def _count_what_was_used(limit: Limit, owner: Owner, *, at: datetime) -> None:
-    """Begin with what was used in this window already: a monthly budget set on the 20th knows the first 19 days."""
-    if limit.measure == Limit.Measure.CONCURRENCY or limit.window == Limit.Window.MINUTE:
-        return
-    starts_at, ends_at = window_bounds(at, cast(Window, limit.window), limit.time_zone)
-    used = _used(limit, owner, from_at=starts_at, to_at=at)
-    LimitCounter.objects.create(
-        limit=limit,
-        window_starts_at=starts_at,
-        window_ends_at=ends_at,
-        is_hard=limit.mode == Limit.Mode.HARD,
-        ceiling=max(limit.limit_value, used),
-        spent=used,
-    )
-
-
-def _used(limit: Limit, owner: Owner, *, from_at: datetime, to_at: datetime) -> Decimal:
-    """Sum what counts against the limit. Requests and tokens count whatever currency they cost."""
-    if to_at <= from_at:
-        return Decimal(0)
-    asked: dict[str, Any] = {
-        "from_at": from_at,
-        "to_at": to_at,
-        "group_by": ["environment"],
-        "visible": EVERYTHING,
-    }
-    filters = {owner.kind: owner.qualified_id}
-    try:
-        reports = [usage(**asked, filters=_in_currency(filters, limit.currency))]
-    except MixedCurrencies as error:
-        reports = [usage(**asked, filters=_in_currency(filters, one)) for one in error.currencies]
-    counted = [row for report in reports for row in report.rows if _counts(limit, row.parts[0].id)]
-    with exact():
-        return sum((Decimal(getattr(row.measures, limit.measure)) for row in counted), Decimal(0))
-
-
-def _in_currency(filters: dict[str, str], currency: str) -> dict[str, str]:
-    return {**filters, "currency": currency} if currency else filters
-
-
-def _counts(limit: Limit, environment: str | None) -> bool:
-    """Tell whether usage of an environment counts: that of the limit, or all but the sandbox."""
-    return environment == limit.environment if limit.environment else environment != Environment.SANDBOX
-
-
 def _facts(limit: Limit) -> dict[str, str | None]:
     return {
         "limit": to_text(limit.limit_value),
@@ -292,6 +309,8 @@ def _facts(limit: Limit) -> dict[str, str | None]:
         "window": limit.window,
         "mode": limit.mode,
         "currency": limit.currency or None,
+        "model_class": limit.model_class or None,
+        "time_zone": limit.time_zone,
         "starts_at": limit.starts_at.isoformat(),
         "ends_at": limit.ends_at.isoformat() if limit.ends_at else None,
     }

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import ArrayField, RangeOperators
 from django.db import models
 from django.db.models import F, Q
 from pgtrigger import After, Delete, Insert, Protect, Row, Trigger, UpdateOf
@@ -10,6 +11,15 @@ from pgtrigger import After, Delete, Insert, Protect, Row, Trigger, UpdateOf
 from marketplace.catalog.models import Listing, Subscription
 from marketplace.core import epochs
 from marketplace.core.ids import uuid7
+from marketplace.core.ranges import DateTimeRange
+from metering.models import LanguageModel
+from quotas import increase_models as increase_models  # registers its tables
+from quotas.capacity_models import ModelCapacity as ModelCapacity
+from quotas.delegation_models import Delegation as Delegation
+from quotas.desk_models import DeskGlance as DeskGlance
+from quotas.desk_models import DeskMark as DeskMark
+from quotas.desk_models import SavedDesk as SavedDesk
+from quotas.usual_models import UsualUse as UsualUse  # registers its table
 
 OWNER_KINDS = ("organization", "cost_center", "team", "app", "subscription", "key")
 
@@ -22,8 +32,26 @@ def _one_owner() -> Q:
     return one
 
 
+def _one_at_a_time(kind: str) -> ExclusionConstraint:
+    """Of what people set for an owner, one limit of each measure, window and model class is in force at any moment."""
+    return ExclusionConstraint(
+        name=f"limit_one_of_{kind}",
+        expressions=[
+            *(
+                (field, RangeOperators.EQUAL)
+                for field in (kind, "measure", "window", "environment", "model_class")
+            ),
+            (DateTimeRange(F("starts_at"), F("ends_at")), RangeOperators.OVERLAPS),
+        ],
+        condition=Q(is_default=False, **{f"{kind}__isnull": False}),
+    )
+
+
 class Limit(models.Model):
-    """How much of a measure an owner may use in a window. Never deleted: it ends."""
+    """How much of a measure an owner may use in a window. Never deleted: it ends.
+
+    One with a model class counts only usage of models of that class.
+    """
 
     class Measure(models.TextChoices):
         REQUESTS = "requests"
@@ -53,6 +81,14 @@ class Limit(models.Model):
     measure = models.CharField(max_length=12, choices=Measure)
     window = models.CharField(max_length=6, choices=Window)
     currency = models.CharField(max_length=3, blank=True, help_text="Of a cost limit.")
+    model_class = models.CharField(
+        max_length=10,
+        blank=True,
+        default="",
+        db_default="",
+        choices=LanguageModel.ModelClass,
+        help_text="Counts only usage of models of this class; empty: of all.",
+    )
     limit_value = models.DecimalField(max_digits=38, decimal_places=18)
     mode = models.CharField(max_length=4, choices=Mode, default=Mode.HARD)
     time_zone = models.CharField(max_length=40, default="UTC")
@@ -82,7 +118,12 @@ class Limit(models.Model):
                 condition=Q(is_default=True, ends_at=None),
                 name="limit_one_default_of_app",
             ),
+            *(_one_at_a_time(kind) for kind in OWNER_KINDS),
             models.CheckConstraint(condition=Q(limit_value__gte=0), name="limit_not_negative"),
+            models.CheckConstraint(
+                condition=Q(model_class__in=["", *LanguageModel.ModelClass.values]),
+                name="limit_model_class_known",
+            ),
             models.CheckConstraint(
                 condition=~Q(measure="cost") | Q(currency__regex="^[A-Z]{3}$"), name="limit_cost_has_currency"
             ),
@@ -97,7 +138,10 @@ class Limit(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.limit_value.normalize():f} {self.measure} a {self.window} for {self.owner_kind}"
+        of_class = f" of {self.model_class} models" if self.model_class else ""
+        return (
+            f"{self.limit_value.normalize():f} {self.measure}{of_class} a {self.window} for {self.owner_kind}"
+        )
 
     @property
     def owner_kind(self) -> str:
@@ -125,6 +169,7 @@ class LimitCounter(models.Model):
     spent = models.DecimalField(max_digits=38, decimal_places=18, default=0)
     held = models.DecimalField(max_digits=38, decimal_places=18, default=0)
     overrun = models.DecimalField(max_digits=38, decimal_places=18, default=0)
+    noticed_at = models.DateTimeField(null=True, help_text="When people were told that the limit is reached.")
 
     class Meta:
         constraints = [
@@ -187,14 +232,27 @@ class OverrunEntry(models.Model):
     window_starts_at = models.DateTimeField()
     amount = models.DecimalField(max_digits=38, decimal_places=18)
     cause = models.CharField(
-        max_length=10, choices=[("call", "call"), ("report", "report"), ("correction", "correction")]
+        max_length=10,
+        choices=[
+            ("call", "call"),
+            ("elsewhere", "app elsewhere"),
+            ("report", "report"),
+            ("correction", "correction"),
+        ],
+        help_text="A call of an app elsewhere is held at what its calls usually come to, so some use more.",
     )
     hold_id = models.UUIDField(null=True)
     created_at = models.DateTimeField()
+    noticed_at = models.DateTimeField(null=True, help_text="When people were told.")
 
     class Meta:
         verbose_name_plural = "overrun entries"
-        indexes = [models.Index(fields=["limit", "-created_at"], name="overrun_by_limit")]
+        indexes = [
+            models.Index(fields=["limit", "-created_at"], name="overrun_by_limit"),
+            models.Index(
+                fields=["limit", "window_starts_at"], name="overrun_untold", condition=Q(noticed_at=None)
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"overrun of limit {self.limit_id}"

@@ -1,6 +1,6 @@
 """Whose a limit is: organization, cost center, team, app, subscription or key; found by id, narrowed to what one may see."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -133,6 +133,15 @@ def owner_of(kind: str, instance: Model) -> Owner:
     """Return a model instance as an owner of limits."""
     id_, label = _NAMES[kind](instance)
     return Owner(kind, instance.pk, id_, label, instance)
+
+
+def owners_in(chain: Sequence[OwnerKey]) -> list[Owner]:
+    """Return the owners of a chain in its order (a query for each)."""
+    models: dict[str, Any] = {kind: Limit._meta.get_field(kind).related_model for kind in OWNER_KINDS}
+    return [
+        owner_of(kind, models[kind].objects.select_related(*_RELATED_OF.get(kind, ())).get(pk=pk))
+        for kind, pk in chain
+    ]
 
 
 def owner_of_limit(limit: Limit) -> Owner:

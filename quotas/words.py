@@ -1,7 +1,10 @@
 """Limits in words, for people: what they count, where they stand, when they start anew."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 
+from marketplace.core.money import to_text
 from marketplace.core.templatetags.ui import relative
 from quotas.models import Limit
 from quotas.queries import LimitStanding
@@ -12,12 +15,25 @@ WORDS = {
     Limit.Mode.SOFT: ((100, "exceeded: calls go on"), (95, "nearly reached"), (80, "above 80 %")),
     Limit.Mode.WARN: ((100, "exceeded: calls go on"), (95, "nearly reached"), (80, "above 80 %")),
 }
+FIELDS = {
+    "limit": "limit",
+    "currency": "currency",
+    "mode": "mode",
+    "measure": "of what",
+    "window": "how long",
+    "model_class": "models",
+    "time_zone": "time zone",
+    "starts_at": "from",
+    "ends_at": "until",
+}
 
 
 def title(limit: Limit) -> str:
     """Name a limit: "Calls a day", "Calls at a time"."""
-    measure = MEASURES[limit.measure]
-    return measure if limit.measure == Limit.Measure.CONCURRENCY else f"{measure} a {limit.window}"
+    of_class = f" of {limit.model_class} models" if limit.model_class else ""
+    if limit.measure == Limit.Measure.CONCURRENCY:
+        return f"Calls{of_class} at a time"
+    return f"{MEASURES[limit.measure]}{of_class} a {limit.window}"
 
 
 def origin(limit: Limit) -> str:
@@ -36,3 +52,49 @@ def hint(one: LimitStanding, *, at: datetime) -> str:
     if one.limit.ends_at is not None:
         said.append(f"ends {relative(one.limit.ends_at - at)}")
     return ", ".join(said)
+
+
+def amount(value: Decimal, limit: Limit) -> str:
+    """Write an amount of a limit: "80.12 USD", "1,000"."""
+    if limit.measure == Limit.Measure.COST:
+        return f"{to_text(value)} {limit.currency}"
+    return f"{value.to_integral_value():,}"
+
+
+def why(first: LimitStanding | None, second: LimitStanding | None, *, at: datetime) -> str:
+    """Say in one sentence which limit binds a call now and which would next."""
+    if first is None:
+        return "No limit refuses a call here; those there are only count."
+    how_much = f"{amount(first.taken, first.limit)} of {amount(first.value, first.limit)}"
+    if first.remaining:
+        said = f"Calls are admitted: nearest to its end is {_named(first)} with {how_much} used or held ({first.percent} %)"
+    else:
+        said = f"Calls are refused: {_named(first)} has no room, {how_much} is used or held"
+    said += f", which resets {relative(first.resets_at - at)}" if first.resets_at else ""
+    return f"{said}; {_then(second)}."
+
+
+def _named(one: LimitStanding) -> str:
+    words = title(one.limit)
+    return f"{words[0].lower()}{words[1:]} of {one.owner.title.lower()} {one.owner.label}"
+
+
+def _then(second: LimitStanding | None) -> str:
+    return (
+        f"next is {_named(second)} with {second.percent} % taken" if second else "no other limit would refuse"
+    )
+
+
+def fact(text: str | None) -> str:
+    """Write a value of the audit trail: numbers grouped, times by the minute, nothing as a dash."""
+    if not text:
+        return "–"
+    if text.replace(".", "", 1).isdigit():
+        return f"{Decimal(text):,f}"
+    return f"{datetime.fromisoformat(text):%-d %b %Y %H:%M} UTC" if "T" in text and ":" in text else text
+
+
+def terms(limit: Limit, facts: Mapping[str, str | None]) -> str:
+    """Write what a limit was set to: "5,000, hard"."""
+    unit = f" {limit.currency}" if limit.currency else ""
+    return f"{fact(facts.get('limit'))}{unit}, {facts.get('mode', limit.mode)}"

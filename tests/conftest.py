@@ -12,8 +12,9 @@ from marketplace.accounts.models import CostCenter, Organization, Team, User
 from marketplace.gateway.offers import offer_book
 from metering import attribution, partitions
 from metering.ratecards import price_book
-from quotas import counters
+from quotas import counters, served
 from quotas.book import limit_book
+from quotas.lifts import lift_book
 from tests import factories
 
 # No deadlines: a busy machine is not a broken law. HYPOTHESIS_PROFILE=long searches ten times as far.
@@ -44,9 +45,11 @@ def forget_what_processes_remember() -> None:
     """Start every test like a new process: ids and snapshots of the last test's rows are gone."""
     attribution.forget()
     counters.forget()
+    served.forget()
     price_book.forget()
     offer_book.forget()
     limit_book.forget()
+    lift_book.forget()
     offer_book.forget()
 
 

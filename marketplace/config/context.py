@@ -56,6 +56,13 @@ SECTIONS = (
     Section("Bills", "billing:bills", "receipt-text", "", frozenset({Role.CONSUMER, Role.CREATOR})),
     Section("My apps", "catalog:creator-apps", "blocks", "Create", frozenset({Role.CREATOR})),
     Section("Earnings", "billing:earnings", "coins", "Create", frozenset({Role.CREATOR})),
+    Section(
+        "Waiting",
+        "quotas:inbox",
+        "inbox",
+        "Decide",
+        frozenset({Role.APPROVER, Role.FINANCE, Role.OPERATOR}),
+    ),
     Section("Reviews", "catalog:reviews", "clipboard-check", "Decide", frozenset({Role.APPROVER})),
     Section("Months", "billing:overview", "landmark", "Finance", frozenset({Role.FINANCE})),
     Section("Invoices", "billing:invoices", "receipt", "Finance", frozenset({Role.FINANCE})),
@@ -78,6 +85,9 @@ SECTIONS = (
         frozenset({Role.OPERATOR, Role.FINANCE}),
         is_platform=True,
         also=("metering:reratings",),
+    ),
+    Section(
+        "Capacity", "quotas:capacity", "thermometer", "Operate", frozenset({Role.OPERATOR}), is_platform=True
     ),
     Section(
         "Providers", "gateway:providers", "server", "Operate", frozenset({Role.OPERATOR}), is_platform=True

@@ -121,6 +121,14 @@ def window_bounds(at: datetime, window: Window, time_zone: str = "UTC") -> tuple
     return _midnight(first, zone), _midnight(_first_of_next_month(first), zone)
 
 
+def check_zone(name: str, *, field: str = "time_zone") -> None:
+    """Raise InvalidInput unless this is the name of a time zone, such as Europe/Berlin."""
+    try:
+        _zone(name)
+    except InvalidInput as error:
+        raise InvalidInput(field, error.errors[0].message) from None
+
+
 def _in_utc(at: datetime) -> datetime:
     if at.tzinfo is None:
         raise ValueError("an instant needs a time zone")

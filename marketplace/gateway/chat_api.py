@@ -83,7 +83,7 @@ async def _answer(gateway: Gateway, find: Any, ask: Any) -> Kept:
         served, completion = await gateway.complete(find, ask)
     except ProviderRefused as error:
         # The provider's own words about the request tell the caller more than ours could.
-        return Kept(error.status, error.body or failures_bytes(error), {})
+        return Kept(error.status, error.body or failures_bytes(error), dict(error.headers))
     headers = served.headers | rate_limit_headers(served.admission.standings, at=books.now())
     return Kept(completion.status, completion.body, headers)
 

@@ -1,5 +1,6 @@
 """Errors of the hot paths, in the shape of the API they came through."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from marketplace.accounts.keys import BadKey
@@ -7,7 +8,7 @@ from marketplace.core.errors import Conflict, HalfpennyError, InvalidInput, NotA
 from marketplace.core.problems import problem, status_of
 from marketplace.gateway.directory import SubscriptionEnded
 from marketplace.gateway.http import BodyTooLarge
-from marketplace.gateway.limits import LimitReached, number, stamp
+from marketplace.gateway.limits import LimitReached, number, rate_limit_headers, stamp
 from marketplace.gateway.providers.base import ProviderError, ProviderRefused
 from marketplace.gateway.router import ModelNotFound
 from metering.reported import TooLarge
@@ -58,7 +59,17 @@ def status_for(error: HalfpennyError) -> int:
 
 
 def headers_for(error: HalfpennyError) -> dict[str, str]:
-    """Return Retry-After where trying again helps."""
+    """Return Retry-After where trying again helps, and where the call's limits stand when it got that far."""
+    return {**_own_headers(error), **_limit_headers(error)}
+
+
+def _limit_headers(error: HalfpennyError) -> Mapping[str, str]:
+    if isinstance(error, LimitReached):
+        return rate_limit_headers(error.standings, at=error.at)
+    return error.headers if isinstance(error, ProviderError) else {}
+
+
+def _own_headers(error: HalfpennyError) -> dict[str, str]:
     if isinstance(error, Unavailable) and error.retry_after_s:
         return {"retry-after": str(error.retry_after_s)}
     if isinstance(error, BadKey):
@@ -98,6 +109,7 @@ def limit_facts(error: LimitReached) -> dict[str, Any]:
         "owner_id": str(limit.owner[1]),
         "measure": limit.measure,
         "window": limit.window,
+        "model_class": limit.model_class or None,
         "limit": number(limit.value),
         "used": number(error.standing.used),
         "asked": number(error.asked),

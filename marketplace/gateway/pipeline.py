@@ -9,12 +9,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -25,8 +25,9 @@ from msgspec.structs import replace
 from marketplace.accounts import keys
 from marketplace.core.errors import Unavailable
 from marketplace.core.ids import uuid7
-from marketplace.core.money import to_text
 from marketplace.gateway import books
+from marketplace.gateway.admitted import Admission, Served, admitted, tell_standings
+from marketplace.gateway.asking import UsualOutput, Way, ways
 from marketplace.gateway.books import Answer, Count, DatabaseAway, Entry, Reserve, Settle, Stale
 from marketplace.gateway.directory import Caller, Directory
 from marketplace.gateway.group_commit import GroupCommit
@@ -37,17 +38,20 @@ from marketplace.gateway.providers import ConnectionPool, Provider, ProviderEndp
 from marketplace.gateway.providers.base import Completion, ProviderError, Stream
 from marketplace.gateway.providers.base import Usage as ProviderUsage
 from marketplace.gateway.requests import ModelRequest
-from marketplace.gateway.router import Offer, Route, choose, dearest
+from marketplace.gateway.router import Offer, choose
 from metering.ingest import Receipt, Usage
 from metering.origins import Reporter
-from metering.rating import Quantities, from_atto
-from quotas.admission import Admitted, Estimate, HoldRequest, Refused, Settled, Settlement, Standing
+from metering.rating import Quantities
+from quotas import usual
+from quotas.admission import Admitted, HoldRequest, Refused, Settled, Settlement
+from quotas.usual import UsualBook
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 FindCaller = Callable[[], Awaitable[Caller]]
 COUNT_EVERY_S = 1.0
+USUAL_FOR_S = 300.0
 MOST_LOOKUPS = 5
 
 
@@ -56,39 +60,6 @@ class Moving(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("The catalogue is changing; try again.", retry_after_s=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """An admitted call: who calls what, by which route, under which hold."""
-
-    id: UUID
-    caller: Caller
-    route: Route | None
-    usage: Usage
-    standings: tuple[Standing, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A finished call as its answer tells of it; ``currency`` is that of ``cost``, empty when there is none."""
-
-    admission: Admission
-    model: str
-    reason: str
-    cost: Decimal
-    usage: Quantities
-    currency: str = ""
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {
-            "x-request-id": str(self.admission.id),
-            "x-halfpenny-model": self.model,
-            "x-halfpenny-route": self.reason,
-            "x-halfpenny-cache": "bypass",
-            "x-halfpenny-cost": to_text(self.cost),
-        }
 
 
 class Gateway:
@@ -102,6 +73,8 @@ class Gateway:
         self._reader = ThreadPoolExecutor(2, thread_name_prefix="directory")
         self._parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
         self._offers: tuple[int, OfferBook] | None = None
+        self._usual_book = UsualBook()
+        self._usual_until = 0.0
         self._providers: dict[ProviderEndpoint, Provider] = {}
         self._settling: set[asyncio.Task[Any]] = set()
         self._uses: dict[UUID, datetime] = {}
@@ -156,7 +129,7 @@ class Gateway:
             caller = await find()
             caller.require_active()
             request = ask(caller)
-            hold, route = await self._hold_for(caller, request)
+            hold, found = await self._hold_for(caller, request)
             try:
                 answer = await self.group.submit(Reserve(hold, caller.epoch))
             except (DatabaseAway, asyncio.CancelledError):
@@ -169,18 +142,18 @@ class Gateway:
             if isinstance(answer, Refused):
                 raise LimitReached(answer)
             assert isinstance(answer, Admitted)
-            return Admission(hold.id, caller, route, hold.usage, answer.standings), request
+            return admitted(answer, caller, request, hold, found)
         raise Moving
 
-    async def _hold_for(
-        self, caller: Caller, request: ModelRequest | None
-    ) -> tuple[HoldRequest, Route | None]:
+    async def _hold_for(self, caller: Caller, request: ModelRequest | None) -> tuple[HoldRequest, list[Way]]:
+        """Return what to ask admission for, and the ways to make the call that it stands for."""
         at = books.now()
         hold_id = uuid7()
         expires_at = at + timedelta(seconds=settings.HOLD_SECONDS)
         if request is None:
             usage = Usage(str(hold_id), at, caller.who_at(at), "", Quantities())
-            return HoldRequest(hold_id, usage, Estimate(0, Decimal(0)), expires_at), None
+            most, usual = (await self._usual()).elsewhere(caller.app.app_id)
+            return HoldRequest(hold_id, usage, most, expires_at, (usual,)), []
         book = await self.offers(caller.epoch)
         route = choose(
             request.need, allowed=caller.app.allowed_models, offers=book.offers(at=at), known=book.known
@@ -190,8 +163,29 @@ class Gateway:
         usage = Usage(
             str(hold_id), at, who, route.offers[0].model, Quantities(input_tokens=need.input_tokens)
         )
-        estimate = Estimate(need.input_tokens + need.output_tokens, from_atto(dearest(route, need)))
-        return HoldRequest(hold_id, usage, estimate, expires_at), route
+        found = ways(route, need, usual_output=await self._usual_output(caller, request))
+        first, *others = [way.estimate for way in found]
+        return HoldRequest(hold_id, usage, first, expires_at, tuple(others)), found
+
+    async def _usual_output(self, caller: Caller, request: ModelRequest) -> UsualOutput | None:
+        """Tell how long answers of this app usually are, for a caller who did not say how long one may be."""
+        if request.names_length:
+            return None
+        usual, app_id, choices = await self._usual(), caller.app.app_id, request.choices
+
+        def of_model(model: str) -> int | None:
+            output = usual.output(app_id, model)
+            return output * choices if output else None
+
+        return of_model
+
+    async def _usual(self) -> UsualBook:
+        """Return what calls usually come to, read again when it is old; one that is away is as if unknown."""
+        if monotonic() >= self._usual_until:
+            self._usual_until = monotonic() + USUAL_FOR_S
+            with suppress(DatabaseAway):
+                self._usual_book = await self.read(usual.load)
+        return self._usual_book
 
     async def complete(
         self, find: FindCaller, ask: Callable[[Caller], ModelRequest]
@@ -200,8 +194,9 @@ class Gateway:
         admission, request = await self.admit(find, ask)
         try:
             offer, completion = await self._first_answer(admission, request)
-        except BaseException:
+        except BaseException as error:
             await self._end(admission, None)
+            tell_standings(error, admission)
             raise
         served = await self._settle(admission, offer, completion.usage, latency_ms=completion.latency_ms)
         return served, completion
@@ -239,6 +234,9 @@ class Gateway:
             async with provider.stream(request.for_provider(offer.upstream_name)) as source:
                 opened = source
                 yield OpenStream(self, admission, offer, source)
+        except ProviderError as error:
+            tell_standings(error, admission)
+            raise
         finally:
             if opened is None:
                 await self._end(admission, None)

@@ -35,6 +35,9 @@ class ModelRequest:
     need: Need
     is_stream: bool
     feature: str = ""
+    choices: int = 1
+    names_length: bool = True
+    """Whether the caller said how long the answer may be."""
 
     def for_provider(self, upstream_name: str) -> dict[str, Any]:
         """Return the body for one provider, with its name of the model and the output bounded."""
@@ -42,7 +45,7 @@ class ModelRequest:
         body["model"] = upstream_name
         if self.path == "chat/completions":
             body.pop("max_completion_tokens", None)
-            body["max_tokens"] = self.need.output_tokens // (body.get("n") or 1)
+            body["max_tokens"] = max(1, self.need.output_tokens // self.choices)
         return body
 
 
@@ -63,7 +66,8 @@ def chat(fields: dict[str, Any], *, app: AppFacts, feature: str = "") -> ModelRe
         raise InvalidRequest("messages", "Every message is an object with a role.")
     if app.instructions:
         fields = {**fields, "messages": [{"role": "system", "content": app.instructions}, *messages]}
-    choices = _whole(fields, "n", default=1, most=MAX_CHOICES)
+    # Some servers write `best_of` answers and give the best `n`: all of them are written and cost.
+    choices = max(_whole(fields, name, default=1, most=MAX_CHOICES) or 1 for name in ("n", "best_of"))
     asked = _whole(fields, "max_completion_tokens", default=None) or _whole(
         fields, "max_tokens", default=None
     )
@@ -71,9 +75,11 @@ def chat(fields: dict[str, Any], *, app: AppFacts, feature: str = "") -> ModelRe
     return ModelRequest(
         path="chat/completions",
         fields=fields,
-        need=Need(_model(fields), _input_tokens(fields, "messages"), output * (choices or 1)),
+        need=Need(_model(fields), _input_tokens(fields, "messages"), output * choices),
         is_stream=_flag(fields, "stream"),
         feature=feature,
+        choices=choices,
+        names_length=asked is not None,
     )
 
 

@@ -21,7 +21,7 @@ CONDITIONAL_UPDATES = {
     "metering.keeping._end",
     "quotas.holds._book",
 }
-IN_SQL = {"quotas.admission._end_holds"}
+IN_SQL = {"quotas.admission.settling.end_holds"}
 # Values in memory, not rows: what became of a usage event, the HTTP status of an error.
 RECEIPTS = {"metering.ingest._first_of_each", "metering.ingest.insert", "metering.ingest.place"}
 SQL_UPDATE = re.compile(r"\bUPDATE\b.*\bSET\b(?:(?!\bFROM\b|\bWHERE\b).)*\b(state|status) *=", re.DOTALL)

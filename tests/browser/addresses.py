@@ -12,6 +12,7 @@ from marketplace.catalog.models import Plan, Review, SmokeRun, Subscription
 from metering.inbox_models import UnattributedGroup
 from metering.kept.schedules import token_of
 from metering.models import Correction, EventConflict, RateProposal, ReportSchedule, Rerating, UsageEvent
+from quotas.increase_models import IncreaseRequest
 from quotas.models import Limit
 from tests.architecture.test_urls import routes
 
@@ -52,6 +53,7 @@ DETAILS = (
     Detail("operator", "metering:model-board", _given("llm-8b")),
     Detail("finance", "metering:report-unsubscribe", lambda: (token_of(ReportSchedule.objects.earliest("pk")),)),
     Detail("creator", "quotas:limits", lambda: ("app", _app_limit().app_id)),
+    Detail("consumer", "quotas:limits-why", lambda: ("subscription", *_own("where2eat")())),
     Detail("approver", "catalog:review", lambda: (Review.objects.get(state="open").pk,)),
     Detail(
         "approver", "catalog:review", lambda: (Review.objects.filter(state="approved").latest("opened_at").pk,)
@@ -85,6 +87,15 @@ DETAILS = (
     Detail("operator", "quotas:event-void", lambda: _corrected("amend")),
     Detail("operator", "quotas:event-amend", lambda: _corrected("void")),
     Detail("operator", "metering:rerating", lambda: (Rerating.objects.get().pk,)),
+    Detail("consumer", "quotas:increase-ask", lambda: ("subscription", *_own("where2eat")(), "requests", "day")),
+    Detail("consumer", "quotas:increase-edit", lambda: (_increase(state="draft"),)),
+    Detail("consumer", "quotas:increase", lambda: (_increase(state="draft"),)),
+    Detail("consumer", "quotas:increase", lambda: (_increase(state="needs_info"),)),
+    Detail("consumer", "quotas:increase", lambda: (_increase(grant__state="active", requester__email="consumer@demo.example"),)),
+    Detail("finance", "quotas:increase", lambda: (_increase(state="cost_review"),)),
+    Detail("operator", "quotas:increase", lambda: (_increase(state="partially_approved"),)),
+    Detail("operator", "quotas:policy", _given(2)),
+    Detail("finance", "quotas:policy", _given(2)),
     Detail("operator", "quotas:limit-set", lambda: ("app", _app_limit().app_id)),
 )  # fmt: skip
 
@@ -101,6 +112,11 @@ NO_PAGES = {
 ELSEWHERE = (
     "api:", "meter:", "schema", "healthz", "readyz", "admin:", "account_confirm_email", "account_reset_password_from_key",
 )  # fmt: skip
+
+
+def _increase(**fields: Any) -> Any:
+    """Return the newest request like that."""
+    return IncreaseRequest.objects.filter(**fields).latest("created_at").pk
 
 
 def main_pages() -> list[str]:

@@ -215,7 +215,7 @@ class TestWorld:
             "catalog.review.approved",
             "catalog.subscription.started",
             "accounts.key.issued",
-            "quotas.limit.created",
+            "quotas.limit.set",
             "billing.period.closed",
         } <= actions
         assert not AuditEntry.objects.filter(at__gt=NOON).exists()
@@ -335,8 +335,21 @@ class TestLimits:
         assert counter.spent == used.aggregate(sum=Sum("requests"))["sum"]
 
     def test_include_budgets_and_a_ceiling_on_the_runaway(self) -> None:
-        assert Limit.objects.filter(cost_center__organization__slug="demo", measure="cost").count() == 4
+        budgets = Limit.objects.filter(cost_center__organization__slug="demo", measure="cost")
+        # The fifth takes the place of one of the others next month.
+        assert [budgets.filter(ends_at=None).count(), budgets.count()] == [4, 5]
         assert Limit.objects.get(app__slug="inbox-digest", measure="cost").limit_value == 40
+
+    def test_of_a_class_of_models_count_it_alone(self) -> None:
+        counter = LimitCounter.objects.get(limit__model_class="medium", limit__measure="cost")
+        used = UsageRollup.objects.filter(
+            attribution__team__slug="team-support",
+            attribution__model__model_class="medium",
+            hour__gte=datetime(2026, 11, 1, tzinfo=UTC),
+        ).exclude(attribution__environment="sandbox")
+
+        assert counter.spent == (used.aggregate(sum=Sum("cost"))["sum"] or 0)
+        assert counter.spent < counter.ceiling
 
 
 @pytest.mark.slow

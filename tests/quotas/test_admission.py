@@ -244,15 +244,29 @@ class TestReport:
         entry = OverrunEntry.objects.get()
         assert (entry.amount, entry.cause) == (300, "report")
 
-    def test_meets_a_limit_from_the_second_it_starts(self, who: Dimensions) -> None:
+    def test_counts_the_whole_window_in_which_a_limit_starts(self, who: Dimensions) -> None:
         tokens = limit(who, measure="tokens", limit_value=500, starts_at=NOW + timedelta(seconds=30))
-        before, after = NOW + timedelta(seconds=10), NOW + timedelta(seconds=50)
+        yesterday, before, after = NOW - timedelta(days=1), NOW, NOW + timedelta(seconds=50)
 
         admission.report(
-            [make_usage(who, "a", at=before), make_usage(who, "b", tokens=7, at=after)], at=after
+            [
+                make_usage(who, "other window", tokens=100, at=yesterday),
+                make_usage(who, "before", tokens=20, at=before),
+                make_usage(who, "after", tokens=7, at=after),
+            ],
+            at=after,
         )
 
-        assert counter(tokens) == (7, 0, 0)
+        assert counter(tokens) == (27, 0, 0)
+
+    def test_refuses_from_the_second_a_limit_starts(self, who: Dimensions) -> None:
+        limit(who, limit_value=1, starts_at=NOW + timedelta(seconds=30))
+        moments = [NOW, NOW, NOW + timedelta(seconds=29), NOW + timedelta(seconds=30)]
+
+        answers = [type(admission.reserve([request(who)], at=at)[0]) for at in moments]
+
+        # Two too many were admitted before; from its start on the limit knows them.
+        assert answers == [Admitted, Admitted, Admitted, Refused]
 
 
 class TestSweep:

@@ -203,3 +203,78 @@ class TestCreate:
         )
 
         assert answer.status_code == 201
+
+
+class TestModelClassAndTimeZone:
+    def test_are_part_of_a_limit(self, cast: Cast, post: Any) -> None:
+        body = post(cast.operator, "team", "team-ops", model_class="large", time_zone="Asia/Tokyo").json()
+
+        assert (body["model_class"], body["time_zone"]) == ("large", "Asia/Tokyo")
+
+    @pytest.mark.parametrize(
+        ("field", "value"), [("model_class", "huge"), ("time_zone", "Mars/Base"), ("time_zone", 3)]
+    )
+    def test_are_named_when_they_are_wrong(self, cast: Cast, post: Any, field: str, value: Any) -> None:
+        answer = post(cast.operator, "team", "team-ops", **{field: value})
+
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["field"] == field
+
+
+class TestExplain:
+    def test_tells_the_chain_and_what_binds(
+        self, cast: Cast, world: World, client: Client, post: Any
+    ) -> None:
+        post(cast.operator, "team", "team-ops", limit="5", window="month")
+        client.force_login(cast.consumer)
+
+        body = client.get(
+            f"{URL}/explain",
+            {"owner_kind": "subscription", "owner_id": str(world.subscription.pk), "model": "llm-8b"},
+        ).json()
+
+        kinds = [link["owner"]["kind"] for link in body["chain"]]
+        assert kinds == ["organization", "cost_center", "team", "app", "subscription"]
+        assert body["binds"]["owner"]["id"] == "team-ops"
+        assert body["binds"]["limit"] == "5"
+        assert body["is_refusing"] is False
+        assert body["next"]["owner"]["kind"] in ("app", "subscription")
+        assert "nearest to its end is calls a month of team Operations" in body["sentence"]
+        (of_team,) = body["chain"][2]["limits"]
+        assert (of_team["is_tightest"], of_team["remaining"]) == (True, "3")
+
+    @pytest.mark.parametrize(
+        "wrong", [{"model": "llm-1t"}, {"environment": "moon"}, {"owner_kind": "planet"}]
+    )
+    def test_names_what_is_wrong(
+        self, cast: Cast, world: World, client: Client, wrong: dict[str, str]
+    ) -> None:
+        client.force_login(cast.consumer)
+        asked = {"owner_kind": "subscription", "owner_id": str(world.subscription.pk)} | wrong
+
+        assert client.get(f"{URL}/explain", asked).status_code == 400
+
+    def test_does_not_exist_for_a_stranger(self, cast: Cast, world: World, client: Client) -> None:
+        client.force_login(cast.stranger)
+        asked = {"owner_kind": "subscription", "owner_id": str(world.subscription.pk)}
+
+        assert client.get(f"{URL}/explain", asked).status_code == 404
+
+
+class TestHistory:
+    def test_tells_who_did_what(self, cast: Cast, client: Client, post: Any) -> None:
+        limit_id = post(cast.operator, "team", "team-ops", note="trial").json()["id"]
+        post(cast.operator, "team", "team-ops", limit="7", note="too much")
+
+        changed, made = client.get(f"{URL}/{limit_id}/history").json()["results"]
+
+        assert (made["action"], made["by"], made["reason"]) == ("set", "operator@demo.example", "trial")
+        assert made["old"] is None
+        assert (changed["old"]["limit"], changed["new"]["limit"]) == ("100", "7")
+
+    def test_does_not_exist_for_a_stranger(self, cast: Cast, client: Client, post: Any) -> None:
+        limit_id = post(cast.operator, "team", "team-ops").json()["id"]
+        client.force_login(cast.stranger)
+
+        for named in (limit_id, "x", "9" * 30):
+            assert client.get(f"{URL}/{named}/history").status_code == 404

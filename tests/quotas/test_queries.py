@@ -98,16 +98,16 @@ class TestEffective:
 
         tightest = queries.effective(owner_of("subscription", world.subscription), at=NOW)
 
-        binding = tightest["requests", "month"]
+        binding = tightest["requests", "month", ""]
         assert (binding.owner.kind, binding.owner.id, binding.remaining) == ("organization", "demo", 400)
-        assert tightest["requests", "day"].owner.kind == "subscription"
+        assert tightest["requests", "day", ""].owner.kind == "subscription"
 
     def test_prefers_a_hard_limit_over_one_that_only_warns(self, cast: Cast, world: World) -> None:
         make_limit(cast.consumer_team, "team", "1", mode="warn")
 
         tightest = queries.effective(owner_of("subscription", world.subscription), at=NOW)
 
-        assert tightest["requests", "month"].limit.mode == "hard"
+        assert tightest["requests", "month", ""].limit.mode == "hard"
 
     def test_counts_the_sandbox_apart(self, cast: Cast, world: World) -> None:
         make_limit(cast.consumer_team, "team", "1")
@@ -115,7 +115,7 @@ class TestEffective:
 
         tightest = queries.effective(owner_of("subscription", sandbox), at=NOW)
 
-        assert list(tightest) == [("cost", "month")]
+        assert list(tightest) == [("cost", "month", "")]
 
     def test_looks_at_the_subscription_of_a_key(self, cast: Cast, world: World) -> None:
         make_limit(world.key, "key", "7")
@@ -123,8 +123,8 @@ class TestEffective:
 
         tightest = queries.effective(owner, at=NOW)
 
-        assert tightest["requests", "month"].owner.kind == "key"
-        assert tightest["requests", "day"].owner.kind == "subscription"
+        assert tightest["requests", "month", ""].owner.kind == "key"
+        assert tightest["requests", "day", ""].owner.kind == "subscription"
 
     def test_is_one_query(
         self, cast: Cast, world: World, django_assert_num_queries: DjangoAssertNumQueries

@@ -223,3 +223,97 @@ class TestEndLimit:
 
         limit.refresh_from_db()
         assert limit.ends_at is None
+
+
+class TestWhy:
+    def test_shows_the_chain_and_a_sentence(self, cast: Cast, world: World, look: Any) -> None:
+        count(team_limit(cast), spent="90", held="6")
+
+        page = text(look(cast.consumer, f"/limits/subscription/{world.subscription.pk}/why/"))
+
+        assert "Calls are admitted: nearest to its end is calls at a time of team Operations" in page
+        assert page.index("Demo Company") < page.index(">CC-100") < page.index(">Operations</a>")
+        assert "Binds now" in page
+        assert "Next" in page
+
+    def test_asks_about_a_class_of_models(self, cast: Cast, world: World, look: Any) -> None:
+        count(team_limit(cast, model_class="large"), spent="100")
+        path = f"/limits/subscription/{world.subscription.pk}/why/"
+
+        assert "Calls are refused" in text(look(cast.consumer, path))
+        assert "Calls are admitted" in text(look(cast.consumer, f"{path}?model_class=small"))
+
+    def test_takes_few_queries(
+        self, cast: Cast, world: World, client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+    ) -> None:
+        client.force_login(cast.consumer)
+        for window in ("day", "month"):
+            team_limit(cast, measure="tokens", window=window)
+
+        # One for each owner of the chain, beside session, person, notices and limits.
+        with django_assert_max_num_queries(BUDGET + 4):
+            client.get(f"/limits/subscription/{world.subscription.pk}/why/")
+
+    def test_does_not_exist_for_a_stranger(self, cast: Cast, world: World, look: Any) -> None:
+        path = f"/limits/subscription/{world.subscription.pk}/why/"
+
+        assert look(cast.stranger, path).status_code == 404
+
+
+class TestHistory:
+    def test_stands_on_the_page_of_the_owner(self, cast: Cast, client: Client) -> None:
+        client.force_login(cast.operator)
+        terms = {
+            "measure": "requests",
+            "window": "day",
+            "limit": "500",
+            "mode": "hard",
+            "note": "trial month",
+        }
+        client.post("/limits/team/team-ops/set/", terms)
+        client.post("/limits/team/team-ops/set/", terms | {"limit": "5000", "note": "went well"})
+
+        page = text(client.get("/limits/team/team-ops/"))
+
+        assert "Changed: calls a day" in page
+        assert "limit: 500 → 5,000" in page
+        assert "went well" in page
+        assert "by operator@demo.example" in page
+
+
+class TestForm:
+    def test_schedules_a_limit_in_its_time_zone(self, cast: Cast, client: Client) -> None:
+        client.force_login(cast.operator)
+
+        answer = client.post(
+            "/limits/team/team-ops/set/",
+            {
+                "measure": "tokens",
+                "window": "day",
+                "limit": "500",
+                "mode": "hard",
+                "model_class": "large",
+                "time_zone": "Europe/Berlin",
+                "first_day": "2099-01-01",
+                "last_day": "2099-06-30",
+                "note": "trial",
+            },
+            follow=True,
+        )
+
+        assert "The limit holds from 1 January 2099 on." in text(answer)
+        limit = Limit.objects.get(team=cast.consumer_team)
+        assert (limit.model_class, limit.time_zone) == ("large", "Europe/Berlin")
+        # Midnight in Berlin: an hour before that of UTC in winter, two in summer.
+        assert limit.starts_at.isoformat() == "2098-12-31T23:00:00+00:00"
+        assert limit.ends_at is not None
+        assert limit.ends_at.isoformat() == "2099-06-30T22:00:00+00:00"
+        assert "Tokens of large models a day" in text(answer)
+
+    def test_names_a_time_zone_that_there_is_not(self, cast: Cast, client: Client) -> None:
+        client.force_login(cast.operator)
+        terms = {"measure": "requests", "window": "day", "limit": "5", "mode": "hard", "note": "trial"}
+
+        page = text(client.post("/limits/team/team-ops/set/", terms | {"time_zone": "Berlin"}))
+
+        assert "is not an IANA time zone" in page

@@ -11,6 +11,7 @@ from unittest.mock import patch
 from uuid import UUID
 
 from django.db import connection
+from msgspec.structs import replace
 
 from marketplace.core.epochs import DIRECTORY, read_epochs
 from marketplace.core.ids import uuid7
@@ -28,6 +29,7 @@ from quotas.admission import Admitted, Estimate, HoldRequest, Refused, Settlemen
 TOKENS = 5_000
 COST = Decimal("0.001")
 CALLERS = 64
+MODELS = {"small": "llm-8b", "large": "llm-70b"}
 Group = GroupCommit[Entry, Answer]
 
 
@@ -106,7 +108,27 @@ def use_up(*, whos: list[Dimensions], tries: int, at: datetime, seed: int) -> Ta
             if hold_id is not None:
                 await caller.settle(hold_id, caller.usage(str(hold_id)))
 
-    return _let_them_call(whos, behave, at=at, seed=seed)
+    return let_them_call(whos, behave, at=at, seed=seed)
+
+
+def use_up_classes(*, whos: list[Dimensions], tries: int, at: datetime, seed: int) -> Tally:
+    """Call with a choice: a large model if there is room, else a small one; each uses what it held of its class."""
+
+    async def behave(caller: Caller) -> None:
+        for _ in range(tries):
+            hold_id = uuid7()
+            options = [Estimate(TOKENS, COST, (each,), MODELS[each]) for each in ("large", "small")]
+            request = HoldRequest(
+                hold_id, caller.usage(str(hold_id)), options[0], at + timedelta(minutes=5), tuple(options[1:])
+            )
+            answer = await caller.group.submit(Reserve(request, caller.epoch))
+            assert isinstance(answer, Admitted | Refused), answer
+            if caller.tally.take(answer):
+                assert isinstance(answer, Admitted)
+                model = options[answer.choice].model
+                await caller.settle(hold_id, replace(caller.usage(str(hold_id)), model=model))
+
+    return let_them_call(whos, behave, at=at, seed=seed)
 
 
 def fail(*, whos: list[Dimensions], tries: int, at: datetime, seed: int) -> Tally:
@@ -118,7 +140,7 @@ def fail(*, whos: list[Dimensions], tries: int, at: datetime, seed: int) -> Tall
             if hold_id is not None:
                 await caller.settle(hold_id, None)
 
-    return _let_them_call(whos, behave, at=at, seed=seed)
+    return let_them_call(whos, behave, at=at, seed=seed)
 
 
 def live(*, whos: list[Dimensions], tries: int, at: datetime, seed: int) -> Tally:
@@ -130,7 +152,7 @@ def live(*, whos: list[Dimensions], tries: int, at: datetime, seed: int) -> Tall
             if number % 2:
                 await caller.report([f"report-{caller.dice.randrange(300)}" for _ in range(3)])
 
-    return _let_them_call(whos, behave, at=at, seed=seed)
+    return let_them_call(whos, behave, at=at, seed=seed)
 
 
 async def _one_call(caller: Caller) -> None:
@@ -149,24 +171,26 @@ async def _one_call(caller: Caller) -> None:
             await caller.settle(hold_id, used)
 
 
-def _let_them_call(whos: list[Dimensions], behave: Behavior, *, at: datetime, seed: int) -> Tally:
+def let_them_call(
+    whos: list[Dimensions], behave: Behavior, *, at: datetime, seed: int, callers: int = CALLERS
+) -> Tally:
     tally = Tally()
     epochs = read_epochs()
     price_book.at(epochs)
     epoch = epochs.get(DIRECTORY, 0)
     with patch.object(books, "now", lambda: at):
-        asyncio.run(_gather(whos, behave, tally, epoch=epoch, at=at, seed=seed))
+        asyncio.run(_gather(whos, behave, tally, epoch=epoch, at=at, seed=seed, count=callers))
     return tally
 
 
 async def _gather(
-    whos: list[Dimensions], behave: Behavior, tally: Tally, *, epoch: int, at: datetime, seed: int
+    whos: list[Dimensions], behave: Behavior, tally: Tally, *, epoch: int, at: datetime, seed: int, count: int
 ) -> None:
     group: Group = GroupCommit(books.commit, end=books.end)
     dice = random.Random(seed)
     callers = [
         Caller(group, epoch, dice.choice(whos), at, tally, random.Random(seed * 1000 + number))
-        for number in range(CALLERS)
+        for number in range(count)
     ]
     try:
         results = await asyncio.gather(*map(behave, callers), return_exceptions=True)

@@ -9,9 +9,9 @@ django.setup()
 
 from django.db import connections  # noqa: E402  # Django's settings must be up first
 
-from tests.races import calls, recording, working  # noqa: E402
+from tests.races import calls, killing, recording, working  # noqa: E402
 
-__all__ = ["calls", "recording", "use", "working"]
+__all__ = ["calls", "killing", "recording", "use", "working"]
 
 
 def use(database: str) -> None:

@@ -1,15 +1,19 @@
 """Budgets under four processes of 64 callers each."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
 from marketplace.accounts.models import Team
-from marketplace.catalog.models import App
+from marketplace.catalog.models import App, Subscription
+from marketplace.catalog.subscriptions import issue_subscription_key
 from marketplace.core.ids import uuid7
 from metering import rollups
 from metering.attribution import Dimensions
+from metering.ingest import Usage
 from metering.models import UsageEvent
+from metering.rating import Quantities
 from quotas import admission
 from quotas.admission import Admitted, Estimate, HoldRequest
 from quotas.models import Hold, Limit, LimitCounter, OverrunEntry
@@ -105,6 +109,97 @@ class TestOneBudget:
         assert (counter.spent, counter.held, counter.overrun) == (expected * per_call, 0, 0)
         assert set(Hold.objects.values_list("state", flat=True)) == {"settled"}
         assert UsageEvent.objects.count() == expected
+        assert rollups.differences() == []
+
+
+class TestMonthEdge:
+    """Processes whose clocks differ by some seconds, two before and two after the end of the month in UTC."""
+
+    MOMENTS = (
+        datetime(2026, 11, 30, 23, 59, 58, tzinfo=UTC),
+        datetime(2026, 11, 30, 23, 59, 59, 999_999, tzinfo=UTC),
+        datetime(2026, 12, 1, tzinfo=UTC),
+        datetime(2026, 12, 1, 0, 0, 3, tzinfo=UTC),
+    )
+
+    def test_gives_each_month_its_own_and_no_more(self, processes: Processes, whos: list[Dimensions]) -> None:
+        budget = only_limit(organization_id=whos[0].organization_id, measure="cost", limit_value="0.15")
+        make_limit(
+            cost_center_id=whos[0].cost_center_id,
+            measure="requests",
+            limit_value=100_000,
+            window="day",
+            time_zone="Asia/Tokyo",
+        )
+
+        tallies = processes.run(
+            "tests.races.calls:use_up",
+            [
+                {"whos": shuffled(whos, seed), "tries": 2, "at": at, "seed": seed}
+                for seed, at in enumerate(self.MOMENTS)
+            ],
+        )
+
+        # Two processes with 128 tries each of 0.001 in either month.
+        expect_no_trouble(tallies)
+        counters = LimitCounter.objects.filter(limit=budget).order_by("window_starts_at")
+        assert [(row.window_starts_at.month, row.spent, row.held, row.overrun) for row in counters] == [
+            (11, Decimal("0.15"), 0, 0),
+            (12, Decimal("0.15"), 0, 0),
+        ]
+        assert UsageEvent.objects.count() == sum(tally.ended for tally in tallies) == 300
+        assert rollups.differences() == []
+
+
+class TestKinds:
+    def test_of_keys_do_not_get_around_each_other(
+        self, cast: Cast, processes: Processes, whos: list[Dimensions]
+    ) -> None:
+        first = whos[0]
+        subscription = Subscription.objects.get(pk=first.subscription_id)
+        keys = [issue_subscription_key(subscription, by=cast.consumer, at=NOW)[0] for _ in range(3)]
+        of_keys = [first._replace(key_id=key.pk) for key in keys]
+        own_use = first._replace(subscription_id=None, plan_id=None)
+        Limit.objects.update(ends_at=LONG_AGO)
+        per_key = [make_limit(key_id=key.pk, measure="requests", limit_value=100) for key in keys[:2]]
+        in_all = make_limit(team_id=first.team_id, measure="requests", limit_value=250)
+
+        tallies = processes.run(
+            "tests.races.calls:use_up",
+            [
+                {"whos": shuffled([*of_keys, own_use], seed), "tries": 3, "at": NOW, "seed": seed}
+                for seed in range(4)
+            ],
+        )
+
+        expect_no_trouble(tallies)
+        assert used(in_all) == 250
+        assert all(used(limit) <= 100 for limit in per_key)
+        assert UsageEvent.objects.count() == 250
+
+    def test_of_models_take_what_is_left_of_their_class(
+        self, processes: Processes, whos: list[Dimensions]
+    ) -> None:
+        factories.make_model("llm-70b", input_price="0.20", model_class="large")
+        large = only_limit(
+            organization_id=whos[0].organization_id, measure="cost", limit_value="0.1", model_class="large"
+        )
+        small = make_limit(
+            organization_id=whos[0].organization_id, measure="requests", limit_value=50, model_class="small"
+        )
+        in_all = make_limit(team_id=whos[0].team_id, measure="cost", limit_value="0.08")
+
+        tallies = processes.run(
+            "tests.races.calls:use_up_classes",
+            [{"whos": shuffled(whos, seed), "tries": 2, "at": NOW, "seed": seed} for seed in range(4)],
+        )
+
+        # 512 tries of 0.001; a third of the callers are of the team that may spend 0.08.
+        expect_no_trouble(tallies)
+        assert (used(large), used(small)) == (Decimal("0.1"), 50)
+        assert used(in_all) <= Decimal("0.08")
+        assert UsageEvent.objects.count() == 150
+        assert not OverrunEntry.objects.exists()
         assert rollups.differences() == []
 
 
@@ -206,5 +301,5 @@ class TestSettlement:
 
     def _request(self, who: Dimensions) -> HoldRequest:
         hold_id = uuid7()
-        usage = admission.Usage(str(hold_id), NOW, who, "llm-8b", admission.Quantities(input_tokens=TOKENS))
+        usage = Usage(str(hold_id), NOW, who, "llm-8b", Quantities(input_tokens=TOKENS))
         return HoldRequest(hold_id, usage, Estimate(TOKENS, COST), NOW.replace(hour=13))

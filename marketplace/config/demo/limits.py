@@ -7,13 +7,16 @@ from typing import Any
 from django.db import connection
 from django.db.models import Sum
 
+from marketplace.accounts.access import actor_for
 from marketplace.catalog.models import App
 from marketplace.config.demo.chronicle import Chronicle
 from marketplace.config.demo.people import Cast
 from marketplace.config.demo.timeline import Timeline
 from marketplace.core.periods import month_of, window_bounds
 from metering.models import UsageRollup
+from quotas.limits import Terms, set_limit
 from quotas.models import Limit
+from quotas.owners import owner_of
 
 ZERO = Decimal(0)
 # What a limit is at least, so that a world of few events can still be called.
@@ -65,7 +68,9 @@ WITH used AS (
     JOIN metering_attribution a ON a.id = u.id AND (
         a.organization_id = l.organization_id OR a.cost_center_id = l.cost_center_id OR a.team_id = l.team_id
         OR a.app_id = l.app_id OR a.subscription_id = l.subscription_id OR a.key_id = l.key_id)
-    WHERE l.measure IN ('requests', 'tokens', 'cost') AND l.ends_at IS NULL
+    LEFT JOIN metering_languagemodel m ON m.id = a.model_id
+    WHERE l.measure IN ('requests', 'tokens', 'cost') AND (l.model_class = '' OR l.model_class = m.model_class)
+      AND l.ends_at IS NULL
       AND (l.environment = a.environment OR l.environment = '' AND a.environment <> 'sandbox')
     GROUP BY l.id, u.starts_at, u.ends_at
 )
@@ -81,6 +86,7 @@ def set_limits(cast: Cast, apps: dict[str, App], timeline: Timeline, chronicle: 
         _set_budget(budget, cast, timeline)
     _set_limit_after_runaway(cast, apps["inbox-digest"], timeline, chronicle)
     count_usage(timeline)
+    _set_by_people(cast, timeline)
 
 
 def _set_budget(budget: Budget, cast: Cast, timeline: Timeline) -> None:
@@ -147,7 +153,7 @@ def _set_limit_after_runaway(cast: Cast, app: App, timeline: Timeline, chronicle
         note="after the digest that digested itself",
     )
     chronicle.note(
-        "quotas.limit.created",
+        "quotas.limit.set",
         limit,
         at=at,
         by=cast.person("operator"),
@@ -159,6 +165,36 @@ def _set_limit_after_runaway(cast: Cast, app: App, timeline: Timeline, chronicle
             "mode": "hard",
         },
         reason="Six days of calls at fifty times the usual rate. Ceiling until the owner has shown a fix.",
+    )
+
+
+def _set_by_people(cast: Cast, timeline: Timeline) -> None:
+    """Set limits as people do: one of a class of models, one whose days are those of its team, one that is to come."""
+    operator, finance = actor_for(cast.person("operator")), actor_for(cast.person("finance"))
+    support, operations = (owner_of("team", cast.teams[name]) for name in ("team-support", "team-ops"))
+    service = owner_of("cost_center", cast.cost_centers["demo", "CC-300"])
+    next_month = month_of(timeline.at).ends_at
+    set_limit(
+        support,
+        terms=Terms("cost", "month", Decimal(400), currency="USD", model_class="medium"),
+        by=operator,
+        at=timeline.at,
+        note="Answers to customers are written by small models; larger ones are for hard cases.",
+    )
+    set_limit(
+        operations,
+        terms=Terms("requests", "day", Decimal(50_000), "warn", time_zone="America/New_York"),
+        by=operator,
+        at=timeline.at,
+        note="Their day begins in New York.",
+    )
+    set_limit(
+        service,
+        terms=Terms("cost", "month", Decimal(5_000), "soft", currency="USD"),
+        by=finance,
+        at=timeline.at,
+        starts_at=next_month,
+        note="The budget of the new quarter.",
     )
 
 

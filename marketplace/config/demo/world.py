@@ -9,7 +9,9 @@ from marketplace.accounts.models import Organization
 from marketplace.config.demo import (
     conflicts,
     corrections,
+    deciding,
     inbox,
+    increases,
     kept,
     limits,
     models,
@@ -108,6 +110,10 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))
     with told.step("Corrections"):
         corrections.correct(cast, timeline)
+    with told.step("Increase requests"):
+        deciding.commit(cast, timeline)
+        increases.ask_for_more(cast, timeline)
+        deciding.arrange(cast, timeline)
     return Loaded(written, rolled_up, closed)
 
 

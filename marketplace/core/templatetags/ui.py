@@ -53,6 +53,7 @@ STATE_TONES: dict[str, dict[str, str]] = {
         "superseded": NEUTRAL,
         "expired": NEUTRAL,
     },
+    "increase_policy": {"proposed": INFO, "approved": OK, "rejected": DANGER, "withdrawn": NEUTRAL},
     "rate_proposal": {
         "proposed": INFO,
         "approved": OK,

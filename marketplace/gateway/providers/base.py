@@ -117,13 +117,14 @@ class ProviderError(Unavailable):
     elsewhere. ``was_maybe_charged``: the provider may have worked, and may charge, for this attempt; such a
     call is never sent twice by itself. ``asked_pause_s``: how long the provider wants to be left alone, None
     when it did not say; ``retry_after_s`` is the same for the caller, always given. ``body``: the provider's
-    own words, as received.
+    own words, as received. ``headers``: what the answer to our caller carries besides.
     """
 
     code = "provider_error"
     status = 502
     is_retryable = True
     was_maybe_charged = True
+    headers: Mapping[str, str] = NO_HEADERS
 
     def __init__(
         self,

@@ -1,0 +1,24 @@
+"""The tabs over the pages of those who decide."""
+
+from typing import Any
+
+from django.urls import reverse
+
+TABS = (
+    ("inbox", "Waiting", "quotas:inbox"),
+    ("log", "Decisions", "quotas:decision-log"),
+    ("delegations", "Delegates", "quotas:delegations"),
+)
+
+
+def tabs(current: str, *, count: int | None = None) -> list[dict[str, Any]]:
+    """Lay out the tabs; ``count`` is how many wait, where it is known."""
+    return [
+        {
+            "label": label,
+            "url": reverse(url_name),
+            "is_current": name == current,
+            "count": count if name == "inbox" and count is not None else "",
+        }
+        for name, label, url_name in TABS
+    ]

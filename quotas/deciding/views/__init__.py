@@ -1,0 +1,1 @@
+"""Views of those who decide, a module for each kind of page."""

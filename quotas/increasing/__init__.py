@@ -1,0 +1,1 @@
+"""Pages and API of increase requests, grants and policies."""
