@@ -102,7 +102,7 @@ NO_PAGES = {
     "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:invoice-csv",
     "metering:rerating-csv", "metering:rerating-progress",
     "metering:view-remove", "metering:report-stop", "quotas:increase-looking", "quotas:increase-pass-on",
-    "quotas:inbox-forget", "quotas:delegation-end", "quotas:capacity-end",
+    "quotas:desk-forget", "quotas:delegation-end", "quotas:capacity-end",
 }  # fmt: skip
 # Not pages of people: what machines ask for, Django's own admin, and two addresses that stand in mails only.
 ELSEWHERE = (

@@ -70,9 +70,7 @@ class TestWithoutJavaScript:
     def test_shows_what_another_value_would_do_and_puts_off(self, site: Site) -> None:
         with site.window("approver") as window:
             state = window.storage_state()
-        plain = site.browser.new_context(
-            base_url=site.url, java_script_enabled=False, storage_state=state
-        )
+        plain = site.browser.new_context(base_url=site.url, java_script_enabled=False, storage_state=state)
         try:
             page = plain.new_page()
             page.goto("/decisions/?show=all")

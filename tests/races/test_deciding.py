@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from marketplace.accounts.access import actor_for
 from marketplace.accounts.models import User
-from quotas import delegations, desk
+from quotas import delegations, desk_notes
 from quotas.increase_models import Grant, IncreaseDecision, IncreaseRequest
 from quotas.models import DeskMark
 from tests import factories
@@ -88,7 +88,7 @@ class TestDeciders:
 
         done, errors = at_once(
             [
-                lambda person=person: desk.assign(asked, to=person, by=person, at=now, path="")  # type: ignore[misc]
+                lambda person=person: desk_notes.assign(asked, to=person, by=person, at=now, path="")  # type: ignore[misc]
                 for person in people
             ]
         )
