@@ -1,137 +1,221 @@
-"""What people note on things that wait for them: taking and giving them, putting them off, having them on the screen."""
+"""What waits for somebody's decision: increase requests and reviews of apps, together, what is due first on top."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID
+from decimal import Decimal
 
-from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.urls import reverse
 
+from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import User
+from marketplace.catalog import about, projections, queries_review
 from marketplace.catalog.models import Review
-from marketplace.core import audit
-from marketplace.core.errors import InvalidInput
-from marketplace.core.notices import notify
+from marketplace.core.money import to_text
+from quotas import desk_notes, risk
+from quotas.deputies import Hat, decidable
+from quotas.desk_notes import ItemKey
 from quotas.increase_models import IncreaseRequest
-from quotas.models import DeskGlance, DeskMark, SavedDesk
+from quotas.increase_rights import has_right
+from quotas.increase_subjects import subject_of
+from quotas.owners import RELATED
+from quotas.risk import Risk
 
-# Somebody is looking as long as their page has asked within this time; it asks every ten seconds.
-LOOKING = timedelta(seconds=30)
-LONGEST_SNOOZE = timedelta(days=30)
-MOST_SAVED = 20
-Item = IncreaseRequest | Review
-ItemKey = tuple[str, UUID]
+# More than this nobody goes through; the page says so, and filters narrow it.
+MOST = 500
+SOON = timedelta(days=2)
+WEEK = timedelta(days=7)
+DECIDERS = frozenset({Role.APPROVER, Role.FINANCE, Role.OPERATOR})
 
 
 @dataclass(frozen=True)
-class Notes:
-    """What is noted on things, by kind and id."""
+class Item:
+    """Something to decide on. ``monthly`` is what it is expected to cost a month; ``for_whom`` whose right it takes."""
 
-    marks: dict[ItemKey, DeskMark]
-    lookers: dict[ItemKey, list[User]]
-    snoozed: dict[ItemKey, datetime]
+    kind: str
+    instance: IncreaseRequest | Review
+    level: str
+    title: str
+    detail: str
+    path: str
+    requester: User
+    opened_at: datetime
+    due_at: datetime
+    monthly: Decimal | None
+    currency: str
+    risk: Risk
+    for_whom: User | None = None
+    assignee: User | None = None
+    lookers: tuple[User, ...] = ()
+    snoozed_until: datetime | None = None
+
+    @property
+    def key(self) -> ItemKey:
+        return self.kind, self.instance.pk
+
+    @property
+    def name(self) -> str:
+        """How forms name it: "increase:018f…"."""
+        return f"{self.kind}:{self.instance.pk}"
+
+    def is_overdue(self, at: datetime) -> bool:
+        return self.due_at <= at
+
+    def is_due_soon(self, at: datetime) -> bool:
+        return self.due_at <= at + SOON
 
 
-def key_of(item: Item) -> ItemKey:
-    """Return kind and id of a thing that waits."""
-    return ("increase" if isinstance(item, IncreaseRequest) else "review", item.pk)
+@dataclass(frozen=True)
+class Wanted:
+    """Which of them are shown. ``show`` is one of SHOWN, ``kind`` and ``grade`` are empty for all."""
+
+    show: str = "due"
+    kind: str = ""
+    grade: str = ""
+    text: str = ""
 
 
-def assign(item: Item, *, to: User, by: User, at: datetime, path: str, note: str = "") -> DeskMark:
-    """Give something to somebody, or take it (``to`` is ``by``); whoever had it before has it no more.
+# What each choice shows, given an item, the person and the time. Snoozed ones are in "snoozed" only.
+SHOWN: dict[str, tuple[str, Callable[[Item, User, datetime], bool]]] = {
+    "due": (
+        "Mine and due soon",
+        lambda item, person, at: item.assignee == person or (item.assignee is None and item.is_due_soon(at)),
+    ),
+    "mine": ("Mine", lambda item, person, at: item.assignee == person),
+    "free": ("Nobody's", lambda item, person, at: item.assignee is None),
+    "all": ("All", lambda item, person, at: True),
+    "snoozed": ("Snoozed", lambda item, person, at: True),
+}
 
-    That ``to`` may decide it is for the caller to know. ``path`` leads to the thing in the notice.
-    """
-    with transaction.atomic():
-        mark, _ = DeskMark.objects.update_or_create(
-            **_of(item),
-            defaults={"assignee": to, "assigned_by": by, "assigned_at": at, "note": note[:200]},
+
+@dataclass(frozen=True)
+class Desk:
+    """What is shown, and how many there are of what: counts are of everything that waits, whatever is shown."""
+
+    items: tuple[Item, ...]
+    counts: dict[str, int]
+    next_week: int
+    is_cut: bool
+
+
+def desk_of(given: Sequence[Hat], *, wanted: Wanted, at: datetime) -> Desk:
+    """Return what waits for somebody with these rights, and all that a desk shows (four queries)."""
+    actor = given[0].actor
+    found = waiting_for(given, at=at)
+    shown = [item for item in found if _is_shown(item, wanted, actor.user, at)]
+    counts = {name: sum(_is_in(name, item, actor.user, at) for item in found) for name in SHOWN}
+    next_week = sum(at + SOON < item.due_at <= at + WEEK for item in found if item.snoozed_until is None)
+    return Desk(tuple(shown), counts, next_week, is_cut=len(found) >= MOST)
+
+
+def waiting_for(given: Sequence[Hat], *, at: datetime) -> list[Item]:
+    """Return everything that waits for somebody, what is due first on top, with what is noted on it."""
+    actor = given[0].actor
+    items = [*_increases(given), *_reviews(actor)]
+    noted = desk_notes.notes((item.key for item in items), by=actor.user, at=at)
+    with_notes = [
+        replace(
+            item,
+            assignee=noted.marks[item.key].assignee if item.key in noted.marks else None,
+            lookers=tuple(noted.lookers.get(item.key, ())),
+            snoozed_until=noted.snoozed.get(item.key),
         )
-        audit.record(
-            "quotas.desk.assigned",
-            subject=item,
-            at=at,
-            by=by,
-            new={"assignee": to.email},
-            reason=note,
-        )
-        if to.pk != by.pk:
-            text = f"{by} passed on to you: {item}." + (f" {note}" if note else "")
-            notify([to], text=text, at=at, key=f"desk:{item.pk}:{to.pk}:{at.isoformat()}", path=path)
-    return mark
+        for item in items
+    ]
+    return sorted(with_notes, key=lambda item: (item.due_at, item.risk.rank, str(item.instance.pk)))
 
 
-def release(item: Item, *, by: User, at: datetime) -> bool:
-    """Give something back to everybody; False when nobody had it."""
-    with transaction.atomic():
-        gone, _ = DeskMark.objects.filter(**_of(item)).delete()
-        if gone:
-            audit.record("quotas.desk.released", subject=item, at=at, by=by)
-    return bool(gone)
+def may_decide_anything(given: Sequence[Hat]) -> bool:
+    """Tell whether a desk makes sense for somebody: by their roles, who they decide for, or a cost center they own."""
+    actor = given[0].actor
+    if actor.roles & DECIDERS or actor.user.is_superuser or len(given) > 1:
+        return True
+    return actor.user.owned_cost_centers.exists()
 
 
-def clear(item: Item) -> None:
-    """Forget who had it, once it goes on to other people."""
-    DeskMark.objects.filter(**_of(item)).delete()
-
-
-def snooze(item: Item, *, until: datetime, by: User, at: datetime) -> None:
-    """Put something off for oneself; others see it as before, and its dates do not move. Raises InvalidInput."""
-    if not at < until <= at + LONGEST_SNOOZE:
-        raise InvalidInput("until", "Choose a time within the next thirty days.", limit=LONGEST_SNOOZE.days)
-    DeskGlance.objects.update_or_create(**_of(item), person=by, defaults={"snoozed_until": until})
-
-
-def look(item: Item, *, by: User, at: datetime) -> list[User]:
-    """Note that somebody has something on their screen; returns who else has."""
-    DeskGlance.objects.update_or_create(**_of(item), person=by, defaults={"seen_at": at})
-    others = _looking(at).filter(**_of(item)).exclude(person=by).select_related("person")
-    return [glance.person for glance in others.order_by("pk")]
-
-
-def notes(keys: Iterable[ItemKey], *, by: User, at: datetime) -> Notes:
-    """Read what is noted on things (two queries)."""
-    by_kind: dict[str, list[UUID]] = {"increase": [], "review": []}
-    for kind, pk in keys:
-        by_kind[kind].append(pk)
-    of_these = Q(increase__in=by_kind["increase"]) | Q(review__in=by_kind["review"])
-    marks = DeskMark.objects.filter(of_these).select_related("assignee")
-    wanted = Q(seen_at__gte=at - LOOKING) & ~Q(person=by) | Q(person=by, snoozed_until__gt=at)
-    lookers: dict[ItemKey, list[User]] = {}
-    snoozed: dict[ItemKey, datetime] = {}
-    for glance in DeskGlance.objects.filter(of_these & wanted).select_related("person").order_by("pk"):
-        key = (glance.item_kind, glance.item_id)
-        if glance.person_id != by.pk:
-            lookers.setdefault(key, []).append(glance.person)
-        elif glance.snoozed_until is not None:
-            snoozed[key] = glance.snoozed_until
-    return Notes({(mark.item_kind, mark.item_id): mark for mark in marks}, lookers, snoozed)
-
-
-def keep(person: User, *, name: str, query: str) -> SavedDesk:
-    """Keep a filter under a name; the same name again replaces it. Raises InvalidInput."""
-    if not name.strip():
-        raise InvalidInput("name", "Give it a name.")
-    kept = SavedDesk.objects.filter(person=person)
-    if kept.exclude(name=name).count() >= MOST_SAVED:
-        raise InvalidInput("name", f"There is room for {MOST_SAVED} filters; remove one.", limit=MOST_SAVED)
-    saved, _ = SavedDesk.objects.update_or_create(
-        person=person, name=name.strip()[:60], defaults={"query": query[:500]}
+def _increases(given: Sequence[Hat]) -> list[Item]:
+    found = (
+        decidable(list(given))
+        .select_related(*RELATED, "requester", "charged_cost_center")
+        .order_by("escalate_at", "pk")[:MOST]
     )
-    return saved
+    return [_of_increase(request, given) for request in found]
 
 
-def kept_by(person: User) -> QuerySet[SavedDesk]:
-    """Filters that a person keeps, by name."""
-    return SavedDesk.objects.filter(person=person).order_by("name")
+def _of_increase(request: IncreaseRequest, given: Sequence[Hat]) -> Item:
+    owner = subject_of(request).owner
+    projection = request.verdict.get("projection") or {}
+    expected = projection.get("expected")
+    unit = request.measure if request.measure != "concurrency" else "calls at a time"
+    window = "" if request.measure == "concurrency" else f" a {request.window}"
+    return Item(
+        kind="increase",
+        instance=request,
+        level=request.state,
+        title=owner.label,
+        detail=f"{to_text(request.current_value)} → {to_text(request.requested)} {unit}{window}",
+        path=reverse("quotas:increase-decide", args=[request.pk]),
+        requester=request.requester,
+        opened_at=request.submitted_at or request.created_at,
+        due_at=request.escalate_at or request.created_at,
+        monthly=None if expected is None else Decimal(expected),
+        currency=projection.get("currency") or request.currency,
+        risk=risk.of_increase(request.verdict),
+        for_whom=_for_whom(request, given),
+    )
 
 
-def _of(item: Item) -> dict[str, Any]:
-    kind, pk = key_of(item)
-    return {f"{kind}_id": pk}
+def _for_whom(request: IncreaseRequest, given: Sequence[Hat]) -> User | None:
+    """Name whose right it takes, where the person has none of their own. Roles alone: what it takes exactly, the page says."""
+    if len(given) == 1 or _has_right(request, given[0]):
+        return None
+    return next((hat.holder.user for hat in given[1:] if _has_right(request, hat)), None)
 
 
-def _looking(at: datetime) -> QuerySet[Any]:
-    return DeskGlance.objects.filter(seen_at__gte=at - LOOKING)
+def _has_right(request: IncreaseRequest, hat: Hat) -> bool:
+    return hat.covers(request.state) and has_right(request, actor=hat.holder, level=request.state)
+
+
+def _reviews(actor: Actor) -> list[Item]:
+    """Reviews of apps, by the rules of the catalogue; what the person submitted themselves is left out."""
+    found = queries_review.queue(actor).exclude(submitted_by=actor.user)[:MOST]
+    return [_of_review(review) for review in found]
+
+
+def _of_review(review: Review) -> Item:
+    projection = projections.from_json(review.projection)
+    return Item(
+        kind="review",
+        instance=review,
+        level="review",
+        title=str(about.of_version(review.version)["name"]),
+        detail=f"version {review.version.number} · {review.version.app.owner_team}",
+        path=reverse("catalog:review", args=[review.pk]),
+        requester=review.submitted_by,
+        opened_at=review.opened_at,
+        due_at=review.due_at,
+        monthly=projection.cost.mean if projection else None,
+        currency=projection.currency if projection else "",
+        risk=risk.of_review(
+            check_state=review.smoke_run.state,
+            margin=projection.margin if projection else None,
+            margin_at_high_cost=projection.margin_at_high_cost if projection else None,
+        ),
+    )
+
+
+def _is_shown(item: Item, wanted: Wanted, person: User, at: datetime) -> bool:
+    if wanted.kind and item.kind != wanted.kind:
+        return False
+    if wanted.grade and item.risk.grade != wanted.grade:
+        return False
+    said = f"{item.title} {item.detail} {item.requester} {item.requester.email}".casefold()
+    if wanted.text and wanted.text.casefold() not in said:
+        return False
+    return _is_in(wanted.show if wanted.show in SHOWN else "due", item, person, at)
+
+
+def _is_in(name: str, item: Item, person: User, at: datetime) -> bool:
+    if (item.snoozed_until is not None) != (name == "snoozed"):
+        return False
+    return SHOWN[name][1](item, person, at)

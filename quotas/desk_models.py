@@ -72,7 +72,7 @@ class DeskGlance(models.Model):
 
 
 class SavedDesk(models.Model):
-    """A filter of the inbox that a person keeps under a name."""
+    """A filter of the desk that a person keeps under a name."""
 
     person = models.ForeignKey("accounts.User", models.CASCADE, related_name="saved_desks")
     name = models.CharField(max_length=60)

@@ -6,7 +6,7 @@ from typing import Any
 from django.db import transaction
 
 from marketplace.accounts.access import Actor
-from quotas import desk, increase_decisions
+from quotas import desk_notes, increase_decisions
 from quotas.deputies import Hat, hat_for
 from quotas.increase_decisions import Offer
 from quotas.increase_models import IncreaseRequest
@@ -35,7 +35,7 @@ def approve(
             acting_for=hat.acting_for,
             snapshot=snapshot,
         )
-        desk.clear(request)
+        desk_notes.clear(request)
     return hat
 
 
@@ -48,7 +48,7 @@ def deny(
         increase_decisions.deny(
             request, reason=reason, by=by, at=at, acting_for=hat.acting_for, snapshot=snapshot
         )
-        desk.clear(request)
+        desk_notes.clear(request)
     return hat
 
 

@@ -5,7 +5,7 @@ from django.urls import path
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
 from quotas import views
 from quotas.correcting import views as correcting
-from quotas.deciding.views import capacity, delegations, inbox, links, log, requests
+from quotas.deciding.views import capacity, delegations, desk, links, log, requests
 from quotas.increasing import policy_views
 from quotas.increasing import views as increasing
 
@@ -32,10 +32,10 @@ urlpatterns = [
     path("increases/<uuid:request_id>/decide/looking/", requests.looking, name="increase-looking"),
     path("increases/<uuid:request_id>/decide/pass-on/", requests.pass_on, name="increase-pass-on"),
     path("increases/by-mail/<str:token>/", links.by_mail, name="increase-by-mail"),
-    path("decisions/", inbox.inbox, name="inbox"),
-    path("decisions/act/", inbox.act, name="inbox-act"),
-    path("decisions/keep/", inbox.keep, name="inbox-keep"),
-    path("decisions/keep/<int:saved_id>/forget/", inbox.forget, name="inbox-forget"),
+    path("decisions/", desk.desk, name="desk"),
+    path("decisions/act/", desk.act, name="desk-act"),
+    path("decisions/keep/", desk.keep, name="desk-keep"),
+    path("decisions/keep/<int:saved_id>/forget/", desk.forget, name="desk-forget"),
     path("decisions/log/", log.log, name="decision-log"),
     path("decisions/log.csv", log.log_csv, name="decision-log-csv"),
     path("decisions/delegates/", delegations.delegations, name="delegations"),

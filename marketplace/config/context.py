@@ -58,7 +58,7 @@ SECTIONS = (
     Section("Earnings", "billing:earnings", "coins", "Create", frozenset({Role.CREATOR})),
     Section(
         "Waiting",
-        "quotas:inbox",
+        "quotas:desk",
         "inbox",
         "Decide",
         frozenset({Role.APPROVER, Role.FINANCE, Role.OPERATOR}),

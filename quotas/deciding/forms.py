@@ -10,7 +10,7 @@ from marketplace.accounts.models import User
 from metering.models import LanguageModel
 from quotas.commitments import GREATEST
 from quotas.decision_log import KINDS, OUTCOMES, Sought
-from quotas.inbox import SHOWN, Wanted
+from quotas.desk import SHOWN, Wanted
 from quotas.models import Delegation
 
 
@@ -137,7 +137,7 @@ class PassOnForm(forms.Form):
         self.fields["person"].queryset = people  # type: ignore[attr-defined]
 
 
-class InboxForm(forms.Form):
+class DeskForm(forms.Form):
     """Which of what waits is shown."""
 
     show = forms.ChoiceField(

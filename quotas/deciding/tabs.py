@@ -5,7 +5,7 @@ from typing import Any
 from django.urls import reverse
 
 TABS = (
-    ("inbox", "Waiting", "quotas:inbox"),
+    ("desk", "Waiting", "quotas:desk"),
     ("log", "Decisions", "quotas:decision-log"),
     ("delegations", "Delegates", "quotas:delegations"),
 )
@@ -18,7 +18,7 @@ def tabs(current: str, *, count: int | None = None) -> list[dict[str, Any]]:
             "label": label,
             "url": reverse(url_name),
             "is_current": name == current,
-            "count": count if name == "inbox" and count is not None else "",
+            "count": count if name == "desk" and count is not None else "",
         }
         for name, label, url_name in TABS
     ]

@@ -1,4 +1,4 @@
-/* Keys of the inbox and of a decision; both work without. Moving by j and k, and / for search, are everywhere. */
+/* Keys of the desk and of a decision; both work without. Moving by j and k, and / for search, are everywhere. */
 (() => {
   "use strict";
   const root = document.documentElement;

@@ -16,8 +16,11 @@ BY_NAME = {"name": "2026-10", "number": "INV-2026-000001", "role": "creator", "p
 BY_CONVERTER = {"SlugConverter": "where2eat", "IntConverter": "1"}
 
 OURS = ("accounts:", "api:", "billing:", "catalog:", "gateway:", "meter:", "metering:", "quotas:")
-# The last one is reached from a mail: the token in its path is what allows it.
-PUBLIC = {"home", "healthz", "readyz", "schema", "api-docs", "accounts:enter", "metering:report-unsubscribe"}
+# The last two are reached from a mail: the token in their path is what allows them.
+PUBLIC = {
+    "home", "healthz", "readyz", "schema", "api-docs", "accounts:enter", "metering:report-unsubscribe",
+    "quotas:increase-by-mail",
+}  # fmt: skip
 # Of allauth: signing in and up, and what leads back from a mail or from the company's sign-in.
 PUBLIC_ACCOUNT = {
     "account_login",

@@ -7,11 +7,12 @@ from typing import Any
 from django.urls import NoReverseMatch, reverse
 
 from billing.models import Invoice
-from marketplace.accounts.models import CostCenter
+from marketplace.accounts.models import CostCenter, User
 from marketplace.catalog.models import Plan, Review, SmokeRun, Subscription
 from metering.inbox_models import UnattributedGroup
 from metering.kept.schedules import token_of
 from metering.models import Correction, EventConflict, RateProposal, ReportSchedule, Rerating, UsageEvent
+from quotas import decision_links
 from quotas.increase_models import IncreaseRequest
 from quotas.models import Limit
 from tests.architecture.test_urls import routes
@@ -96,6 +97,10 @@ DETAILS = (
     Detail("operator", "quotas:increase", lambda: (_increase(state="partially_approved"),)),
     Detail("operator", "quotas:policy", _given(2)),
     Detail("finance", "quotas:policy", _given(2)),
+    Detail("approver", "quotas:increase-decide", lambda: (_waiting().pk,)),
+    Detail("consumer", "quotas:increase-decide", lambda: (IncreaseRequest.objects.filter(requester__email="consumer@demo.example", state="capacity_review").latest("pk").pk,)),
+    Detail("operator", "quotas:increase-decide", lambda: (IncreaseRequest.objects.filter(state="partially_approved").latest("pk").pk,)),
+    Detail("guest", "quotas:increase-by-mail", lambda: (_link(),)),
     Detail("operator", "quotas:limit-set", lambda: ("app", _app_limit().app_id)),
 )  # fmt: skip
 
@@ -106,7 +111,8 @@ NO_PAGES = {
     "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end", "metering:rule-end",
     "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:invoice-csv",
     "metering:rerating-csv", "metering:rerating-progress",
-    "metering:view-remove", "metering:report-stop",
+    "metering:view-remove", "metering:report-stop", "quotas:increase-looking", "quotas:increase-pass-on",
+    "quotas:desk-forget", "quotas:delegation-end", "quotas:capacity-end",
 }  # fmt: skip
 # Not pages of people: what machines ask for, Django's own admin, and two addresses that stand in mails only.
 ELSEWHERE = (
@@ -155,6 +161,16 @@ def _cost_center() -> str:
 
 def _app_limit() -> Limit:
     return Limit.objects.filter(app__slug="where2eat").earliest("pk")
+
+
+def _waiting() -> IncreaseRequest:
+    """A request that waits for the demo's approver, with use to show."""
+    return IncreaseRequest.objects.filter(state="cost_review").earliest("submitted_at")
+
+
+def _link() -> str:
+    approver = User.objects.get(email="approver@demo.example")
+    return decision_links.token_for(_waiting(), person=approver, level="cost_review")
 
 
 def _corrected(kind: str) -> tuple[str, str]:

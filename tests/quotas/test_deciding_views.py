@@ -345,7 +345,7 @@ class TestPassOn:
         assert not DeskMark.objects.exists()
 
 
-class TestInbox:
+class TestDesk:
     def test_shows_requests_and_apps_together(self, cast: Cast, asked: IncreaseRequest, look: Any) -> None:
         page = text(look(cast.approver, "/decisions/?show=all"))
 

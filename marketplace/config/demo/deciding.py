@@ -8,7 +8,7 @@ from marketplace.accounts.access import actor_for
 from marketplace.config.demo.people import Cast
 from marketplace.config.demo.timeline import Timeline
 from metering.models import LanguageModel
-from quotas import commitments, delegations, desk
+from quotas import commitments, delegations, desk_notes
 from quotas.increase_models import IncreaseRequest
 
 # Model, provider, requests and tokens a minute: some that fill up in busy hours, some with room.
@@ -57,5 +57,5 @@ def arrange(cast: Cast, timeline: Timeline) -> None:
     first = waiting.order_by("submitted_at").first()
     if first is not None:
         path = reverse("quotas:increase-decide", args=[first.pk])
-        desk.assign(first, to=approver, by=approver, at=timeline.at - timedelta(hours=1), path=path)
-    desk.keep(approver, name="Grave limits", query="show=all&kind=increase&grade=high")
+        desk_notes.assign(first, to=approver, by=approver, at=timeline.at - timedelta(hours=1), path=path)
+    desk_notes.keep(approver, name="Grave limits", query="show=all&kind=increase&grade=high")

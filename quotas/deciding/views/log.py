@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 from marketplace.accounts import access
 from marketplace.accounts.requests import PersonRequest
 from marketplace.core.csv import CONTENT_TYPE, to_csv
-from quotas import inbox as desk_inbox
+from quotas import desk
 from quotas.deciding.forms import LogForm
 from quotas.deciding.tabs import tabs
 from quotas.decision_log import COLUMNS, DecisionLog
@@ -46,6 +46,6 @@ def log_csv(request: PersonRequest) -> StreamingHttpResponse:
 
 def _require_decider(request: PersonRequest) -> None:
     access.require(
-        desk_inbox.may_decide_anything(hats(request.actor, at=timezone.now())),
+        desk.may_decide_anything(hats(request.actor, at=timezone.now())),
         message="This is for those who decide.",
     )

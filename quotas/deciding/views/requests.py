@@ -18,7 +18,7 @@ from marketplace.accounts.models import User
 from marketplace.accounts.requests import PersonRequest
 from marketplace.core.errors import Conflict, InvalidInput, NotAllowed
 from marketplace.core.money import to_text
-from quotas import deputies, desk, evidence, increase_rights, judgments
+from quotas import deputies, desk_notes, evidence, increase_rights, judgments
 from quotas.deciding import request_pages
 from quotas.deciding.forms import DecisionForm, PassOnForm
 from quotas.deciding.refusals import tell
@@ -39,7 +39,7 @@ def decide(request: PersonRequest, request_id: UUID) -> HttpResponse:
     form = DecisionForm(request.POST or None, initial=_initial(asked, request, at=now))
     if request.method == "POST" and form.is_valid():
         if _is_decided(request, asked, form, at=now):
-            return redirect("quotas:inbox")
+            return redirect("quotas:desk")
         # What somebody else decided meanwhile is what the page shows.
         asked = _find(request, request_id, at=now)
     return _page(request, asked, form, at=now)
@@ -51,7 +51,7 @@ def looking(request: PersonRequest, request_id: UUID) -> HttpResponse:
     """Note that somebody has the page open, and say who else has; asked for every ten seconds."""
     now = timezone.now()
     asked = _find(request, request_id, at=now)
-    others = desk.look(asked, by=request.user, at=now)
+    others = desk_notes.look(asked, by=request.user, at=now)
     return render(request, "quotas/deciding/_looking.html", {"lookers": others, "request_": asked})
 
 
@@ -68,9 +68,9 @@ def pass_on(request: PersonRequest, request_id: UUID) -> HttpResponse:
         return redirect("quotas:increase-decide", asked.pk)
     person = form.cleaned_data["person"]
     path = reverse("quotas:increase-decide", args=[asked.pk])
-    desk.assign(asked, to=person, by=request.user, at=now, path=path, note=form.cleaned_data["note"])
+    desk_notes.assign(asked, to=person, by=request.user, at=now, path=path, note=form.cleaned_data["note"])
     messages.success(request, f"It is with {person} now.")
-    return redirect("quotas:inbox")
+    return redirect("quotas:desk")
 
 
 def _find(request: PersonRequest, request_id: UUID, *, at: datetime) -> IncreaseRequest:

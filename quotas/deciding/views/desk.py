@@ -1,4 +1,4 @@
-"""The inbox: everything that waits for a decision, and what is done with several of them at once."""
+"""The desk: everything that waits for a decision, and what is done with several of them at once."""
 
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -18,12 +18,12 @@ from marketplace.accounts.access import Role
 from marketplace.accounts.models import Membership, User
 from marketplace.accounts.requests import PersonRequest
 from marketplace.core.errors import InvalidInput
-from quotas import bulk, desk
-from quotas import inbox as domain
-from quotas.deciding.forms import InboxForm
+from quotas import bulk, desk_notes
+from quotas import desk as domain
+from quotas.deciding.forms import DeskForm
 from quotas.deciding.tabs import tabs
 from quotas.deputies import hats
-from quotas.inbox import Item
+from quotas.desk import Item
 from quotas.increase_models import IncreaseRequest
 
 PAGE_SIZE = 50
@@ -43,29 +43,29 @@ KEYS = (
 
 @login_required
 @require_safe
-def inbox(request: PersonRequest) -> HttpResponse:
+def desk(request: PersonRequest) -> HttpResponse:
     """List what waits for the person, what is due first on top."""
     now = timezone.now()
     given = hats(request.actor, at=now)
     access.require(domain.may_decide_anything(given), message="This is for those who decide.")
-    form = InboxForm(request.GET)
-    found = domain.inbox(given, wanted=form.wanted, at=now)
+    form = DeskForm(request.GET)
+    found = domain.desk_of(given, wanted=form.wanted, at=now)
     page = Paginator(found.items, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "form": form,
-        "inbox": found,
+        "desk": found,
         "page": page,
         "show": form.wanted.show,
         "views": _views(found, form.wanted.show),
         "rows": [(item, item.is_overdue(now)) for item in page.object_list],
-        "saved": desk.kept_by(request.user),
+        "saved": desk_notes.kept_by(request.user),
         "colleagues": _colleagues(request),
-        "tabs": tabs("inbox", count=found.counts["all"]),
+        "tabs": tabs("desk", count=found.counts["all"]),
         "keys": KEYS,
         "query": urlencode({name: value for name, value in request.GET.items() if name != "page"}),
         "shortcuts_off": request.COOKIES.get("shortcuts") == "off",
     }
-    return render(request, "quotas/deciding/inbox.html", context)
+    return render(request, "quotas/deciding/desk.html", context)
 
 
 @login_required
@@ -84,7 +84,7 @@ def act(request: PersonRequest) -> HttpResponse:
         _assign(request, selected, what, at=now)
     elif what == "release":
         for item in selected:
-            desk.release(item.instance, by=request.user, at=now)
+            desk_notes.release(item.instance, by=request.user, at=now)
         messages.success(request, f"{_count(selected)} given back to everybody.")
     elif what.startswith("snooze:"):
         _snooze(request, selected, what.partition(":")[2], at=now)
@@ -96,7 +96,7 @@ def act(request: PersonRequest) -> HttpResponse:
 def keep(request: PersonRequest) -> HttpResponse:
     """Keep the filter under a name."""
     try:
-        saved = desk.keep(
+        saved = desk_notes.keep(
             request.user, name=request.POST.get("name", ""), query=request.POST.get("query", "")
         )
     except InvalidInput as error:
@@ -110,9 +110,9 @@ def keep(request: PersonRequest) -> HttpResponse:
 @require_POST
 def forget(request: PersonRequest, saved_id: int) -> HttpResponse:
     """Forget a filter that the person kept."""
-    access.get(desk.kept_by(request.user), pk=saved_id).delete()
+    access.get(desk_notes.kept_by(request.user), pk=saved_id).delete()
     messages.success(request, "Forgotten.")
-    return redirect("quotas:inbox")
+    return redirect("quotas:desk")
 
 
 def _approve(request: PersonRequest, selected: list[Item], *, at: datetime) -> HttpResponse:
@@ -136,7 +136,7 @@ def _assign(request: PersonRequest, selected: list[Item], what: str, *, at: date
             return
         person = found
     for item in selected:
-        desk.assign(item.instance, to=person, by=request.user, at=at, path=item.path)
+        desk_notes.assign(item.instance, to=person, by=request.user, at=at, path=item.path)
     whose = "yours" if person == request.user else f"with {person}"
     messages.success(request, f"{_count(selected)} {whose} now.")
 
@@ -145,7 +145,7 @@ def _snooze(request: PersonRequest, selected: list[Item], length: str, *, at: da
     days = SNOOZES.get(length, 1)
     until = datetime.combine(at.date() + timedelta(days=days), time(6), tzinfo=UTC)
     for item in selected:
-        desk.snooze(item.instance, until=until, by=request.user, at=at)
+        desk_notes.snooze(item.instance, until=until, by=request.user, at=at)
     messages.success(
         request,
         f"{_count(selected)} back on {until:%-d %b, %H:%M} UTC. Dates do not move, and others see it as before.",
@@ -168,11 +168,11 @@ def _colleagues(request: PersonRequest) -> list[User]:
     return list(found.order_by("first_name", "last_name", "email"))
 
 
-def _views(found: domain.Inbox, show: str) -> list[dict[str, Any]]:
+def _views(found: domain.Desk, show: str) -> list[dict[str, Any]]:
     return [
         {
             "label": title,
-            "url": f"{reverse('quotas:inbox')}?show={name}",
+            "url": f"{reverse('quotas:desk')}?show={name}",
             "count": found.counts[name],
             "is_current": name == show,
         }
@@ -186,4 +186,4 @@ def _count(selected: list[Item]) -> str:
 
 def _back(request: PersonRequest) -> HttpResponse:
     query = request.POST.get("query", "")[:500]
-    return redirect(f"{reverse('quotas:inbox')}{'?' + query if query else ''}")
+    return redirect(f"{reverse('quotas:desk')}{'?' + query if query else ''}")
