@@ -160,6 +160,7 @@ def commit(
         chains = _chains(holds, reported, of_reports, book=book, at=at)
         held = {counter_id for hold in ended.values() for counter_id in hold.counter_ids}
         ids, locked = counters.find_and_lock(chains.windows(), held, book=book)
+        counters.follow_limits(locked.values(), known=epochs)
         overruns = _apply_settlements(settlements, ended, batch, locked)
         overruns += _apply_reports(chains, ids, locked)
         decided = _decide(holds, chains, ids, locked, at=at)

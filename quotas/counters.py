@@ -8,7 +8,8 @@ from decimal import Decimal
 
 from django.db import connection
 
-from quotas.book import LimitBook, LimitFacts
+from marketplace.core.epochs import LIMITS, read_epochs
+from quotas.book import LimitBook, LimitFacts, load_limit_book
 
 ZERO = Decimal(0)
 Key = tuple[int, datetime]
@@ -159,6 +160,18 @@ def lock(ids: Iterable[int], *, book: LimitBook) -> dict[int, Counter]:
             row[0]: Counter(row[0], book.by_id[row[1]], row[2], row[3], row[4], row[5], row[6], row[7])
             for row in cursor.fetchall()
         }
+
+
+def follow_limits(counters: Iterable[Counter], *, known: dict[str, int]) -> None:
+    """Give locked counters their limits as they are now, should any have changed since ``known`` epochs were read.
+
+    Whoever lowers a limit to what is left of it holds its counter meanwhile: what waited for that decides by the new one.
+    """
+    if read_epochs().get(LIMITS, 0) == known.get(LIMITS, 0):
+        return
+    fresh = load_limit_book().by_id
+    for counter in counters:
+        counter.limit = fresh.get(counter.limit.id, counter.limit)
 
 
 def write(counters: Iterable[Counter]) -> None:

@@ -17,6 +17,7 @@ from marketplace.core.money import exact, to_text
 from marketplace.core.periods import Window, window_bounds
 from metering.queries import MixedCurrencies, usage
 from metering.scopes import EVERYTHING
+from quotas.budget_history import follow
 from quotas.models import Limit, LimitCounter
 from quotas.owners import Owner
 
@@ -211,6 +212,7 @@ def _insert(
     if starts_at <= at:
         _count_what_was_used(limit, owner, at=at)
     audit.record("quotas.limit.set", subject=limit, at=at, by=by.user, new=_facts(limit), reason=note)
+    follow(limit, by=by.user, at=at, reason=note)
     return limit
 
 
@@ -225,6 +227,7 @@ def _change(
         return
     limit.save(update_fields=["limit_value", "mode", "currency", "ends_at", "note", "created_by"])
     audit.record("quotas.limit.changed", subject=limit, at=at, by=by.user, old=old, new=new, reason=note)
+    follow(limit, by=by.user, at=at, reason=note)
 
 
 def _end(limit: Limit, *, ends_at: datetime, by: Actor, at: datetime, reason: str) -> None:
@@ -238,6 +241,7 @@ def _end(limit: Limit, *, ends_at: datetime, by: Actor, at: datetime, reason: st
     audit.record(
         "quotas.limit.ended", subject=limit, at=at, by=by.user, old=old, new=_facts(limit), reason=reason
     )
+    follow(limit, by=by.user, at=at, reason=reason)
 
 
 def _count_what_was_used(limit: Limit, owner: Owner, *, at: datetime) -> None:
