@@ -274,13 +274,10 @@ def _text(counter: LimitCounter, percents: Sequence[int], what: str) -> str:
         if limit.currency
         else f"{number(used)} of {number(limit.limit_value)}"
     )
-    when = (
-        f"{counter.window_starts_at:%B %Y}"
-        if limit.window == "month"
-        else f"{counter.window_starts_at:%-d %B}"
-    )
-    marks = " and ".join(
-        [", ".join(str(one) for one in percents[:-1]), str(percents[-1])][len(percents) < 2 :]
-    )
+    starts_at = counter.window_starts_at
+    when = f"in {starts_at:%B %Y}" if limit.window == Limit.Window.MONTH else f"on {starts_at:%-d %B}"
+    *before, last = [str(percent) for percent in percents]
+    marks = f"{', '.join(before)} and {last}" if before else last
     tail = " Calls are refused." if share >= 100 and limit.mode == Limit.Mode.HARD else ""
-    return f"{what}: {share} % of {words.title(limit).lower()} used in {when}, {shown}. Past {marks} %.{tail}"
+    of_what = f" of {words.title(limit).lower()}" if limit.owner_kind == "subscription" else ""
+    return f"{what}: {share} %{of_what} used {when}, {shown}. Past {marks} %.{tail}"
