@@ -1,7 +1,7 @@
 """Where budgets stand: what is spent and held, what the month will come to, who spends most, what was before."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,7 +16,7 @@ from metering.queries import usage
 from metering.scopes import EVERYTHING
 from metering.usage_questions import MOST_VALUES
 from metering.usage_reports import UsageReport, UsageRow
-from quotas.budget_models import Budget, BudgetVersion, LimitAlert
+from quotas.budget_models import Budget, BudgetVersion
 from quotas.budget_outlook import Outlook, outlook
 from quotas.budgets import in_force, owner_of_budget, who_answers
 from quotas.limit_alerts import passed_percents
@@ -77,7 +77,6 @@ class BudgetPage:
     spenders: Sequence[UsageRow]
     versions: Sequence[BudgetVersion]
     months: Sequence[BudgetMonth]
-    told: Collection[int] = field(default=())
 
 
 def standings(budgets: Sequence[Budget], *, at: datetime, currency: str) -> list[BudgetStanding]:
@@ -88,7 +87,7 @@ def standings(budgets: Sequence[Budget], *, at: datetime, currency: str) -> list
 
 
 def page_of(budget: Budget, *, at: datetime, currency: str) -> BudgetPage:
-    """Return everything about one budget (seven queries)."""
+    """Return everything about one budget (six queries)."""
     report = _report_by_app(budget, at=at, currency=currency)
     daily = {row.starts_at.date(): row.measures.cost for row in report.over_time}
     versions = list(budget.versions.select_related("made_by", "move").order_by("-starts_at", "-pk"))
@@ -96,9 +95,7 @@ def page_of(budget: Budget, *, at: datetime, currency: str) -> BudgetPage:
     limit = next(iter(_limits_of([budget], at=at).values()), None)
     later = [one for one in versions if one.starts_at > at]
     now = _standing(budget, limit, daily, at=at, coming=later[-1] if later else None)
-    return BudgetPage(
-        now, daily, _spenders(report, at=at), versions, _months(budget, at=at), _told(limit, at=at)
-    )
+    return BudgetPage(now, daily, _spenders(report, at=at), versions, _months(budget, at=at))
 
 
 def daily_spend(budgets: Sequence[Budget], *, at: datetime, currency: str) -> dict[OwnerKey, Daily]:
@@ -220,14 +217,3 @@ def _months(budget: Budget, *, at: datetime) -> list[BudgetMonth]:
 def _amount_then(counter: LimitCounter) -> Decimal:
     """Return what the limit was when it was last counted against; a soft one keeps no ceiling below what is used."""
     return counter.ceiling if counter.is_hard else counter.limit.limit_value
-
-
-def _told(limit: LimitStanding | None, *, at: datetime) -> list[int]:
-    if limit is None:
-        return []
-    told = LimitAlert.objects.filter(limit=limit.limit, window_starts_at__lte=at).order_by(
-        "-window_starts_at", "percent"
-    )
-    newest = told.values_list("window_starts_at", "percent")[:20]
-    starts_at = max((one for one, _ in newest), default=None)
-    return [percent for one, percent in newest if one == starts_at]

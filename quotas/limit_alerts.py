@@ -13,8 +13,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, OuterRef, Q, QuerySet
+from django.db.models.functions import JSONObject
 from django.urls import reverse
 
 from marketplace.accounts import access
@@ -126,6 +128,12 @@ def unwatch(watch_id: object, *, by: Actor) -> LimitWatch:
     one = access.get(LimitWatch.objects.filter(person=by.user), pk=watch_id)
     LimitWatch.objects.filter(pk=one.pk).delete()
     return one
+
+
+def with_watches(budgets: QuerySet[Budget], *, of: User) -> QuerySet[Budget]:
+    """Add to budgets what a person wants to be told of, as ``my_watches``: key and percent of each."""
+    own = LimitWatch.objects.filter(person=of, budget=OuterRef("pk")).order_by("percent")
+    return budgets.annotate(my_watches=ArraySubquery(own.values(one=JSONObject(pk="pk", percent="percent"))))
 
 
 def _of_budgets(*, at: datetime) -> list[LimitCounter]:

@@ -16,7 +16,7 @@ from marketplace.accounts import access
 from marketplace.accounts.requests import PersonRequest
 from marketplace.core.errors import Conflict, InvalidInput
 from quotas import budget_moves, budgets, limit_alerts
-from quotas.budget_models import Budget, LimitWatch
+from quotas.budget_models import Budget
 from quotas.budget_queries import page_of, standings
 from quotas.budgeting import pages
 from quotas.budgeting.forms import BudgetForm, FilterForm, ThresholdsForm, WatchForm, tell_refusal
@@ -51,7 +51,8 @@ def all_budgets(request: PersonRequest) -> HttpResponse:
 @require_safe
 def budget(request: PersonRequest, budget_id: UUID) -> HttpResponse:
     """Show one budget: the month, who spends, what was decided, moves, thresholds."""
-    one, now = _find(request, budget_id), timezone.now()
+    found = limit_alerts.with_watches(budgets.visible_budgets(request.actor), of=request.actor.user)
+    one, now = access.get(found, pk=budget_id), timezone.now()
     page = page_of(one, at=now, currency=settings.CURRENCY)
     currency = page.now.currency or settings.CURRENCY
     moves = budget_moves.moves_of(one)[:SHOWN_MOVES]
@@ -74,7 +75,6 @@ def budget(request: PersonRequest, budget_id: UUID) -> HttpResponse:
             initial={"thresholds": ", ".join(str(percent) for percent in one.thresholds)}
         ),
         "may_tend": budgets.may_tend(one, actor=request.actor),
-        "watches": LimitWatch.objects.filter(person=request.actor.user, budget=one).order_by("percent"),
     }
     return render(request, "quotas/budget.html", context)
 

@@ -69,26 +69,17 @@ class MyUsage:
 
 
 def my_usage(actor: Actor, *, at: datetime, currency: str) -> MyUsage:
-    """Show what the teams of a person use against the limits of their subscriptions and of themselves (nine queries)."""
+    """Show what the teams of a person use against the limits of their subscriptions and of themselves (six queries)."""
     scope = UsageScope(user_id=actor.user.pk, team_ids=actor.team_ids)
     today = at.astimezone(UTC).date()
-    daily = _report(
-        ["app", "subscription"],
-        since=today - timedelta(days=DAYS_OF_ERRORS),
-        at=at,
-        scope=scope,
-        currency=currency,
-    )
-    keys = _report(
-        ["app", "key"], since=today.replace(day=1), at=at, scope=scope, currency=currency, granularity="total"
-    )
+    report = _report(since=today - timedelta(days=DAYS_OF_ERRORS), at=at, scope=scope, currency=currency)
     found = [one for one in standings(_limits(actor), at=at) if one.limit.window in ("day", "month")]
     return MyUsage(
-        spend=_spend(daily, today=today),
-        groups=_groups(found, daily, at=at),
-        by_app=_by_app(daily, today=today),
-        by_key=keys.folded,
-        newest_hour=daily.newest_hour,
+        spend=_spend(report, today=today),
+        groups=_groups(found, report, at=at),
+        by_app=_of_month(report, "app", today=today),
+        by_key=_of_month(report, "key", "app", today=today),
+        newest_hour=report.newest_hour,
     )
 
 
@@ -136,20 +127,12 @@ def _limits(actor: Actor) -> Any:
     return found.exclude(measure=Limit.Measure.CONCURRENCY)
 
 
-def _report(
-    group_by: list[str],
-    *,
-    since: date,
-    at: datetime,
-    scope: UsageScope,
-    currency: str,
-    granularity: str = "day",
-) -> UsageReport:
+def _report(*, since: date, at: datetime, scope: UsageScope, currency: str) -> UsageReport:
     return usage(
         from_at=datetime(since.year, since.month, since.day, tzinfo=UTC),
         to_at=at.astimezone(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1),
-        granularity=granularity,
-        group_by=group_by,
+        granularity="day",
+        group_by=["app", "subscription", "key"],
         filters={"environment": COUNTED, "currency": currency},
         visible=scope,
     )
@@ -200,15 +183,16 @@ def _daily_of(one: LimitStanding, report: UsageReport) -> dict[date, Decimal]:
     return daily
 
 
-def _by_app(report: UsageReport, *, today: date) -> Sequence[UsageRow]:
-    """Sum this month by app."""
+def _of_month(report: UsageReport, *dimensions: str, today: date) -> Sequence[UsageRow]:
+    """Sum this month by some of the dimensions, the dearest first."""
     first = today.replace(day=1)
-    rows = [
-        UsageRow(row.starts_at, row.parts[:1], row.measures)
+    places = [report.group_by.index(one) for one in dimensions]
+    rows = tuple(
+        UsageRow(row.starts_at, tuple(row.parts[place] for place in places), row.measures)
         for row in report.rows
         if row.starts_at.date() >= first
-    ]
+    )
     of_month = UsageReport(
-        report.from_at, report.to_at, "total", ("app",), tuple(rows), report.currency, report.newest_hour
+        report.from_at, report.to_at, "total", dimensions, rows, report.currency, report.newest_hour
     )
     return of_month.folded

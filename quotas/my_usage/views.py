@@ -1,5 +1,6 @@
 """The page of one's own usage against limits."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from django.views.decorators.http import require_safe
 from marketplace.accounts.requests import PersonRequest
 from metering import usage_addresses
 from metering.dashboards import tabs
+from metering.usage_reports import UsageRow
 from quotas.budget_models import LimitWatch
 from quotas.budgeting.pages import about
 from quotas.my_usage import pages
@@ -37,20 +39,8 @@ def my_usage(request: PersonRequest) -> HttpResponse:
             first=str(now.date().replace(day=1)), last=str(now.date()), group_by="app"
         ),
         "today_url": usage_addresses.explore(first=str(now.date()), last=str(now.date()), group_by="app"),
-        "apps": [
-            (row, usage_addresses.explore(days=30, app=(row.parts[0].id,), group_by="key"))
-            for row in page.by_app
-            if row.parts[0].id
-        ],
-        "keys": [
-            (
-                row,
-                usage_addresses.explore(days=30, key=(row.parts[1].id,), group_by="model")
-                if row.parts[1].id
-                else "",
-            )
-            for row in page.by_key
-        ],
+        "apps": _with_urls(page.by_app, group_by="key"),
+        "keys": _with_urls(page.by_key, group_by="model"),
         "subscriptions": [group.owner for group in page.groups if group.owner.kind == "subscription"],
     }
     return render(request, "quotas/my_usage.html", context)
@@ -60,3 +50,17 @@ def _about(page: pages.MyUsage) -> tuple[Decimal, Decimal, Decimal] | None:
     """Cut the estimate to what can be known."""
     month = page.spend.month_end
     return (about(month.low), about(month.middle), about(month.high)) if month else None
+
+
+def _with_urls(rows: Sequence[UsageRow], *, group_by: str) -> list[tuple[UsageRow, str]]:
+    """Give each row the address of its usage; empty where there is no value to ask for."""
+    found = []
+    for row in rows:
+        part = row.parts[0]
+        url = (
+            usage_addresses.explore(days=30, **{part.dimension: (part.id,)}, group_by=group_by)
+            if part.id
+            else ""
+        )
+        found.append((row, url))
+    return found

@@ -335,7 +335,7 @@ class TestLimits:
         assert counter.spent == used.aggregate(sum=Sum("requests"))["sum"]
 
     def test_include_budgets_and_a_ceiling_on_the_runaway(self) -> None:
-        assert Limit.objects.filter(cost_center__organization__slug="demo", measure="cost").count() == 4
+        assert Limit.objects.filter(cost_center__organization__slug="demo", measure="cost").count() == 5
         assert Limit.objects.get(app__slug="inbox-digest", measure="cost").limit_value == 40
 
 

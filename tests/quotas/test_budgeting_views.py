@@ -164,7 +164,7 @@ class TestBudget:
     ) -> None:  # fmt: skip
         client.force_login(there.giver)
 
-        with django_assert_max_num_queries(14):
+        with django_assert_max_num_queries(12):
             client.get(f"/budgets/{there.marketing_budget.pk}/")
 
 

@@ -83,7 +83,7 @@ class TestMyUsage:
         ingest.record([used(world.subscription, "now", at=now, input_tokens=10, key=world.key)], at=now)
         client.force_login(cast.consumer)
 
-        with django_assert_max_num_queries(14):
+        with django_assert_max_num_queries(12):
             client.get(PATH)
 
 
