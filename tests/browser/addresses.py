@@ -12,6 +12,7 @@ from marketplace.catalog.models import Plan, Review, SmokeRun, Subscription
 from metering.inbox_models import UnattributedGroup
 from metering.kept.schedules import token_of
 from metering.models import Correction, EventConflict, RateProposal, ReportSchedule, Rerating, UsageEvent
+from quotas.budget_models import Budget, BudgetMove
 from quotas.models import Limit
 from tests.architecture.test_urls import routes
 
@@ -85,6 +86,12 @@ DETAILS = (
     Detail("operator", "quotas:event-void", lambda: _corrected("amend")),
     Detail("operator", "quotas:event-amend", lambda: _corrected("void")),
     Detail("operator", "metering:rerating", lambda: (Rerating.objects.get().pk,)),
+    Detail("finance", "quotas:budget", lambda: (_budget("CC-400"),)),
+    Detail("finance", "quotas:budget", lambda: (_budget("CC-600"),)),
+    Detail("finance", "quotas:budget-offer", lambda: (_budget("CC-500"),)),
+    Detail("finance", "quotas:budget-move", lambda: (BudgetMove.objects.get(state="offered").pk,)),
+    Detail("finance", "quotas:budget-move", lambda: (BudgetMove.objects.get(state="accepted").pk,)),
+    Detail("consumer", "quotas:budget", lambda: (Budget.objects.get(team__slug="team-ops").pk,)),
     Detail("operator", "quotas:limit-set", lambda: ("app", _app_limit().app_id)),
 )  # fmt: skip
 
@@ -93,6 +100,7 @@ NO_PAGES = {
     "accounts:enter", "accounts:key-revoke", "gateway:try", "gateway:job-retry", "gateway:job-cancel",
     "catalog:creator-submit", "catalog:creator-check-again", "catalog:creator-version", "catalog:subscription-keys",
     "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end", "metering:rule-end",
+    "quotas:budget-thresholds", "quotas:limit-unwatch",
     "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:invoice-csv",
     "metering:rerating-csv", "metering:rerating-progress",
     "metering:view-remove", "metering:report-stop",
@@ -135,6 +143,10 @@ def _event(*, environment: str, period: str) -> tuple[Any, ...]:
 def _cost_center() -> str:
     one = CostCenter.objects.select_related("organization").filter(organization__slug="demo").earliest("pk")
     return f"{one.organization.slug}/{one.code}"
+
+
+def _budget(code: str) -> Any:
+    return Budget.objects.get(cost_center__code=code, cost_center__organization__slug="demo").pk
 
 
 def _app_limit() -> Limit:

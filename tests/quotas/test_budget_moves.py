@@ -8,9 +8,12 @@ from django.db import IntegrityError, transaction
 from marketplace.accounts.access import actor_for
 from marketplace.accounts.models import User
 from marketplace.core.errors import Conflict, InvalidInput, NotAllowed
+from marketplace.core.ids import uuid7
 from marketplace.core.models import AuditEntry, Notice
 from marketplace.core.transitions import IllegalTransition
-from quotas import budget_moves, limits
+from metering.attribution import Dimensions
+from quotas import admission, budget_moves, counters, limits
+from quotas.admission import Estimate, HoldRequest, Refused
 from quotas.budget_models import BudgetMove
 from quotas.budget_moves import BudgetTooSmall
 from quotas.budgets import NoBudgetInForce
@@ -19,6 +22,7 @@ from quotas.owners import owner_of
 from tests import factories
 from tests.conftest import Cast
 from tests.factories import NOW
+from tests.metering.conftest import make_usage
 from tests.quotas.budget_world import NEXT_MONTH, BudgetWorld, limit_of, make_budget_world, set_budget, spend
 
 LATER = NOW + timedelta(hours=1)
@@ -179,6 +183,30 @@ class TestAccept:
 
         assert amounts(there) == (750, 650)
         assert amounts(there, at=NEXT_MONTH) == (500, 650)
+
+
+class TestCallsUnderWay:
+    def test_that_waited_for_a_move_are_admitted_by_what_it_left(
+        self, there: BudgetWorld, who: Dimensions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Admission reads the limits, waits for the counter that a move holds, and decides by the limit of after it."""
+        made, lock = offer(there, "900"), counters.find_and_lock
+        spend(there.marketing_budget, "60")
+
+        def wait_for_the_move(*arguments: Any, **options: Any) -> Any:
+            budget_moves.accept(made, by=actor_for(there.taker), at=LATER)
+            return lock(*arguments, **options)
+
+        monkeypatch.setattr(counters, "find_and_lock", wait_for_the_move)
+        hold_id = uuid7()
+        usage = make_usage(who._replace(cost_center_id=there.marketing.pk), str(hold_id))
+        asked = HoldRequest(hold_id, usage, Estimate(1000, Decimal(50)), LATER + timedelta(minutes=5))
+
+        answer = admission.reserve([asked], at=LATER)[0]
+
+        # 60 of 100 are used; 50 more would have fitted into the 1,000 of before.
+        assert isinstance(answer, Refused)
+        assert (answer.standing.limit.value, answer.standing.used) == (100, 60)
 
 
 class TestEnd:
