@@ -194,6 +194,31 @@ class LimitAlert(models.Model):
         return f"{self.percent} % of limit {self.limit_id} from {self.window_starts_at:%Y-%m-%d}"
 
 
+class LimitRefusal(models.Model):
+    """That a budget began to refuse calls: written once for each window and amount, and told of once."""
+
+    limit = models.ForeignKey("quotas.Limit", models.PROTECT, related_name="refusals")
+    window_starts_at = models.DateTimeField()
+    limit_value = models.DecimalField(max_digits=38, decimal_places=18)
+    used = models.DecimalField(max_digits=38, decimal_places=18, help_text="Spent and held at that moment.")
+    asked = models.DecimalField(max_digits=38, decimal_places=18)
+    first_at = models.DateTimeField()
+    told_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["limit", "window_starts_at", "limit_value"], name="limit_refusal_once"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["first_at"], name="limit_refusal_not_told", condition=Q(told_at=None))
+        ]
+
+    def __str__(self) -> str:
+        return f"limit {self.limit_id} refuses from {self.first_at:%Y-%m-%d %H:%M}"
+
+
 class LimitWatch(models.Model):
     """That a person wants to be told when so many percent of a budget, or of a subscription's limits, are used."""
 

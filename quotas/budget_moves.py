@@ -321,7 +321,7 @@ def _end(move: BudgetMove, to: State, *, by: Actor, at: datetime, note: str) -> 
 def _tell_of_decision(move: BudgetMove, what: str, *, by: Actor, at: datetime) -> None:
     """Tell both owners, who offered it, and finance, but whoever decided."""
     concerned = {who_answers(move.from_budget), who_answers(move.to_budget), move.offered_by}
-    concerned |= set(finance_of(owner_of_budget(move.from_budget).organization_id))
+    concerned |= {*finance_of(owner_of_budget(move.from_budget).organization_id)}
     text = f"The move of {to_text(move.amount)} {move.currency} a month to the {move.to_budget} {what}."
     others = [person for person in concerned if person.pk != by.user.pk]
     notify(others, text=text, at=at, key=f"budget-move:{move.pk}:{move.state}", path=_path(move))

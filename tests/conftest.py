@@ -12,7 +12,7 @@ from marketplace.accounts.models import CostCenter, Organization, Team, User
 from marketplace.gateway.offers import offer_book
 from metering import attribution, partitions
 from metering.ratecards import price_book
-from quotas import counters
+from quotas import counters, refusals
 from quotas.book import limit_book
 from tests import factories
 
@@ -27,6 +27,7 @@ def forget_what_processes_remember() -> None:
     """Start every test like a new process: ids and snapshots of the last test's rows are gone."""
     attribution.forget()
     counters.forget()
+    refusals.forget()
     price_book.forget()
     offer_book.forget()
     limit_book.forget()

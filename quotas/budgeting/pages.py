@@ -1,5 +1,6 @@
 """Budgets drawn for pages: charts of the month with what is expected, and the ways to what a number is made of."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
@@ -13,6 +14,7 @@ from metering.periods import month, next_month
 from metering.usage_pages import tick_formatter
 from quotas.budget_models import Budget
 from quotas.budget_queries import COUNTED, BudgetPage, BudgetStanding
+from quotas.owners import Owner
 
 ZERO = Decimal(0)
 MONTHS_AHEAD = 6
@@ -109,6 +111,19 @@ def coming_months(at: datetime) -> list[tuple[str, str]]:
     first: date = month(at)
     found = [next_month(first, by=number) for number in range(1, MONTHS_AHEAD + 1)]
     return [(f"{one:%Y-%m}", f"1 {one:%B %Y}") for one in found]
+
+
+def choices(owners: Sequence[Owner]) -> list[tuple[str, str]]:
+    """Name owners to choose from; with their organization where there are several."""
+    organizations = {one.organization_id for one in owners}
+    return [
+        (
+            f"{one.kind}:{one.pk}",
+            f"{one.title} {one.label}"
+            + (f", {one.instance.organization.name}" if len(organizations) > 1 else ""),
+        )
+        for one in owners
+    ]
 
 
 def key_of(budget: Budget) -> str:

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from marketplace.accounts import access
 from marketplace.accounts.requests import PersonRequest
 from marketplace.core.errors import Conflict, InvalidInput
-from quotas import budget_moves, budgets, limit_alerts
+from quotas import budget_moves, budgets, limit_watches
 from quotas.budget_models import Budget
 from quotas.budget_queries import page_of, standings
 from quotas.budgeting import pages
@@ -51,7 +51,7 @@ def all_budgets(request: PersonRequest) -> HttpResponse:
 @require_safe
 def budget(request: PersonRequest, budget_id: UUID) -> HttpResponse:
     """Show one budget: the month, who spends, what was decided, moves, thresholds."""
-    found = limit_alerts.with_watches(budgets.visible_budgets(request.actor), of=request.actor.user)
+    found = limit_watches.with_watches(budgets.visible_budgets(request.actor), of=request.actor.user)
     one, now = access.get(found, pk=budget_id), timezone.now()
     page = page_of(one, at=now, currency=settings.CURRENCY)
     currency = page.now.currency or settings.CURRENCY
@@ -87,7 +87,7 @@ def set_budget(request: PersonRequest) -> HttpResponse:
     access.require(bool(owners), message="Budgets are set by finance and operators.")
     form = BudgetForm(
         request.POST or None,
-        owners=[(f"{one.kind}:{one.pk}", f"{one.title} {one.label}") for one in owners],
+        owners=pages.choices(owners),
         months=pages.coming_months(timezone.now()),
         initial=_present(request),
     )
@@ -127,10 +127,10 @@ def watch(request: PersonRequest) -> HttpResponse:
     percent, now = form.cleaned_data["percent"], timezone.now()
     if kind == "budget":
         one = access.get(budgets.visible_budgets(request.actor), pk=key)
-        limit_alerts.watch(budget=one, percent=percent, by=request.actor, at=now)
+        limit_watches.watch(budget=one, percent=percent, by=request.actor, at=now)
     else:
         subscription = find_owner(request.actor, "subscription", key).instance
-        limit_alerts.watch(subscription=subscription, percent=percent, by=request.actor, at=now)
+        limit_watches.watch(subscription=subscription, percent=percent, by=request.actor, at=now)
     messages.success(request, f"You will be told at {percent} %.")
     return _back(request, kind, key)
 
@@ -139,7 +139,7 @@ def watch(request: PersonRequest) -> HttpResponse:
 @require_POST
 def unwatch(request: PersonRequest, watch_id: int) -> HttpResponse:
     """End an alert of one's own."""
-    one = limit_alerts.unwatch(watch_id, by=request.actor)
+    one = limit_watches.unwatch(watch_id, by=request.actor)
     messages.success(request, "The alert is removed.")
     return _back(request, "budget" if one.budget_id else "", str(one.budget_id))
 

@@ -4,15 +4,17 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
+from pytest_django import DjangoAssertNumQueries
 
 from marketplace.accounts.access import actor_for
 from marketplace.accounts.models import User
 from marketplace.catalog.models import Subscription
 from marketplace.core.errors import InvalidInput, NotFound
 from marketplace.core.models import Notice
-from quotas import budgets, limit_alerts
+from quotas import budgets
 from quotas.budget_models import LimitAlert, LimitWatch
-from quotas.limit_alerts import passed_percents, tell, watch
+from quotas.limit_alerts import passed_percents, tell
+from quotas.limit_watches import unwatch, watch
 from quotas.models import Limit, LimitCounter
 from tests import factories
 from tests.conftest import Cast
@@ -142,6 +144,26 @@ class TestTell:
         assert tell(at=NEXT_MONTH + timedelta(minutes=1)) == 3
         assert "in November 2026" in told(there.giver)[0]
 
+    def test_goes_by_what_the_budget_of_a_month_that_is_over_was(
+        self, cast: Cast, there: BudgetWorld
+    ) -> None:
+        spend(there.marketing_budget, "490")
+        on_the_first = NEXT_MONTH + timedelta(minutes=5)
+        set_budget(there.marketing, "490", by=actor_for(cast.finance), at=on_the_first)
+
+        assert tell(at=on_the_first) == 0
+
+    def test_writes_nothing_that_it_told_of(
+        self, there: BudgetWorld, django_assert_max_num_queries: DjangoAssertNumQueries
+    ) -> None:
+        spend(there.marketing_budget, "960")
+        tell(at=NOW)
+
+        with django_assert_max_num_queries(8) as asked:
+            tell(at=NOW)
+
+        assert [one["sql"] for one in asked if one["sql"].startswith(("INSERT", "UPDATE"))] == []
+
     def test_begins_anew_with_the_month(self, there: BudgetWorld) -> None:
         limit = limit_of(there.marketing_budget)
         spend(there.marketing_budget, "960")
@@ -216,7 +238,7 @@ class TestWatch:
 
         first = watch(budget=there.team_budget, percent=30, by=consumer, at=NOW)
         assert watch(budget=there.team_budget, percent=30, by=consumer, at=NOW) == first
-        limit_alerts.unwatch(first.pk, by=consumer)
+        unwatch(first.pk, by=consumer)
         assert not LimitWatch.objects.exists()
 
     def test_is_of_what_one_may_see(self, cast: Cast, there: BudgetWorld, subscription: Subscription) -> None:
@@ -228,7 +250,7 @@ class TestWatch:
         with pytest.raises(NotFound):
             watch(subscription=subscription, percent=30, by=stranger, at=NOW)
         with pytest.raises(NotFound):
-            limit_alerts.unwatch(mine.pk, by=stranger)
+            unwatch(mine.pk, by=stranger)
 
     def test_tells_nobody_who_may_not_see_it_any_more(self, cast: Cast, there: BudgetWorld) -> None:
         watch(budget=there.team_budget, percent=30, by=actor_for(cast.consumer), at=NOW)
