@@ -14,6 +14,7 @@ from marketplace.accounts.access import Role
 from marketplace.accounts.models import User
 from marketplace.core.notices import notify
 from quotas import words
+from quotas.budget_history import budget_limits
 from quotas.lifts import lift_book
 from quotas.models import Limit, LimitCounter, OverrunEntry
 from quotas.owners import RELATED, Owner, owner_of_limit
@@ -42,6 +43,8 @@ def tell_of_reached(*, at: datetime) -> int:
         )
         .filter(Q(limit__ends_at=None) | Q(limit__ends_at__gt=at))
         .exclude(spent=0, overrun=0)
+        # Of budgets people are told by their thresholds (quotas.limit_alerts).
+        .exclude(limit__in=Limit.objects.filter(budget_limits()))
         .select_related("limit", *(f"limit__{each}" for each in RELATED))
         .order_by("pk")[:AT_ONCE]
     )

@@ -51,7 +51,7 @@ def _count(made: Made, *, book: LimitBook, at: datetime) -> None:
     if not made.is_new:
         return
     windows = _windows(made, book=book, at=at)
-    ids, locked = counters.find_and_lock(windows, set(), book=book, at=at)
+    ids, locked, _ = counters.find_and_lock(windows, set(), book=book, at=at)
     overruns = [_moved(locked[ids[key]], made) for key in windows]
     counters.write(locked.values())
     _keep(overruns, at=at)

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from django.db import connection
 
+from marketplace.core.epochs import LIMITS
 from quotas.book import LimitBook, LimitFacts
 
 ZERO = Decimal(0)
@@ -132,36 +133,57 @@ def forget() -> None:
 
 def find_and_lock(
     windows: Mapping[Key, tuple[LimitFacts, datetime]], others: set[int], *, book: LimitBook, at: datetime
-) -> tuple[dict[Key, int], dict[int, Counter]]:
-    """Lock the counters of these windows and some others; returns the ids by key and the counters by id."""
+) -> tuple[dict[Key, int], dict[int, Counter], int]:
+    """Lock the counters of these windows and some others; returns the ids by key, the counters by id, and the epoch of
+    limits once they were locked."""
     ids = ids_of(windows)
     wanted = others | {ids[key] for key in windows}
-    locked = lock(wanted, book=book, at=at)
+    locked, epoch = lock(wanted, book=book, at=at)
     if len(locked) < len(wanted):
         # Counters of long ago that this process remembers were purged meanwhile; they are made anew.
         forget()
         ids = ids_of(windows)
-        locked = lock(others | {ids[key] for key in windows}, book=book, at=at)
-    return ids, locked
+        locked, epoch = lock(others | {ids[key] for key in windows}, book=book, at=at)
+    return ids, locked, epoch
 
 
-def lock(ids: Iterable[int], *, book: LimitBook, at: datetime) -> dict[int, Counter]:
-    """Lock the counters in order of their id and return them. A limit that is still to begin refuses nothing yet.
+def lock(ids: Iterable[int], *, book: LimitBook, at: datetime) -> tuple[dict[int, Counter], int]:
+    """Lock the counters in order of their id and return them, with the epoch of limits. A limit that is still to begin
+    refuses nothing yet.
 
     The fixed order is what keeps processes that lock overlapping chains from waiting for each other in a circle.
     """
     with connection.cursor() as cursor:
+        # Two statements in one trip: the second one sees what was committed while the first one waited.
         cursor.execute(
             "SELECT id, limit_id, window_starts_at, window_ends_at, spent, held, overrun, ceiling "
-            "FROM quotas_limitcounter WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE",
-            [sorted(set(ids))],
+            "FROM quotas_limitcounter WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE; "
+            "SELECT value FROM core_epoch WHERE name = %s",
+            [sorted(set(ids)), LIMITS],
         )
-        found = {}
-        for row in cursor.fetchall():
-            limit = book.by_id[row[1]]
-            is_hard = limit.is_hard and limit.starts_at <= at
-            found[row[0]] = Counter(row[0], limit, row[2], row[3], row[4], row[5], row[6], row[7], is_hard)
-        return found
+        rows = cursor.fetchall()
+        cursor.nextset()
+        epoch = cursor.fetchone()
+    found = {}
+    for row in rows:
+        limit = book.by_id[row[1]]
+        is_hard = _refuses(limit, at)
+        found[row[0]] = Counter(row[0], limit, row[2], row[3], row[4], row[5], row[6], row[7], is_hard)
+    return found, epoch[0] if epoch else 0
+
+
+def follow(counters: Iterable[Counter], book: LimitBook, *, at: datetime) -> None:
+    """Give locked counters their limits as they are now.
+
+    Whoever lowers a limit to what is left of it holds its counter meanwhile: what waited for that decides by the new one.
+    """
+    for counter in counters:
+        counter.limit = book.by_id.get(counter.limit.id, counter.limit)
+        counter.is_hard = _refuses(counter.limit, at)
+
+
+def _refuses(limit: LimitFacts, at: datetime) -> bool:
+    return limit.is_hard and limit.starts_at <= at
 
 
 def write(counters: Iterable[Counter]) -> None:

@@ -15,7 +15,7 @@ from django.db.models.functions import Greatest
 
 from marketplace.core import epochs
 from marketplace.core.snapshots import Snapshot
-from quotas.book import LimitBook, limit_book
+from quotas.book import LimitBook, limit_book, load_limit_book
 from quotas.increase_models import GrantedLimit
 from quotas.models import Limit
 
@@ -65,6 +65,11 @@ lift_book: Snapshot[LiftBook] = Snapshot(epochs.LIMITS, load_lifts)
 def limits_at(at: datetime, epochs: dict[str, int]) -> LimitBook:
     """Return all limits at the values that hold at a time, for epochs that were just read."""
     return lifted(limit_book.at(epochs), lift_book.at(epochs), at=at)
+
+
+def load_limits(at: datetime) -> LimitBook:
+    """Read all limits at the values that hold at a time; nothing is remembered, so a transaction under way may ask."""
+    return lifted(load_limit_book(), load_lifts(), at=at)
 
 
 _last: tuple[LimitBook, LiftBook, int, LimitBook] | None = None

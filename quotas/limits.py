@@ -16,6 +16,7 @@ from marketplace.core.money import to_text
 from marketplace.core.periods import check_zone
 from metering.models import LanguageModel
 from quotas import lifts
+from quotas.budget_history import follow
 from quotas.models import Limit
 from quotas.owners import Owner
 from quotas.used_before import count_what_was_used
@@ -272,6 +273,7 @@ def _insert(
     )
     count_what_was_used(limit, owner, at=at)
     audit.record("quotas.limit.set", subject=limit, at=at, by=by.user, new=_facts(limit), reason=note)
+    follow(limit, by=by.user, at=at, reason=note)
     return limit
 
 
@@ -287,6 +289,7 @@ def _change(
     limit.save(update_fields=["limit_value", "mode", "currency", "ends_at", "note", "created_by"])
     lifts.overrule(limit, at=at)
     audit.record("quotas.limit.changed", subject=limit, at=at, by=by.user, old=old, new=new, reason=note)
+    follow(limit, by=by.user, at=at, reason=note)
 
 
 def _end(limit: Limit, *, ends_at: datetime, by: Actor, at: datetime, reason: str) -> None:
@@ -300,6 +303,7 @@ def _end(limit: Limit, *, ends_at: datetime, by: Actor, at: datetime, reason: st
     audit.record(
         "quotas.limit.ended", subject=limit, at=at, by=by.user, old=old, new=_facts(limit), reason=reason
     )
+    follow(limit, by=by.user, at=at, reason=reason)
 
 
 def _facts(limit: Limit) -> dict[str, str | None]:

@@ -20,6 +20,7 @@ from quotas.desk_models import DeskGlance as DeskGlance
 from quotas.desk_models import DeskMark as DeskMark
 from quotas.desk_models import SavedDesk as SavedDesk
 from quotas.usual_models import UsualUse as UsualUse  # registers its table
+from quotas import budget_models as budget_models  # registers its tables
 
 OWNER_KINDS = ("organization", "cost_center", "team", "app", "subscription", "key")
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from marketplace.core import jobs
 from marketplace.core.models import Job
-from quotas import alarms, decision_mails, grants, holds, increase_routine, usual
+from quotas import alarms, decision_mails, grants, holds, increase_routine, limit_alerts, usual
 
 
 @shared_task(name="quotas.sweep_holds", expires=30)
@@ -53,5 +53,6 @@ def learn_usual_use() -> None:
 
 @shared_task(name="quotas.tell_of_limits", expires=55)
 def tell_of_limits() -> None:
-    """Tell people of limits that are reached and of usage beyond what was held."""
+    """Tell people of limits that are reached, of usage beyond what was held, and of thresholds that were passed."""
     alarms.tell(at=timezone.now())
+    limit_alerts.tell(at=timezone.now())

@@ -13,6 +13,7 @@ from marketplace.gateway.offers import offer_book
 from metering import attribution, partitions
 from metering.ratecards import price_book
 from quotas import counters, served
+from quotas import counters, refusals
 from quotas.book import limit_book
 from quotas.lifts import lift_book
 from tests import factories
@@ -46,6 +47,7 @@ def forget_what_processes_remember() -> None:
     attribution.forget()
     counters.forget()
     served.forget()
+    refusals.forget()
     price_book.forget()
     offer_book.forget()
     limit_book.forget()

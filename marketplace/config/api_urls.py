@@ -14,6 +14,7 @@ from metering.reratings import api as reratings_api
 from metering.usage_events import api as usage_events_api
 from quotas import api as quotas_api
 from quotas.increasing import api as increasing_api
+from quotas.budgeting import api as budgets_api
 
 
 class ContractRouter(SimpleRouter):
@@ -34,6 +35,7 @@ for prefix, viewset, basename in (
     *reratings_api.ROUTES,
     *quotas_api.ROUTES,
     *increasing_api.ROUTES,
+    *budgets_api.ROUTES,
 ):
     router.register(prefix, viewset, basename=basename)
 

@@ -53,6 +53,7 @@ SECTIONS = (
         frozenset({Role.CREATOR, Role.FINANCE, Role.OPERATOR}),
     ),
     Section("Limits", "quotas:all-limits", "gauge"),
+    Section("Budgets", "quotas:budgets", "wallet"),
     Section("Bills", "billing:bills", "receipt-text", "", frozenset({Role.CONSUMER, Role.CREATOR})),
     Section("My apps", "catalog:creator-apps", "blocks", "Create", frozenset({Role.CREATOR})),
     Section("Earnings", "billing:earnings", "coins", "Create", frozenset({Role.CREATOR})),

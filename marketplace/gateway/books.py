@@ -17,7 +17,7 @@ from marketplace.core.epochs import DIRECTORY, read_epochs
 from marketplace.core.errors import InvalidInput, Unavailable
 from metering.ingest import Draft, Receipt
 from metering.reports import Unplaced
-from quotas import admission, holds
+from quotas import admission, holds, refusals
 from quotas.admission import Admitted, HoldRequest, Outcome, Refused, Settled, Settlement
 
 
@@ -127,6 +127,7 @@ def _commit(entries: list[Entry]) -> list[Answer | Exception]:
             at=at,
             epochs=epochs,
         )
+        refusals.note(outcome.holds, at=at)
     return _answers(entries, outcome, reports, epoch=epoch)
 
 

@@ -113,6 +113,7 @@ def limit_facts(error: LimitReached) -> dict[str, Any]:
         "limit": number(limit.value),
         "used": number(error.standing.used),
         "asked": number(error.asked),
+        "currency": limit.currency or None,
         "resets_at": None if limit.measure == "concurrency" else stamp(error.standing.resets_at),
     }
 

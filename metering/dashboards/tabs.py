@@ -28,6 +28,7 @@ def sections(actor: Actor, *, current: str) -> list[dict[str, Any]]:
     teams = {one.team_id: one.team for one in actor.memberships if one.team is not None}
     for team in list(teams.values())[:MOST_TEAMS]:
         found.append((f"team-{team.pk}", team.name, _team_url(team, actor)))
+    found.append(("limits", "Against limits", reverse("quotas:my-usage")))
     found.append(("kept", "Saved and mailed", reverse("metering:kept")))
     return [{"label": label, "url": url, "is_current": name == current} for name, label, url in found]
 

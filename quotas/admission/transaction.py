@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
-from marketplace.core.epochs import read_epochs
+from marketplace.core.epochs import LIMITS, read_epochs
 from metering import ingest, keeping
 from metering.ingest import Draft, Receipt, Usage
 from metering.ratecards import price_book
@@ -24,7 +24,7 @@ from quotas.admission.settling import (
     without_released,
 )
 from quotas.admission.words import Admitted, HoldRequest, Outcome, Refused, Settled, Settlement
-from quotas.lifts import limits_at
+from quotas.lifts import limits_at, load_limits
 
 
 def reserve(requests: Sequence[HoldRequest], *, at: datetime) -> list[Admitted | Refused]:
@@ -73,7 +73,9 @@ def commit(
         calls = {hold_id: item.usage for hold_id, item in used.items()}
         chains = finder.find(holds, reported, of_reports, calls, at=at)
         held = {counter_id for hold in ended.values() for counter_id in hold.counter_ids}
-        ids, locked = counters.find_and_lock(chains.windows(), held, book=book, at=at)
+        ids, locked, epoch = counters.find_and_lock(chains.windows(), held, book=book, at=at)
+        if epoch != epochs.get(LIMITS, 0):
+            counters.follow(locked.values(), load_limits(at), at=at)
         overruns = apply_settlements(ended, used, chains, ids, locked, class_of=finder.class_of)
         overruns += apply_reports(chains, ids, locked)
         decided = decide(holds, chains, ids, locked, at=at)

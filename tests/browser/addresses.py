@@ -14,6 +14,7 @@ from metering.kept.schedules import token_of
 from metering.models import Correction, EventConflict, RateProposal, ReportSchedule, Rerating, UsageEvent
 from quotas import decision_links
 from quotas.increase_models import IncreaseRequest
+from quotas.budget_models import Budget, BudgetMove
 from quotas.models import Limit
 from tests.architecture.test_urls import routes
 
@@ -101,6 +102,12 @@ DETAILS = (
     Detail("consumer", "quotas:increase-decide", lambda: (IncreaseRequest.objects.filter(requester__email="consumer@demo.example", state="capacity_review").latest("pk").pk,)),
     Detail("operator", "quotas:increase-decide", lambda: (IncreaseRequest.objects.filter(state="partially_approved").latest("pk").pk,)),
     Detail("guest", "quotas:increase-by-mail", lambda: (_link(),)),
+    Detail("finance", "quotas:budget", lambda: (_budget("CC-400"),)),
+    Detail("finance", "quotas:budget", lambda: (_budget("CC-600"),)),
+    Detail("finance", "quotas:budget-offer", lambda: (_budget("CC-500"),)),
+    Detail("finance", "quotas:budget-move", lambda: (BudgetMove.objects.get(state="offered").pk,)),
+    Detail("finance", "quotas:budget-move", lambda: (BudgetMove.objects.get(state="accepted").pk,)),
+    Detail("consumer", "quotas:budget", lambda: (Budget.objects.get(team__slug="team-ops").pk,)),
     Detail("operator", "quotas:limit-set", lambda: ("app", _app_limit().app_id)),
 )  # fmt: skip
 
@@ -109,6 +116,7 @@ NO_PAGES = {
     "accounts:enter", "accounts:key-revoke", "gateway:try", "gateway:job-retry", "gateway:job-cancel",
     "catalog:creator-submit", "catalog:creator-check-again", "catalog:creator-version", "catalog:subscription-keys",
     "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end", "metering:rule-end",
+    "quotas:budget-thresholds", "quotas:limit-unwatch",
     "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:invoice-csv",
     "metering:rerating-csv", "metering:rerating-progress",
     "metering:view-remove", "metering:report-stop", "quotas:increase-looking", "quotas:increase-pass-on",
@@ -157,6 +165,10 @@ def _event(*, environment: str, period: str) -> tuple[Any, ...]:
 def _cost_center() -> str:
     one = CostCenter.objects.select_related("organization").filter(organization__slug="demo").earliest("pk")
     return f"{one.organization.slug}/{one.code}"
+
+
+def _budget(code: str) -> Any:
+    return Budget.objects.get(cost_center__code=code, cost_center__organization__slug="demo").pk
 
 
 def _app_limit() -> Limit:

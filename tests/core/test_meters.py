@@ -40,3 +40,11 @@ class TestMeter:
         bar = meter(1, 2, 3, format_value=lambda value: f"€{value}")
 
         assert (bar.used, bar.held, bar.limit) == ("€1", "€2", "€3")
+
+    def test_draws_the_marks_it_is_given_and_a_band_of_what_is_expected(self) -> None:
+        # 30 % and 150 % of 200; what is beyond the limit ends at the end of the bar.
+        bar = meter(100, 0, 200, marks=[20, 70, 100], expected=(60, 120, 300))
+
+        assert bar.marks == (("20%", True), ("70%", False))
+        assert (bar.band_x, bar.expected_x, bar.band_width) == ("30.00%", "60.00%", "70.00%")
+        assert meter(1, 0, 2).expected_x == ""

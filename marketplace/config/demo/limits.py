@@ -42,7 +42,9 @@ BUDGETS = (
     Budget("cost_center", "CC-200", "cost", "hard", ZERO, "monthly budget of operations"),
     Budget("cost_center", "CC-400", "cost", "hard", ZERO, "monthly budget of sales"),
     Budget("cost_center", "CC-300", "cost", "soft", Decimal("0.80"), "monthly budget of customer service"),
-    Budget("cost_center", "CC-600", "cost", "soft", Decimal("0.95"), "monthly budget of technology"),
+    Budget("cost_center", "CC-600", "cost", "soft", Decimal("0.92"), "monthly budget of technology"),
+    Budget("cost_center", "CC-500", "cost", "soft", Decimal("0.55"), "monthly budget of finance and legal"),
+    Budget("team", "team-ops", "cost", "hard", ZERO, "what the team gave itself"),
     Budget("team", "team-support", "tokens", "warn", Decimal("0.95"), "tells the team lead"),
     Budget("team", "team-ops", "tokens", "warn", Decimal("0.80"), "tells the team lead"),
 )

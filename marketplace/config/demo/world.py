@@ -7,6 +7,7 @@ from django.db import connection, transaction
 from billing.terms import Terms
 from marketplace.accounts.models import Organization
 from marketplace.config.demo import (
+    budgets,
     conflicts,
     corrections,
     deciding,
@@ -100,6 +101,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         _analyze()
     with told.step("Limits, notices, audit trail"):
         limits.set_limits(cast, apps, timeline, chronicle)
+        budgets.tell_story(cast, timeline, chronicle)
         prices.propose(cast, timeline, chronicle)
         conflicts.report_twice(cast, apps, timeline, chronicle)
         inbox.keep(cast, apps, timeline, chronicle, book=book)

@@ -1,9 +1,11 @@
 """Tags and filters of the interface: icons, tones of states, relative time, meters."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from typing import Any
 
 from django import template
 from django.core.paginator import Page
@@ -84,6 +86,7 @@ STATE_TONES: dict[str, dict[str, str]] = {
     "billing_period": {"open": INFO, "closing": WARN, "closed": OK},
     "invoice": {"draft": NEUTRAL, "finalized": INFO, "paid": OK, "overdue": DANGER, "written_off": NEUTRAL},
     "payout": {"scheduled": INFO, "held": WARN, "paid": OK, "failed": DANGER},
+    "budget_move": {"offered": INFO, "accepted": OK, "declined": DANGER, "withdrawn": NEUTRAL},
     "subscription": {"active": OK, "suspended": DANGER, "canceled": NEUTRAL},
     "job": {"queued": NEUTRAL, "running": INFO, "done": OK, "failed": DANGER, "canceled": NEUTRAL},
 }
@@ -218,13 +221,18 @@ def meter_of(
     limit: Decimal | int | None,
     currency: str = "",
     is_minor: bool = False,
+    marks: Sequence[int] | None = None,
+    expected: tuple[Decimal, Decimal, Decimal] | None = None,
 ) -> Meter:
     """Lay out a meter bar; with a currency the quantities are money, in minor units if `is_minor`."""
+    more: dict[str, Any] = {"expected": expected, **({"marks": marks} if marks is not None else {})}
     if not currency:
-        return lay_out_meter(used, held, limit, format_value=number)
+        return lay_out_meter(used, held, limit, format_value=number, **more)
     if is_minor:
-        return lay_out_meter(used, held, limit, format_value=lambda cents: money(int(cents), currency))
-    return lay_out_meter(used, held, limit, format_value=lambda value: amount(value, currency))
+        return lay_out_meter(
+            used, held, limit, format_value=lambda cents: money(int(cents), currency), **more
+        )
+    return lay_out_meter(used, held, limit, format_value=lambda value: amount(value, currency), **more)
 
 
 @register.simple_tag(takes_context=True)

@@ -1,0 +1,1 @@
+"""Pages of moving budget from one cost center or team to another."""
