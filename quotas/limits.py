@@ -17,6 +17,7 @@ from marketplace.core.money import exact, to_text
 from marketplace.core.periods import Window, window_bounds
 from metering.queries import MixedCurrencies, usage
 from metering.scopes import EVERYTHING
+from quotas.incident_models import IncidentLimit
 from quotas.models import Limit, LimitCounter
 from quotas.owners import Owner
 
@@ -39,6 +40,15 @@ class DefaultLimit(Conflict):
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
         super().__init__(f"This limit came with the {limit.note or 'plan'} and cannot be ended by itself.")
+
+
+class LimitOfIncident(Conflict):
+    """The limit slows an app that runs away; it ends with its incident, which somebody who does not own the app decides."""
+
+    code = "limit_of_incident"
+
+    def __init__(self) -> None:
+        super().__init__("This limit came with an incident and ends when that is resumed or closed.")
 
 
 class LimitEnded(Conflict):
@@ -150,6 +160,8 @@ def end_limit(limit: Limit, *, owner: Owner, by: Actor, at: datetime, reason: st
         raise NotAllowed("This limit is not yours to end.")
     if limit.is_default:
         raise DefaultLimit(limit)
+    if IncidentLimit.objects.filter(limit=limit).exists():
+        raise LimitOfIncident
     with transaction.atomic():
         _end(limit, ends_at=at, by=by, at=at, reason=reason)
 
@@ -165,6 +177,8 @@ def _set_for(owner: Owner, terms: Terms, *, at: datetime) -> QuerySet[Limit]:
             window=terms.window,
             environment=owner.environment,
             is_default=False,
+            # What slows an app stays as it is until its incident goes on; others are set beside it.
+            of_incident=None,
         )
         .order_by("pk")
     )

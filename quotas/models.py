@@ -10,6 +10,7 @@ from pgtrigger import After, Delete, Insert, Protect, Row, Trigger, UpdateOf
 from marketplace.catalog.models import Listing, Subscription
 from marketplace.core import epochs
 from marketplace.core.ids import uuid7
+from quotas import incident_models as incident_models  # registers its tables
 
 OWNER_KINDS = ("organization", "cost_center", "team", "app", "subscription", "key")
 

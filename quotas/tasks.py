@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from quotas import holds
+from quotas import detecting, holds
 
 
 @shared_task(name="quotas.sweep_holds", expires=30)
@@ -16,3 +16,9 @@ def sweep_holds() -> None:
 def purge_counters() -> None:
     """Remove ended holds and counters of past minutes."""
     holds.purge(at=timezone.now())
+
+
+@shared_task(name="quotas.detect_incidents", expires=500)
+def detect_incidents() -> None:
+    """Judge the hours that are over, tell of incidents that nobody looks after, end those that are over."""
+    detecting.run(at=timezone.now())

@@ -128,7 +128,7 @@ def _meter(request: PersonRequest, one: LimitStanding, tightest: LimitStanding |
         hint=words.hint(one, at=timezone.now()),
         origin=words.origin(one.limit),
         binding=tightest if is_bound else None,
-        can_end=may_end and not one.limit.is_default,
+        can_end=may_end and not one.limit.is_default and getattr(one.limit, "of_incident", None) is None,
     )
 
 

@@ -258,6 +258,8 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-jobs": {"task": "core.sweep_jobs", "schedule": 5.0},
     "sweep-holds": {"task": "quotas.sweep_holds", "schedule": 15.0},
     "purge-counters": {"task": "quotas.purge_counters", "schedule": 3600.0},
+    # More often than hours end: an hour is judged once, soon after it is over, and one that failed is tried again.
+    "detect-incidents": {"task": "quotas.detect_incidents", "schedule": 600.0},
     "move-apps": {"task": "catalog.move_apps", "schedule": 60.0},
     "tend-inboxes": {"task": "metering.tend_inboxes", "schedule": 3600.0},
     "find-free-usage": {"task": "metering.find_free_usage", "schedule": 3600.0},

@@ -19,13 +19,14 @@ from marketplace.gateway import books
 from metering.attribution import Dimensions
 from metering.inbox_models import AttributionRule, Inbox
 from metering.origins import Meaning, Origins, Owner, Payer, Reporter
+from quotas import incident_queries
 
 MOST_REMEMBERED = 50_000
 MOST_ORIGINS = 1_000
 
 
 class AppPaused(Unavailable):
-    """The app is not listed now; nothing was called and nothing is charged."""
+    """The app is not listed now, or an incident stopped it; nothing was called and nothing is charged."""
 
     code = "app_paused"
 
@@ -202,13 +203,15 @@ def caller_of(
 ) -> Caller:
     """Return a subscription as a caller of the listed version, or of ``version`` when it is tried before that.
 
-    Raises AppPaused when nothing is listed.
+    Raises AppPaused when nothing is listed, or an incident has stopped what is.
     """
     if epoch is None:
         epoch = read_epochs().get(DIRECTORY, 0)
     app = subscription.app
+    # A version that is tried before it is listed is what may mend the app.
+    is_ordinary = version is None
     version = version or _listed_version(app)
-    if version is None:
+    if version is None or (is_ordinary and incident_queries.is_paused(subscription)):
         raise AppPaused(app.slug)
     owned, coming = _now_and_next(_ownerships(app.pk))
     who = Dimensions(
