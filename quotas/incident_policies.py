@@ -221,11 +221,38 @@ def dry_run(rules: Rules, *, at: datetime, days: int = DRY_RUN_DAYS) -> list[Wou
 
     By money alone, and as if nobody had done anything: neither throttled nor closed.
     """
+    return _found(rules, _last_weeks(at, days), days)
+
+
+def compare(one: Rules, other: Rules, *, at: datetime) -> tuple[list[WouldBe], list[WouldBe]]:
+    """Try two sets of thresholds on the same hours (two queries)."""
+    weeks = _last_weeks(at, DRY_RUN_DAYS)
+    return _found(one, weeks, DRY_RUN_DAYS), _found(other, weeks, DRY_RUN_DAYS)
+
+
+@dataclass(frozen=True)
+class _Weeks:
+    """The hours of all apps up to ``ends_at``, and their names."""
+
+    ends_at: datetime
+    apps: list[AppHours]
+    names: dict[int, str]
+
+
+def _last_weeks(at: datetime, days: int) -> _Weeks:
     ends_at = at.replace(minute=0, second=0, microsecond=0)
-    found: list[WouldBe] = []
-    names = dict(App.objects.values_list("pk", "name"))
-    for one in hourly(ends_at=ends_at, hours=MOST_HOURS + days * DAY_HOURS):
-        found += _would_be(one, rules, ends_at=ends_at, hours=days * DAY_HOURS, name=names[one.app_id])
+    apps = hourly(ends_at=ends_at, hours=MOST_HOURS + days * DAY_HOURS)
+    return _Weeks(ends_at, apps, dict(App.objects.values_list("pk", "name")))
+
+
+def _found(rules: Rules, weeks: _Weeks, days: int) -> list[WouldBe]:
+    found = [
+        each
+        for one in weeks.apps
+        for each in _would_be(
+            one, rules, ends_at=weeks.ends_at, hours=days * DAY_HOURS, name=weeks.names[one.app_id]
+        )
+    ]
     return sorted(found, key=lambda each: (each.seen_at, each.app_name))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from django.db.models import Case, Count, F, Q, QuerySet, Value, When
+from django.db.models import Case, Count, F, Max, Q, QuerySet, Value, When
 
 from marketplace.accounts.access import PLATFORM_ROLES, Actor, Role
 from marketplace.catalog.models import App, Environment, Subscription
@@ -13,7 +13,7 @@ from metering import anomalies, hourly, queries
 from metering.anomalies import DAY_HOURS, HOUR, MOST_HOURS, Expected, Series
 from metering.scopes import UsageScope
 from metering.usage_reports import UsageRow
-from quotas.incident_models import Incident
+from quotas.incident_models import DetectorRun, Incident
 from quotas.models import Limit
 
 State = Incident.State
@@ -61,6 +61,20 @@ def visible(actor: Actor) -> QuerySet[Incident]:
     )
 
 
+def apps_of_interest(actor: Actor) -> QuerySet[App]:
+    """Apps of which somebody may know how they stand: what they make, what their teams call, all for the platform."""
+    apps = App.objects.select_related("owner_team__organization")
+    if actor.is_platform(*PLATFORM_ROLES):
+        return apps
+    called = Subscription.objects.filter(team__in=actor.team_ids, state=Subscription.State.ACTIVE)
+    served = actor.organizations_as(Role.FINANCE, Role.OPERATOR)
+    return apps.filter(
+        Q(owner_team__in=actor.team_ids)
+        | Q(owner_team__organization__in=served)
+        | Q(pk__in=called.values("app"))
+    )
+
+
 def open_first(found: QuerySet[Incident]) -> QuerySet[Incident]:
     """Order incidents: those that wait for somebody first, then the newest."""
     is_closed = Case(When(state=State.CLOSED, then=Value(1)), default=Value(0))
@@ -105,6 +119,12 @@ def times(found: QuerySet[Incident], *, at: datetime) -> Times:
         if resumed or closed
     ]
     return Times(len(values), _mean_s(acknowledged), _mean_s(resolved))
+
+
+def last_judged() -> datetime | None:
+    """Return when the detector ran last."""
+    newest: datetime | None = DetectorRun.objects.aggregate(newest=Max("ran_at"))["newest"]
+    return newest
 
 
 def hours_of(incident: Incident, *, at: datetime) -> Hours:

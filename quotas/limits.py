@@ -177,9 +177,9 @@ def _set_for(owner: Owner, terms: Terms, *, at: datetime) -> QuerySet[Limit]:
             window=terms.window,
             environment=owner.environment,
             is_default=False,
-            # What slows an app stays as it is until its incident goes on; others are set beside it.
-            of_incident=None,
         )
+        # What slows an app stays as it is until its incident goes on; others are set beside it.
+        .exclude(pk__in=IncidentLimit.objects.values("limit"))
         .order_by("pk")
     )
 

@@ -13,6 +13,7 @@ from metering.rate_cards import api as rate_cards_api
 from metering.reratings import api as reratings_api
 from metering.usage_events import api as usage_events_api
 from quotas import api as quotas_api
+from quotas.incident_pages import api as incidents_api
 
 
 class ContractRouter(SimpleRouter):
@@ -32,6 +33,7 @@ for prefix, viewset, basename in (
     *rate_cards_api.ROUTES,
     *reratings_api.ROUTES,
     *quotas_api.ROUTES,
+    *incidents_api.ROUTES,
 ):
     router.register(prefix, viewset, basename=basename)
 
