@@ -245,6 +245,7 @@ CELERY_TASK_ROUTES = {
     "core.sweep_jobs": {"queue": "celery"},
     "quotas.sweep_holds": {"queue": "celery"},
     "quotas.purge_counters": {"queue": "celery"},
+    "quotas.detect_incidents": {"queue": "celery"},
     "catalog.move_apps": {"queue": "celery"},
     "metering.find_free_usage": {"queue": "celery"},
     "metering.tell_of_conflicts": {"queue": "celery"},

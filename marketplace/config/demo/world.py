@@ -10,6 +10,7 @@ from marketplace.config.demo import (
     conflicts,
     corrections,
     inbox,
+    incidents,
     kept,
     limits,
     models,
@@ -107,6 +108,8 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))
     with told.step("Corrections"):
         corrections.correct(cast, timeline)
+    with told.step("Incidents"):
+        incidents.find(cast, apps, timeline, events=events)
     return Loaded(written, rolled_up, closed)
 
 
