@@ -122,7 +122,7 @@ def judge(series: Series, *, thresholds: Thresholds, age_hours: int | None = Non
     if actual is None or not actual:
         return None
     if _is_new(series, thresholds, age_hours):
-        return _judge_new(series, actual, thresholds)
+        return _by_caps(actual, usual(series), highest_before(series), thresholds)
     expected = usual(series)
     with exact():
         if actual - expected < thresholds.money_floor or actual < thresholds.notice_ratio * expected:
@@ -133,6 +133,25 @@ def judge(series: Series, *, thresholds: Thresholds, age_hours: int | None = Non
             return None
         level = Level.THROTTLE if actual >= thresholds.throttle_ratio * highest else Level.NOTICE
     return Finding(level, actual, expected, highest)
+
+
+def judge_still(series: Series, before: Finding, *, thresholds: Thresholds) -> Finding | None:
+    """Judge an app that was found already, by what was usual before it ran away: what lasts is no less unusual for that."""
+    actual = series.window(0)
+    if actual is None:
+        return None
+    if before.is_new:
+        return _by_caps(actual, before.expected, before.highest, thresholds)
+    with exact():
+        pace = (series.window(0, STILL_HOURS) or ZERO) * DAY_HOURS
+        is_much = (
+            actual - before.expected >= thresholds.money_floor
+            and actual >= thresholds.notice_ratio * before.expected
+            and actual >= thresholds.notice_highest_ratio * before.highest
+            and pace >= before.highest * STILL_HOURS
+        )
+        level = Level.THROTTLE if actual >= thresholds.throttle_ratio * before.highest else Level.NOTICE
+    return Finding(level, actual, before.expected, before.highest) if is_much and actual else None
 
 
 def usual(series: Series) -> Decimal:
@@ -179,11 +198,11 @@ def goes_on(series: Series, finding: Finding, *, hours: int, thresholds: Thresho
         return since * DAY_HOURS >= stops_from * hours
 
 
-def _judge_new(series: Series, actual: Decimal, thresholds: Thresholds) -> Finding | None:
-    if actual < thresholds.new_app_notice:
+def _by_caps(actual: Decimal, expected: Decimal, highest: Decimal, thresholds: Thresholds) -> Finding | None:
+    if not actual or actual < thresholds.new_app_notice:
         return None
     level = Level.THROTTLE if actual >= thresholds.new_app_throttle else Level.NOTICE
-    return Finding(level, actual, usual(series), highest_before(series), is_new=True)
+    return Finding(level, actual, expected, highest, is_new=True)
 
 
 def _is_new(series: Series, thresholds: Thresholds, age_hours: int | None) -> bool:

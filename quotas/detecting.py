@@ -15,7 +15,7 @@ from django.db.models import Count, Max, Q
 
 from marketplace.catalog.models import App, Environment, Subscription
 from marketplace.core import audit
-from marketplace.core.money import format_amount
+from marketplace.core.money import exact, format_amount
 from marketplace.core.transitions import IllegalTransition
 from metering import anomalies, cause_split, hourly
 from metering.anomalies import FIRST_HOURS, HOUR, MOST_HOURS, Calls, Finding, Level
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 Kind, State = Incident.Kind, Incident.State
 MOST_MISSED = 48
-DAY = timedelta(days=1)
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def judge_hour(hour: datetime, *, at: datetime, rules: Rules | None = None) -> b
         for suspect in suspects:
             _answer(suspect, ends_at=ends_at, at=at, rules=rules)
         DetectorRun.objects.filter(pk=hour).update(judged_apps=judged, found=len(suspects))
-    logger.info("judged %s: %s apps, %s suspects", f"{hour:%Y-%m-%d %H}", judged, len(suspects))
+    if suspects:
+        logger.debug("%s of %s apps brought too much in %s", len(suspects), judged, f"{hour:%Y-%m-%d %H}")
     return True
 
 
@@ -94,9 +95,17 @@ def find(*, ends_at: datetime, rules: Rules) -> tuple[int, list[Suspect]]:
     First with the few days that tell that nothing is unusual; the suspects again with all weeks that may explain it.
     """
     first = hourly.hourly(ends_at=ends_at, hours=FIRST_HOURS)
-    app_ids = {one.app_id for one in first if _judge(one, rules)}
+    running = _running(ends_at)
+    found = [
+        Suspect(one.app_id, Kind.COST, still, one)
+        for one in first
+        if (before := running.get((one.app_id, one.currency)))
+        and (still := anomalies.judge_still(one.cost, before, thresholds=rules.thresholds))
+    ]
+    known = {app_id for app_id, _ in running}
+    app_ids = {one.app_id for one in first if one.app_id not in known and _judge(one, rules)}
     again = hourly.hourly(ends_at=ends_at, hours=MOST_HOURS, app_ids=app_ids) if app_ids else []
-    found = [suspect for one in again if (suspect := _judge(one, rules))]
+    found += [suspect for one in again if (suspect := _judge(one, rules))]
     found += _failing(ends_at=ends_at, rules=rules)
     strongest: dict[int, Suspect] = {}
     for suspect in sorted(found, key=_strongest_first):
@@ -104,6 +113,17 @@ def find(*, ends_at: datetime, rules: Rules) -> tuple[int, list[Suspect]]:
     expected = _expected(strongest, at=ends_at)
     suspects = [one for one in strongest.values() if not _is_expected(one, expected.get(one.app_id, []))]
     return len({one.app_id for one in first}), sorted(suspects, key=lambda one: one.app_id)
+
+
+def _running(at: datetime) -> dict[tuple[int, str], Finding]:
+    """What was usual before each app ran away that is still looked at; after a week what lasts is the usual."""
+    running = Incident.objects.filter(~Q(state=State.CLOSED), kind=Kind.COST, first_seen_at__gt=at - WEEK)
+    return {
+        (one.app_id, one.currency): Finding(
+            Level.NOTICE, one.actual, one.expected, one.highest, is_new=one.is_new_app
+        )
+        for one in running
+    }
 
 
 def _judge(one: AppHours, rules: Rules) -> Suspect | None:
@@ -226,7 +246,7 @@ def _open_incident(suspect: Suspect, *, ends_at: datetime, at: datetime, rules: 
     kinds = list(Kind)
     if kinds.index(Kind(suspect.kind)) > kinds.index(Kind(incident.kind)):
         return None
-    facts = _facts(suspect, ends_at=ends_at)
+    facts = _facts(suspect, ends_at=ends_at, usual_until=_usual_until(suspect, incident, ends_at=ends_at))
     Incident.objects.filter(pk=incident.pk).update(**facts)
     for name, value in facts.items():
         setattr(incident, name, value)
@@ -243,7 +263,7 @@ def _make(suspect: Suspect, *, ends_at: datetime, at: datetime, rules: Rules) ->
     text = words_of(suspect)
     incident = Incident(
         app=app, policy_id=rules.number or None, first_seen_at=ends_at, opened_at=at, evidence=[text],
-        **_facts(suspect, ends_at=ends_at),
+        **_facts(suspect, ends_at=ends_at, usual_until=_usual_until(suspect, None, ends_at=ends_at)),
     )  # fmt: skip
     try:
         with transaction.atomic():
@@ -261,7 +281,15 @@ def _make(suspect: Suspect, *, ends_at: datetime, at: datetime, rules: Rules) ->
     return incident
 
 
-def _facts(suspect: Suspect, *, ends_at: datetime) -> dict[str, object]:
+def _usual_until(suspect: Suspect, incident: Incident | None, *, ends_at: datetime) -> datetime | None:
+    """Return when the 24 hours ended that are the usual: those from before the app ran away."""
+    if incident is not None and incident.kind == Kind.COST and incident.first_seen_at > ends_at - WEEK:
+        return incident.usual_until
+    ago = anomalies.usual_day(suspect.hours.cost) if suspect.hours else 0
+    return ends_at - ago * DAY if ago else None
+
+
+def _facts(suspect: Suspect, *, ends_at: datetime, usual_until: datetime | None) -> dict[str, object]:
     finding = suspect.finding
     facts: dict[str, object] = {
         "kind": suspect.kind,
@@ -273,21 +301,27 @@ def _facts(suspect: Suspect, *, ends_at: datetime) -> dict[str, object]:
         "is_new_app": finding.is_new,
     }
     if suspect.kind == Kind.COST:
-        causes = split_of(suspect, ends_at=ends_at)
-        facts |= {"volume": causes.volume, "mix": causes.mix, "price": causes.price}
+        causes = _split(suspect, ends_at=ends_at, usual_until=usual_until)
+        with exact():
+            # A correction may have changed the usual day since it was found; the causes are of what it is now.
+            expected = finding.actual - causes.total
+        facts |= {
+            "usual_until": usual_until,
+            "volume": causes.volume,
+            "mix": causes.mix,
+            "price": causes.price,
+            "expected": expected,
+        }
     return facts
 
 
-def split_of(suspect: Suspect, *, ends_at: datetime) -> cause_split.CauseSplit:
+def _split(suspect: Suspect, *, ends_at: datetime, usual_until: datetime | None) -> cause_split.CauseSplit:
     """Split what the 24 hours brought above the usual: that is a day of its own, so both sides are real usage."""
-    assert suspect.hours is not None
-    ago = anomalies.usual_day(suspect.hours.cost) * DAY
+    app_id, currency = suspect.app_id, suspect.currency
     usual = {}
-    if ago:
-        usual = hourly.by_model(
-            suspect.app_id, currency=suspect.currency, from_at=ends_at - DAY - ago, to_at=ends_at - ago
-        )
-    now = hourly.by_model(suspect.app_id, currency=suspect.currency, from_at=ends_at - DAY, to_at=ends_at)
+    if usual_until is not None:
+        usual = hourly.by_model(app_id, currency=currency, from_at=usual_until - DAY, to_at=usual_until)
+    now = hourly.by_model(app_id, currency=currency, from_at=ends_at - DAY, to_at=ends_at)
     return cause_split.split(usual, now)
 
 

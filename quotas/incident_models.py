@@ -135,6 +135,9 @@ class Incident(models.Model):
     highest = models.DecimalField(
         max_digits=38, decimal_places=18, help_text="Highest 24 hours before; of silence, the lowest."
     )
+    usual_until = models.DateTimeField(
+        null=True, help_text="End of the 24 hours that are the usual; null where nothing was known before."
+    )
     is_new_app = models.BooleanField(default=False, help_text="Judged by absolute caps.")
     volume = models.DecimalField(max_digits=38, decimal_places=18, null=True)
     mix = models.DecimalField(max_digits=38, decimal_places=18, null=True)

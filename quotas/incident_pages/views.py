@@ -90,6 +90,8 @@ def incident(request: PersonRequest, incident_id: UUID) -> HttpResponse:
         "acts": _acts(request, one, failed),
         "is_own": one.app.owner_team_id in request.actor.team_ids,
         "failed": failed,
+        # What somebody else did meanwhile may have taken the act away; the page still says what became of it.
+        "is_gone": failed is not None and failed.what not in pages.acts(one, actor=request.actor),
     }
     return render(request, "quotas/incident.html", context)
 

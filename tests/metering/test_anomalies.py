@@ -211,3 +211,26 @@ class TestReducedRate:
         finding = Finding(Level.THROTTLE, Decimal(72), Decimal(0), Decimal(0))
 
         assert anomalies.reduced_rate(requests=10, finding=finding, thresholds=HOUSE) == 1
+
+
+class TestJudgeStill:
+    BEFORE = Finding(Level.NOTICE, Decimal(83), Decimal(24), highest=Decimal(24))
+
+    def test_compares_with_what_was_usual_before(self) -> None:
+        # Three days of 3 an hour: by itself nothing is unusual about the last one any more.
+        lasting = series(1, 1, 1, 1, 1, 1, 3, 3, 3)
+
+        assert anomalies.judge(lasting, thresholds=HOUSE) is None
+        assert anomalies.judge_still(lasting, self.BEFORE, thresholds=HOUSE) == Finding(
+            Level.THROTTLE, Decimal(72), Decimal(24), Decimal(24)
+        )
+
+    def test_finds_nothing_once_it_is_over(self) -> None:
+        assert anomalies.judge_still(steady([9] * 20 + [0] * 4), self.BEFORE, thresholds=HOUSE) is None
+        assert anomalies.judge_still(steady(1), self.BEFORE, thresholds=HOUSE) is None
+
+    def test_judges_new_apps_by_their_caps(self) -> None:
+        new = Finding(Level.NOTICE, Decimal(30), Decimal(0), Decimal(0), is_new=True)
+
+        assert anomalies.judge_still(series(0, 1), new, thresholds=HOUSE) is None
+        assert anomalies.judge_still(series(0, 2), new, thresholds=HOUSE) is not None
