@@ -188,8 +188,8 @@ def goes_on(series: Series, finding: Finding, *, hours: int, thresholds: Thresho
 
     The 24 hours stay high for a day after something was slowed; what came since tells whether that helped.
     """
-    since = series.window(0, hours)
-    if since is None or not hours:
+    since = series.window(0, hours) if hours > 0 else None
+    if since is None:
         return False
     with exact():
         stops_from = thresholds.throttle_ratio * finding.highest

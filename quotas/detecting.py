@@ -106,6 +106,8 @@ def find(*, ends_at: datetime, rules: Rules) -> tuple[int, list[Suspect]]:
     app_ids = {one.app_id for one in first if one.app_id not in known and _judge(one, rules)}
     again = hourly.hourly(ends_at=ends_at, hours=MOST_HOURS, app_ids=app_ids) if app_ids else []
     found += [suspect for one in again if (suspect := _judge(one, rules))]
+    released = _released(ends_at)
+    found = [one for one in found if _is_since(one, released.get(one.app_id), ends_at=ends_at, rules=rules)]
     found += _failing(ends_at=ends_at, rules=rules)
     strongest: dict[int, Suspect] = {}
     for suspect in sorted(found, key=_strongest_first):
@@ -124,6 +126,25 @@ def _running(at: datetime) -> dict[tuple[int, str], Finding]:
         )
         for one in running
     }
+
+
+def _released(at: datetime) -> dict[int, datetime]:
+    """When a person let an app go on, or closed its incident, in the last 24 hours."""
+    decided = Incident.objects.filter(
+        Q(resumed_at__gt=at - DAY) | Q(closed_at__gt=at - DAY, closed_by__isnull=False)
+    )
+    found: dict[int, datetime] = {}
+    for app_id, resumed_at, closed_at in decided.values_list("app", "resumed_at", "closed_at"):
+        found[app_id] = max(filter(None, (found.get(app_id), resumed_at, closed_at)))
+    return found
+
+
+def _is_since(one: Suspect, released_at: datetime | None, *, ends_at: datetime, rules: Rules) -> bool:
+    """What came before a person decided is decided: for a day it takes hours at the pace that throttles since then."""
+    if released_at is None or one.hours is None or one.kind != Kind.COST:
+        return released_at is None
+    hours = (ends_at - released_at) // HOUR
+    return anomalies.goes_on(one.hours.cost, one.finding, hours=hours, thresholds=rules.thresholds)
 
 
 def _judge(one: AppHours, rules: Rules) -> Suspect | None:

@@ -2,7 +2,7 @@
 
 import hmac
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +23,8 @@ from quotas import incident_queries
 
 MOST_REMEMBERED = 50_000
 MOST_ORIGINS = 1_000
+# A caller that is turned away takes part in no transaction, and so does not hear of a new epoch by itself.
+TROUBLE_REMEMBERED = timedelta(seconds=1)
 
 
 class AppPaused(Unavailable):
@@ -94,6 +96,7 @@ class _Known:
     revoked_at: datetime | None
     holder: Caller | Reporter | None
     trouble: Exception | None
+    looked_up_at: datetime
 
 
 class Directory:
@@ -128,6 +131,8 @@ class Directory:
         if (known.expires_at and known.expires_at <= at) or (known.revoked_at and known.revoked_at <= at):
             raise BadKey
         if known.trouble is not None:
+            if at - known.looked_up_at >= TROUBLE_REMEMBERED:
+                return None
             raise known.trouble
         return known.holder
 
@@ -148,7 +153,7 @@ class Directory:
         if len(self._known) > MOST_REMEMBERED:
             self._known.clear()
         self._known[parsed.prefix] = _Known(
-            epoch, bytes(key.secret_hash), key.kind, key.expires_at, key.revoked_at, holder, trouble
+            epoch, bytes(key.secret_hash), key.kind, key.expires_at, key.revoked_at, holder, trouble, at
         )
         if trouble is not None:
             raise trouble

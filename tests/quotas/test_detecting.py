@@ -222,6 +222,38 @@ def budget(cast: Cast, value: int) -> Limit:
     )  # fmt: skip
 
 
+class TestAfterAPersonDecided:
+    def test_is_not_held_against_the_app_what_came_before(self, cast: Cast, who: Dimensions) -> None:
+        one = make_incident(who)
+        resume(one, cast)
+
+        run_away(who, [1, 2, 1], at=NOW + HOUR)
+
+        assert the_incident().state == "resumed"
+
+    def test_is_stopped_again_when_it_goes_on(self, cast: Cast, who: Dimensions) -> None:
+        one = make_incident(who)
+        resume(one, cast)
+
+        run_away(who, [9], at=NOW + HOUR)
+
+        assert the_incident().state == "throttled"
+
+    def test_opens_no_other_incident_of_what_was_closed(self, cast: Cast, who: Dimensions) -> None:
+        one = make_incident(who)
+        resume(one, cast)
+        incidents.close(one, by=actor_for(cast.operator), at=NOW + HOUR, explanation="A loop.")
+
+        run_away(who, [1], at=NOW + HOUR)
+
+        assert Incident.objects.count() == 1
+
+
+def resume(one: Incident, cast: Cast) -> None:
+    by = actor_for(cast.operator)
+    incidents.resume(one, ceiling=Decimal(30), hours=48, by=by, at=NOW + HOUR, reason="Mended.")
+
+
 class TestRun:
     def test_begins_with_the_last_complete_hour(self, db: None) -> None:
         detecting.run(at=NOW + timedelta(minutes=30))
