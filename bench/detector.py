@@ -1,14 +1,13 @@
 """The incident detector on real traffic: flags on ordinary weeks, and how many runaways of a day it finds.
 
 A client of a trace is an app, and its second week is judged hour by hour after its first. Traces are CSV with the columns
-``client,t_s,requests_per_s`` in equal steps, plain or gzipped, as those of ServeGen: ``--trace FILE``, as often as
-wanted, or every ``servegen-*`` file of the folder that HALFPENNY_TRACES names.
+``client,t_s,requests_per_s`` in equal steps, plain or gzipped, as those of ServeGen: ``--trace PATH``, as often as
+wanted, of a file or of a folder with ``servegen-*`` files.
 """
 
 import argparse
 import csv
 import gzip
-import os
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -112,7 +111,7 @@ class Flagged:
 def main() -> None:
     paths = _paths()
     if not paths:
-        print("No traces: give --trace FILE, or name their folder in HALFPENNY_TRACES.")
+        print("No traces, so nothing is scored: give --trace PATH, a file or a folder with servegen-* files.")
         sys.exit(0)
     print(
         f"Judged with the house's thresholds; a request costs {PRICE}. A runaway is one day, times 5 or 10."
@@ -135,8 +134,7 @@ def _paths() -> list[Path]:
     parser = argparse.ArgumentParser(prog="manage.py bench detector", description=__doc__)
     parser.add_argument("--trace", type=Path, action="append", default=[])
     given: list[Path] = parser.parse_args().trace
-    folder = os.environ.get("HALFPENNY_TRACES")
-    return given or (sorted(Path(folder).glob("servegen-*")) if folder else [])
+    return [file for path in given for file in (sorted(path.glob("servegen-*")) if path.is_dir() else [path])]
 
 
 def read(path: Path) -> Iterator[Client]:

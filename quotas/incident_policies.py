@@ -50,7 +50,7 @@ TIMES: Mapping[str, tuple[int, int]] = {
     "ceiling_hours": (1, 336),
 }
 ALL_BOUNDS: Mapping[str, tuple[int, int]] = {**BOUNDS, **TIMES}
-WHOLE = frozenset({one.name for one in fields(Thresholds) if one.type == "int"} | TIMES.keys())
+WHOLE = frozenset({one.name for one in fields(Thresholds) if one.type is int} | TIMES.keys())
 
 
 class OwnPolicy(NotAllowed):

@@ -12,6 +12,7 @@ from marketplace.catalog.models import Plan, Review, SmokeRun, Subscription
 from metering.inbox_models import UnattributedGroup
 from metering.kept.schedules import token_of
 from metering.models import Correction, EventConflict, RateProposal, ReportSchedule, Rerating, UsageEvent
+from quotas.incident_models import Incident
 from quotas.models import Limit
 from tests.architecture.test_urls import routes
 
@@ -85,6 +86,9 @@ DETAILS = (
     Detail("operator", "quotas:event-void", lambda: _corrected("amend")),
     Detail("operator", "quotas:event-amend", lambda: _corrected("void")),
     Detail("operator", "metering:rerating", lambda: (Rerating.objects.get().pk,)),
+    Detail("operator", "quotas:incident", lambda: (Incident.objects.latest("opened_at").pk,)),
+    Detail("creator", "quotas:app-incident", _given("where2eat")),
+    Detail("operator", "quotas:app-incident", lambda: (Incident.objects.latest("opened_at").app.slug,)),
     Detail("operator", "quotas:limit-set", lambda: ("app", _app_limit().app_id)),
 )  # fmt: skip
 
