@@ -104,7 +104,7 @@ def throttle(
         _tell_of(
             incident,
             "throttled",
-            f"{incident.app.name} is slowed to {requests_per_minute:,} requests a minute.",
+            f"{incident.app.name} is slowed to {requests_per_minute:,} request{'s'[: requests_per_minute > 1]} a minute.",
             at,
         )
     return limit

@@ -146,7 +146,7 @@ def chart(one: Incident, hours: Hours) -> Chart:
         return amount(value, one.currency) if is_cost else number(value)
 
     return line_chart(
-        [f"{hour:%-d %b, %H}:00" for hour in hours.starts_at],
+        [f"{hour:%a %-H}:00" for hour in hours.starts_at],
         [
             Series("Actual", hours.actual, tone="danger"),
             Series("Usually at most", [band.high for band in hours.expected], tone="neutral"),
@@ -194,7 +194,7 @@ def difference(old: Rules, new: Rules) -> list[dict[str, str]]:
 def thresholds(rules: Rules) -> Sequence[tuple[str, str, str]]:
     """Name every threshold with its value and what it means."""
     texts = as_texts(rules)
-    return [(*LABELS[name], texts[name]) for name in ALL_BOUNDS]
+    return [(*LABELS[name], number(Decimal(texts[name]))) for name in ALL_BOUNDS]
 
 
 def found_rows(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

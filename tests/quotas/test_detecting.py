@@ -76,7 +76,7 @@ class TestJudgeHour:
 
         opened = Notice.objects.filter(text__contains="It cost $83.00 in 24 hours, usually $24.00")
         assert {one.recipient for one in opened} == {cast.creator, cast.operator}
-        slowed = Notice.objects.filter(text__contains="is slowed to 1 requests a minute")
+        slowed = Notice.objects.filter(text__contains="is slowed to 1 request a minute")
         assert {one.recipient for one in slowed} == {cast.creator, cast.operator, cast.consumer}
 
     def test_keeps_one_open_incident_of_an_app(self, who: Dimensions) -> None:

@@ -90,7 +90,7 @@ class TestIncident:
 
         shown = page(client, cast.operator, f"{LIST}{throttled.pk}/")
 
-        assert "Slowed to 1 requests a minute" in shown
+        assert "Slowed to 1 request a minute" in shown
         assert "the cost was above what these hours usually bring; the highest was $60.00" in shown
         assert "Show as table" in shown
         assert "longer calls, other models" in shown
@@ -209,7 +209,7 @@ class TestAppIncident:
         for person in (cast.consumer, cast.creator, cast.operator):
             shown = page(client, person, f"/incidents/of/{app.slug}/", headers={"HX-Request": "true"})
 
-            assert "is slowed to 1 requests a minute" in shown
+            assert "is slowed to 1 request a minute" in shown
             assert ("See the incident" in shown) is (person != cast.consumer)
             assert "<html" not in shown
 
