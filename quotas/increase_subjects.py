@@ -77,7 +77,9 @@ def limits_to_lift(subject: Subject, *, at: datetime) -> list[Limit]:
 
 
 def _running(subject: Subject, *, at: datetime) -> QuerySet[Limit]:
-    return Limit.objects.filter(Q(ends_at=None) | Q(ends_at__gt=at), **subject.lookups()).order_by("pk")
+    """What slows an app is left out: it goes with its incident, and no grant lifts it."""
+    running = Limit.objects.filter(Q(ends_at=None) | Q(ends_at__gt=at), is_brake=False)
+    return running.filter(**subject.lookups()).order_by("pk")
 
 
 def _hard_or_all(found: QuerySet[Any]) -> list[Any]:

@@ -42,6 +42,15 @@ class DefaultLimit(Conflict):
         super().__init__(f"This limit came with the {limit.note or 'plan'} and cannot be ended by itself.")
 
 
+class LimitOfIncident(Conflict):
+    """The limit slows an app that runs away; it ends with its incident, which somebody who does not own the app decides."""
+
+    code = "limit_of_incident"
+
+    def __init__(self) -> None:
+        super().__init__("This limit came with an incident and ends when that is resumed or closed.")
+
+
 class LimitEnded(Conflict):
     """The limit has ended already."""
 
@@ -194,6 +203,8 @@ def end_limit(limit: Limit, *, owner: Owner, by: Actor, at: datetime, reason: st
         raise NotAllowed("This limit is not yours to end.")
     if limit.is_default:
         raise DefaultLimit(limit)
+    if limit.is_brake:
+        raise LimitOfIncident
     with transaction.atomic():
         type(owner.instance).objects.select_for_update(no_key=True).get(pk=owner.pk)
         until = limit.ends_at
@@ -214,7 +225,9 @@ def _set_for(owner: Owner, terms: Terms, *, at: datetime) -> QuerySet[Limit]:
             model_class=terms.model_class,
             environment=owner.environment,
             is_default=False,
+            is_brake=False,
         )
+        # What slows an app stays as it is until its incident goes on; others are set beside it.
         .order_by("starts_at", "pk")
     )
 
@@ -223,7 +236,10 @@ def _go_on(limit: Limit, *, until: datetime | None, by: Actor, at: datetime) -> 
     """Let the limit that was to end where this one begins hold on, as nothing takes its place."""
     same = ("measure", "window", "model_class", "environment", f"{limit.owner_kind}_id")
     before = Limit.objects.filter(
-        **{field: getattr(limit, field) for field in same}, is_default=False, ends_at=limit.starts_at
+        **{field: getattr(limit, field) for field in same},
+        is_default=False,
+        is_brake=False,
+        ends_at=limit.starts_at,
     ).exclude(starts_at=F("ends_at"))
     for one in before.select_for_update():
         old = _facts(one)

@@ -13,6 +13,8 @@ from marketplace.core import epochs
 from marketplace.core.ids import uuid7
 from marketplace.core.ranges import DateTimeRange
 from metering.models import LanguageModel
+from quotas import budget_models as budget_models  # registers its tables
+from quotas import incident_models as incident_models  # registers its tables
 from quotas import increase_models as increase_models  # registers its tables
 from quotas.capacity_models import ModelCapacity as ModelCapacity
 from quotas.delegation_models import Delegation as Delegation
@@ -20,7 +22,6 @@ from quotas.desk_models import DeskGlance as DeskGlance
 from quotas.desk_models import DeskMark as DeskMark
 from quotas.desk_models import SavedDesk as SavedDesk
 from quotas.usual_models import UsualUse as UsualUse  # registers its table
-from quotas import budget_models as budget_models  # registers its tables
 
 OWNER_KINDS = ("organization", "cost_center", "team", "app", "subscription", "key")
 
@@ -44,7 +45,7 @@ def _one_at_a_time(kind: str) -> ExclusionConstraint:
             ),
             (DateTimeRange(F("starts_at"), F("ends_at")), RangeOperators.OVERLAPS),
         ],
-        condition=Q(is_default=False, **{f"{kind}__isnull": False}),
+        condition=Q(is_default=False, is_brake=False, **{f"{kind}__isnull": False}),
     )
 
 
@@ -104,6 +105,7 @@ class Limit(models.Model):
     is_default = models.BooleanField(
         default=False, help_text="Came with the plan, the version or the sandbox."
     )
+    is_brake = models.BooleanField(default=False, help_text="Came with an incident and goes with it.")
     note = models.CharField(max_length=200, blank=True)
 
     class Meta:

@@ -27,7 +27,9 @@ TITLES = {
     "key": "Key",
 }
 # What a page of many limits shows of their owners, without a query for each.
-RELATED = ("organization", "cost_center", "team", "app", "subscription__app", "subscription__team", "key")
+RELATED = (
+    "organization", "cost_center", "team", "app", "subscription__app", "subscription__team", "key",
+)  # fmt: skip
 _RELATED_OF = {
     "cost_center": ("organization",),
     "team": ("organization", "cost_center"),

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from marketplace.core import jobs
 from marketplace.core.models import Job
-from quotas import alarms, decision_mails, grants, holds, increase_routine, limit_alerts, usual
+from quotas import alarms, decision_mails, detecting, grants, holds, increase_routine, limit_alerts, usual
 
 
 @shared_task(name="quotas.sweep_holds", expires=30)
@@ -56,3 +56,9 @@ def tell_of_limits() -> None:
     """Tell people of limits that are reached, of usage beyond what was held, and of thresholds that were passed."""
     alarms.tell(at=timezone.now())
     limit_alerts.tell(at=timezone.now())
+
+
+@shared_task(name="quotas.detect_incidents", expires=500)
+def detect_incidents() -> None:
+    """Judge the hours that are over, tell of incidents that nobody looks after, end those that are over."""
+    detecting.run(at=timezone.now())

@@ -1,4 +1,4 @@
-"""Pages of limits, of budgets, and of correcting events."""
+"""Pages of limits, budgets, increase requests and incidents, and of correcting events."""
 
 from django.urls import path
 
@@ -8,6 +8,7 @@ from quotas.budget_moving import views as moving
 from quotas.budgeting import views as budgeting
 from quotas.correcting import views as correcting
 from quotas.deciding.views import capacity, delegations, desk, links, log, requests
+from quotas.incident_pages import views as incident_pages
 from quotas.increasing import policy_views
 from quotas.increasing import views as increasing
 from quotas.my_usage import views as my_usage
@@ -54,6 +55,11 @@ urlpatterns = [
     path("budgets/<uuid:budget_id>/", budgeting.budget, name="budget"),
     path("budgets/<uuid:budget_id>/thresholds/", budgeting.set_thresholds, name="budget-thresholds"),
     path("budgets/<uuid:budget_id>/move/", moving.offer, name="budget-offer"),
+    path("incidents/", incident_pages.incident_list, name="incidents"),
+    path("incidents/policy/", incident_pages.policy, name="incident-policy"),
+    path("incidents/policy/propose/", incident_pages.propose_policy, name="incident-policy-propose"),
+    path("incidents/of/<slug:slug>/", incident_pages.app_incident, name="app-incident"),
+    path("incidents/<uuid:incident_id>/", incident_pages.incident, name="incident"),
     path("usage/amend/<slug:slug>/<event_id:event_id>/", correcting.amend, name="event-amend"),
     path("usage/void/<slug:slug>/<event_id:event_id>/", correcting.void, name="event-void"),
 ]

@@ -186,7 +186,7 @@ def _meter(
         hint=words.hint(one, at=timezone.now()),
         origin=words.origin(one.limit),
         binding=tightest if is_bound else None,
-        can_end=may_end and not one.limit.is_default,
+        can_end=may_end and not one.limit.is_default and not one.limit.is_brake,
         can_ask=can_ask,
     )
 

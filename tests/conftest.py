@@ -12,8 +12,7 @@ from marketplace.accounts.models import CostCenter, Organization, Team, User
 from marketplace.gateway.offers import offer_book
 from metering import attribution, partitions
 from metering.ratecards import price_book
-from quotas import counters, served
-from quotas import counters, refusals
+from quotas import counters, refusals, served
 from quotas.book import limit_book
 from quotas.lifts import lift_book
 from tests import factories

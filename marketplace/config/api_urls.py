@@ -13,8 +13,9 @@ from metering.rate_cards import api as rate_cards_api
 from metering.reratings import api as reratings_api
 from metering.usage_events import api as usage_events_api
 from quotas import api as quotas_api
-from quotas.increasing import api as increasing_api
 from quotas.budgeting import api as budgets_api
+from quotas.incident_pages import api as incidents_api
+from quotas.increasing import api as increasing_api
 
 
 class ContractRouter(SimpleRouter):
@@ -36,6 +37,7 @@ for prefix, viewset, basename in (
     *quotas_api.ROUTES,
     *increasing_api.ROUTES,
     *budgets_api.ROUTES,
+    *incidents_api.ROUTES,
 ):
     router.register(prefix, viewset, basename=basename)
 

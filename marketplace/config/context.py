@@ -69,6 +69,9 @@ SECTIONS = (
     Section("Invoices", "billing:invoices", "receipt", "Finance", frozenset({Role.FINANCE})),
     Section("Today", "gateway:today", "activity", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
     Section(
+        "Incidents", "quotas:incidents", "siren", "Operate", frozenset({Role.OPERATOR}), is_platform=True
+    ),
+    Section(
         "Platform",
         "metering:platform-board",
         "layout-dashboard",

@@ -248,6 +248,7 @@ CELERY_TASK_ROUTES = {
     "quotas.tend_increases": {"queue": "celery"},
     "quotas.learn_usual_use": {"queue": "celery"},
     "quotas.tell_of_limits": {"queue": "celery"},
+    "quotas.detect_incidents": {"queue": "celery"},
     "catalog.move_apps": {"queue": "celery"},
     "metering.find_free_usage": {"queue": "celery"},
     "metering.tell_of_conflicts": {"queue": "celery"},
@@ -264,6 +265,8 @@ CELERY_BEAT_SCHEDULE = {
     "tend-increases": {"task": "quotas.tend_increases", "schedule": 60.0},
     "learn-usual-use": {"task": "quotas.learn_usual_use", "schedule": 3600.0},
     "tell-of-limits": {"task": "quotas.tell_of_limits", "schedule": 60.0},
+    # More often than hours end: an hour is judged once, soon after it is over, and one that failed is tried again.
+    "detect-incidents": {"task": "quotas.detect_incidents", "schedule": 600.0},
     "move-apps": {"task": "catalog.move_apps", "schedule": 60.0},
     "tend-inboxes": {"task": "metering.tend_inboxes", "schedule": 3600.0},
     "find-free-usage": {"task": "metering.find_free_usage", "schedule": 3600.0},

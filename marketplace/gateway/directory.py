@@ -2,7 +2,7 @@
 
 import hmac
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,13 +19,16 @@ from marketplace.gateway import books
 from metering.attribution import Dimensions
 from metering.inbox_models import AttributionRule, Inbox
 from metering.origins import Meaning, Origins, Owner, Payer, Reporter
+from quotas import incident_queries
 
 MOST_REMEMBERED = 50_000
 MOST_ORIGINS = 1_000
+# A caller that is turned away takes part in no transaction, and so does not hear of a new epoch by itself.
+TROUBLE_REMEMBERED = timedelta(seconds=1)
 
 
 class AppPaused(Unavailable):
-    """The app is not listed now; nothing was called and nothing is charged."""
+    """The app is not listed now, or an incident stopped it; nothing was called and nothing is charged."""
 
     code = "app_paused"
 
@@ -93,6 +96,7 @@ class _Known:
     revoked_at: datetime | None
     holder: Caller | Reporter | None
     trouble: Exception | None
+    looked_up_at: datetime
 
 
 class Directory:
@@ -127,6 +131,8 @@ class Directory:
         if (known.expires_at and known.expires_at <= at) or (known.revoked_at and known.revoked_at <= at):
             raise BadKey
         if known.trouble is not None:
+            if at - known.looked_up_at >= TROUBLE_REMEMBERED:
+                return None
             raise known.trouble
         return known.holder
 
@@ -147,7 +153,7 @@ class Directory:
         if len(self._known) > MOST_REMEMBERED:
             self._known.clear()
         self._known[parsed.prefix] = _Known(
-            epoch, bytes(key.secret_hash), key.kind, key.expires_at, key.revoked_at, holder, trouble
+            epoch, bytes(key.secret_hash), key.kind, key.expires_at, key.revoked_at, holder, trouble, at
         )
         if trouble is not None:
             raise trouble
@@ -202,13 +208,15 @@ def caller_of(
 ) -> Caller:
     """Return a subscription as a caller of the listed version, or of ``version`` when it is tried before that.
 
-    Raises AppPaused when nothing is listed.
+    Raises AppPaused when nothing is listed, or an incident has stopped what is.
     """
     if epoch is None:
         epoch = read_epochs().get(DIRECTORY, 0)
     app = subscription.app
+    # A version that is tried before it is listed is what may mend the app.
+    is_ordinary = version is None
     version = version or _listed_version(app)
-    if version is None:
+    if version is None or (is_ordinary and incident_queries.is_paused(subscription)):
         raise AppPaused(app.slug)
     owned, coming = _now_and_next(_ownerships(app.pk))
     who = Dimensions(

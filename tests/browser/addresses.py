@@ -13,8 +13,9 @@ from metering.inbox_models import UnattributedGroup
 from metering.kept.schedules import token_of
 from metering.models import Correction, EventConflict, RateProposal, ReportSchedule, Rerating, UsageEvent
 from quotas import decision_links
-from quotas.increase_models import IncreaseRequest
 from quotas.budget_models import Budget, BudgetMove
+from quotas.incident_models import Incident
+from quotas.increase_models import IncreaseRequest
 from quotas.models import Limit
 from tests.architecture.test_urls import routes
 
@@ -108,6 +109,9 @@ DETAILS = (
     Detail("finance", "quotas:budget-move", lambda: (BudgetMove.objects.get(state="offered").pk,)),
     Detail("finance", "quotas:budget-move", lambda: (BudgetMove.objects.get(state="accepted").pk,)),
     Detail("consumer", "quotas:budget", lambda: (Budget.objects.get(team__slug="team-ops").pk,)),
+    Detail("operator", "quotas:incident", lambda: (Incident.objects.latest("opened_at").pk,)),
+    Detail("creator", "quotas:app-incident", _given("where2eat")),
+    Detail("operator", "quotas:app-incident", lambda: (Incident.objects.latest("opened_at").app.slug,)),
     Detail("operator", "quotas:limit-set", lambda: ("app", _app_limit().app_id)),
 )  # fmt: skip
 

@@ -34,6 +34,7 @@ from metering.ingest import Usage, content_hash, rate_usage
 from metering.models import Attribution, EventKey, UsageEvent, UsageRollup
 from metering.ratecards import load_price_book
 from metering.rating import Quantities
+from quotas.incident_models import DetectorRun, Incident, IncidentPolicy
 from quotas.models import Limit, LimitCounter
 
 DAY = date(2026, 11, 23)
@@ -511,3 +512,28 @@ def make_stream(*, rhythm_name: str = "office", growth: float = 1.0) -> Stream:
         last_day=date(2026, 11, 30),
         ceiling=Ceiling(10**9, 10**9),
     )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("world")
+class TestIncidents:
+    def test_tell_of_the_runaway_from_its_first_hours(self) -> None:
+        one = Incident.objects.get(app__slug="inbox-digest")
+
+        # 22 days before the 23rd.
+        assert one.first_seen_at.date() == date(2026, 11, 1)
+        assert one.actual > 3 * one.expected
+        assert (one.state, one.escalations, one.acknowledged_by.email) == (
+            "closed",
+            2,
+            "operator@demo.example",
+        )
+        assert one.volume + one.mix + one.price == one.actual - one.expected
+
+    def test_leave_a_version_of_thresholds_to_decide(self) -> None:
+        states = IncidentPolicy.objects.order_by("number").values_list("state", flat=True)
+
+        assert list(states) == ["replaced", "active", "proposed"]
+
+    def test_are_judged_up_to_the_last_hour(self) -> None:
+        assert DetectorRun.objects.latest("hour").hour == NOON - timedelta(hours=1)

@@ -21,6 +21,11 @@ RUNAWAY_SUBSCRIPTION = ("inbox-digest", "team-sales")
 RUNAWAY_CALLS = 8_000
 RUNAWAY_DAYS_AGO = (22, 17)
 
+# Since yesterday its makers let it go through the recordings of a year once more, night and day.
+BATCH_APP = "meeting-summarizer"
+BATCH_CALLS = 760
+BATCH_DAYS_AGO = (1, 0)
+
 # Whose reports of a month's last day arrive when that month is closed already, and how late.
 LATE_SUBSCRIPTION = ("fx-convert", "team-finance")
 LATE_DAYS = 5
@@ -69,6 +74,11 @@ def all_streams(apps: dict[str, App], sold: Sold, timeline: Timeline) -> list[St
             )
     streams += [
         _own_use(apps[slug], sold, timeline, calls, rhythm, use) for slug, calls, rhythm, use in OWN_USE
+    ]
+    streams += [
+        _batch(stream, timeline)
+        for stream in streams
+        if (apps[BATCH_APP].pk, None) == (source_of(stream).who.app_id, source_of(stream).who.subscription_id)
     ]
     return [part for stream in streams for part in _by_owner(stream)]
 
@@ -134,6 +144,12 @@ def _runaway(source: Source, timeline: Timeline, ceiling: Ceiling) -> Stream:
         last_day=last,
         ceiling=ceiling,
     )
+
+
+def _batch(own: Stream, timeline: Timeline) -> Stream:
+    """Let the app's own use run on night and day for two days."""
+    first, last = (timeline.day - timedelta(days=days) for days in BATCH_DAYS_AGO)
+    return replace(own, calls=BATCH_CALLS, rhythm="loop", growth=1.0, first_day=first, last_day=last)
 
 
 def _own_use(app: App, sold: Sold, timeline: Timeline, calls: int, rhythm: str, use: ModelUse) -> Stream:

@@ -12,6 +12,7 @@ from marketplace.config.demo import (
     corrections,
     deciding,
     inbox,
+    incidents,
     increases,
     kept,
     limits,
@@ -116,6 +117,8 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         deciding.commit(cast, timeline)
         increases.ask_for_more(cast, timeline)
         deciding.arrange(cast, timeline)
+    with told.step("Incidents"):
+        incidents.find(cast, apps, timeline, events=events)
     return Loaded(written, rolled_up, closed)
 
 

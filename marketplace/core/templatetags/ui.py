@@ -83,6 +83,13 @@ STATE_TONES: dict[str, dict[str, str]] = {
         "resumed": OK,
         "closed": NEUTRAL,
     },
+    "incident_policy": {
+        "proposed": INFO,
+        "active": OK,
+        "replaced": NEUTRAL,
+        "rejected": DANGER,
+        "withdrawn": NEUTRAL,
+    },
     "billing_period": {"open": INFO, "closing": WARN, "closed": OK},
     "invoice": {"draft": NEUTRAL, "finalized": INFO, "paid": OK, "overdue": DANGER, "written_off": NEUTRAL},
     "payout": {"scheduled": INFO, "held": WARN, "paid": OK, "failed": DANGER},

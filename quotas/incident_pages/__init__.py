@@ -1,0 +1,1 @@
+"""Pages and API of incidents and of the policy that says what is one."""
