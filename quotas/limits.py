@@ -214,7 +214,7 @@ def end_limit(limit: Limit, *, owner: Owner, by: Actor, at: datetime, reason: st
 
 
 def _set_for(owner: Owner, terms: Terms, *, at: datetime) -> QuerySet[Limit]:
-    """Limits that were set for this, that hold or are still to begin, by their start; those of plans left out."""
+    """Limits that were set for this, that hold or will hold, by their start; those of plans left out."""
     return (
         Limit.objects.select_for_update()
         .filter(
@@ -228,6 +228,7 @@ def _set_for(owner: Owner, terms: Terms, *, at: datetime) -> QuerySet[Limit]:
             is_brake=False,
         )
         # What slows an app stays as it is until its incident goes on; others are set beside it.
+        .exclude(ends_at=F("starts_at"))
         .order_by("starts_at", "pk")
     )
 
@@ -252,12 +253,13 @@ def _go_on(limit: Limit, *, until: datetime | None, by: Actor, at: datetime) -> 
 
 
 def _require_tighter(current: Limit | None, terms: Terms, *, ends_at: datetime | None, by: Actor) -> None:
-    """Somebody who may only tighten neither raises, softens nor shortens what another person set."""
+    """Somebody who may only tighten neither raises, softens, shortens nor moves what another person set."""
     if current is None or current.created_by_id == by.user.pk:
         return
     is_softer = current.mode == Limit.Mode.HARD and terms.mode != Limit.Mode.HARD
     is_shorter = ends_at is not None and (current.ends_at is None or ends_at < current.ends_at)
-    if terms.value > current.limit_value or is_softer or is_shorter:
+    is_elsewhere = not _same_windows(current, terms)
+    if terms.value > current.limit_value or is_softer or is_shorter or is_elsewhere:
         raise NotAllowed("You may tighten this limit; raising it is for finance and operators.")
 
 

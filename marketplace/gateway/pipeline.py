@@ -152,8 +152,8 @@ class Gateway:
         expires_at = at + timedelta(seconds=settings.HOLD_SECONDS)
         if request is None:
             usage = Usage(str(hold_id), at, caller.who_at(at), "", Quantities())
-            most, usual = (await self._usual()).elsewhere(caller.app.app_id)
-            return HoldRequest(hold_id, usage, most, expires_at, (usual,)), []
+            most, often = (await self._usual()).elsewhere(caller.app.app_id)
+            return HoldRequest(hold_id, usage, most, expires_at, (often,)), []
         book = await self.offers(caller.epoch)
         route = choose(
             request.need, allowed=caller.app.allowed_models, offers=book.offers(at=at), known=book.known
@@ -171,10 +171,10 @@ class Gateway:
         """Tell how long answers of this app usually are, for a caller who did not say how long one may be."""
         if request.names_length:
             return None
-        usual, app_id, choices = await self._usual(), caller.app.app_id, request.choices
+        book, app_id, choices = await self._usual(), caller.app.app_id, request.choices
 
         def of_model(model: str) -> int | None:
-            output = usual.output(app_id, model)
+            output = book.output(app_id, model)
             return output * choices if output else None
 
         return of_model

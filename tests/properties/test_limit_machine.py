@@ -206,7 +206,11 @@ class Model:
 
     def set(self, new: Bound, at: datetime) -> Bound:
         """Set a limit as of its start: what holds then gives way, what comes later stays."""
-        same = [one for one in self.bounds if one.owner == new.owner and self._key(one) == self._key(new)]
+        same = [
+            one
+            for one in self.bounds
+            if one.owner == new.owner and self._key(one) == self._key(new) and one.starts_at != one.ends_at
+        ]
         new.ends_at = min((one.starts_at for one in same if one.starts_at > new.starts_at), default=None)
         present = next((one for one in same if one.holds_at(new.starts_at)), None)
         if present is not None and new.starts_at == at and present.starts_at <= at:

@@ -81,7 +81,8 @@ class TestSchedule:
 
         limits.end_limit(later, owner=team, by=operator, at=NOW)
 
-        assert line(team) == [(100, NOW, None)]
+        limits.set_limit(team, terms=calls(90), by=operator, at=NOW)
+        assert line(team) == [(90, NOW, None)]
 
     def test_does_not_forget_what_was_used_of_the_window(
         self, team: Owner, operator: Actor, who: Dimensions
@@ -106,6 +107,15 @@ class TestSchedule:
 
 
 class TestTightening:
+    def test_does_not_move_the_days_of_what_others_set(
+        self, cast: Cast, world: World, operator: Actor
+    ) -> None:
+        app, creator = owner_of("app", world.app), actor_for(cast.creator)
+        limits.set_limit(app, terms=calls(100), by=operator, at=NOW)
+
+        with pytest.raises(NotAllowed):
+            limits.set_limit(app, terms=calls(80, time_zone="Pacific/Kiritimati"), by=creator, at=NOW)
+
     def test_does_not_shorten_what_others_set(self, cast: Cast, world: World, operator: Actor) -> None:
         app, creator = owner_of("app", world.app), actor_for(cast.creator)
         limits.set_limit(app, terms=calls(100), by=operator, at=NOW)
