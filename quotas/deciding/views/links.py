@@ -49,7 +49,12 @@ def by_mail(request: HttpRequest, token: str) -> HttpResponse:
 def _is_decided(link: Link, form: ConfirmForm, *, at: datetime) -> bool:
     typed, asked = form.cleaned_data, link.request
     snapshot = evidence.unseal(typed["shown"], request=asked, person=link.person)
-    act: dict[str, Any] = {"by": actor_for(link.person), "at": at, "snapshot": snapshot}
+    act: dict[str, Any] = {
+        "by": actor_for(link.person),
+        "at": at,
+        "snapshot": snapshot,
+        "level": link.level,
+    }
     try:
         if typed["decision"] == "approve":
             offer = Offer(ends_at=usual_end(asked, at=at))

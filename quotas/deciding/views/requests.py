@@ -23,7 +23,7 @@ from quotas.deciding import request_pages
 from quotas.deciding.forms import DecisionForm, PassOnForm
 from quotas.deciding.refusals import tell
 from quotas.deputies import Hat
-from quotas.increase_models import REVIEWS, IncreaseDecision, IncreaseRequest
+from quotas.increase_models import IncreaseDecision, IncreaseRequest
 from quotas.increase_subjects import subject_of
 from quotas.owners import RELATED
 
@@ -135,8 +135,8 @@ def _initial(asked: IncreaseRequest, request: PersonRequest, *, at: datetime) ->
 def _is_decided(request: PersonRequest, asked: IncreaseRequest, form: DecisionForm, *, at: datetime) -> bool:
     """Do what the button says, on the level that the page showed; what the domain refuses goes to the form."""
     typed = form.cleaned_data
-    snapshot = evidence.unseal(typed["shown"], request=_as_seen(asked, typed["level"]), person=request.user)
-    act: dict[str, Any] = {"by": request.actor, "at": at, "snapshot": snapshot}
+    snapshot = evidence.unseal(typed["shown"], request=asked, person=request.user)
+    act: dict[str, Any] = {"by": request.actor, "at": at, "snapshot": snapshot, "level": typed["level"]}
     try:
         if typed["decision"] == "approve":
             offer = request_pages.offer_of(
@@ -155,13 +155,6 @@ def _is_decided(request: PersonRequest, asked: IncreaseRequest, form: DecisionFo
         return False
     messages.success(request, _said(asked, typed["decision"]))
     return True
-
-
-def _as_seen(asked: IncreaseRequest, level: str) -> IncreaseRequest:
-    """Take the request as the page showed it: when it has moved on since, the domain says who was faster."""
-    if level in REVIEWS:
-        asked.state = level
-    return asked
 
 
 def _said(asked: IncreaseRequest, decision: str) -> str:
