@@ -59,6 +59,24 @@ def hat_for(request: IncreaseRequest, *, actor: Actor, at: datetime, level: str 
     raise next((one for one in refusals if type(one) is not NotAllowed), refusals[0])
 
 
+def may_look(request: IncreaseRequest, *, given: list[Hat]) -> bool:
+    """Tell whether somebody decides requests like this by any of these rights, on any level: who asked, too, if they do."""
+    return any(
+        increase_rights.has_right(request, actor=hat.holder, level=level)
+        for hat in given
+        for level in LEVELS
+        if hat.covers(level)
+    )
+
+
+def visible_to(given: list[Hat]) -> QuerySet[IncreaseRequest]:
+    """Return the requests that somebody may know of by any of these rights."""
+    visible = Q(pk__in=[])
+    for hat in given:
+        visible |= Q(pk__in=increase_rights.visible_requests(hat.holder).order_by().values("pk"))
+    return IncreaseRequest.objects.filter(visible)
+
+
 def decidable(given: list[Hat]) -> QuerySet[IncreaseRequest]:
     """Return what waits for a decision with any of these rights; what the person asked for themselves left out.
 

@@ -1,6 +1,6 @@
 """Everything a decision on an increase request needs to be seen, and the part of it that is kept with the decision."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -16,7 +16,7 @@ from quotas.increase_models import IncreaseRequest
 from quotas.increase_subjects import subject_of
 from quotas.owners import RELATED
 from quotas.projections import Projection
-from quotas.serving import HeadRoom
+from quotas.serving import HeadRoom, head_room_from_json
 from quotas.track_records import TrackRecord
 
 SALT = "quotas.evidence"
@@ -55,8 +55,13 @@ class Evidence:
         }
 
 
-def evidence(request: IncreaseRequest, *, granted: Decimal, at: datetime) -> Evidence:
-    """Gather what is known of granting a value now. What the policy said is of when the request was submitted."""
+def evidence(
+    request: IncreaseRequest, *, granted: Decimal, visible: QuerySet[IncreaseRequest], at: datetime
+) -> Evidence:
+    """Gather what is known of granting a value now. What the policy said is of when the request was submitted.
+
+    ``visible`` are the requests of which whoever looks may know.
+    """
     owner = subject_of(request).owner
     return Evidence(
         granted=granted,
@@ -68,14 +73,35 @@ def evidence(request: IncreaseRequest, *, granted: Decimal, at: datetime) -> Evi
         ),
         rules=rules_from_json(request.verdict.get("rules", [])),
         policy=request.verdict.get("policy"),
-        record=track_records.track_record(request, at=at),
+        record=track_records.track_record(request, visible=visible, at=at),
         at=at,
     )
 
 
-def similar(request: IncreaseRequest) -> QuerySet[IncreaseRequest]:
-    """Requests of others that were decided for the same app, or else the same kind of owner and limit, the newest first."""
-    decided = IncreaseRequest.objects.filter(
+def as_decided(
+    request: IncreaseRequest, *, visible: QuerySet[IncreaseRequest], at: datetime
+) -> Evidence | None:
+    """Return what was on the page of the last decision, with the use of today beside it; None while there is none."""
+    decisions = [one for one in request.decisions.all() if one.verdict != "asked"]
+    kept = decisions[-1].snapshot if decisions else {}
+    projection = projections.from_json(kept.get("projection") or {})
+    if projection is None:
+        return None
+    days, _, _ = projections.history(subject_of(request).owner, measure=request.measure, at=at)
+    return Evidence(
+        granted=projection.granted,
+        projection=replace(projection, days=days),
+        head_room=head_room_from_json(kept.get("head_room") or {}),
+        rules=rules_from_json(kept.get("rules") or []),
+        policy=kept.get("policy"),
+        record=track_records.track_record(request, visible=visible, at=at),
+        at=decisions[-1].decided_at,
+    )
+
+
+def similar(request: IncreaseRequest, *, visible: QuerySet[IncreaseRequest]) -> QuerySet[IncreaseRequest]:
+    """Requests that were decided for the same app, or else the same kind of owner and limit, the newest first."""
+    decided = visible.filter(
         measure=request.measure,
         window=request.window,
         state__in=["approved", "partially_approved", "auto_approved", "denied"],

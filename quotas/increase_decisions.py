@@ -249,13 +249,17 @@ def _grant(
     tell_requester(request, text, at=at, key="granted")
 
 
-def require_as_seen(request: IncreaseRequest) -> None:
-    """Hold the request's row until this transaction ends. Raises AlreadyDecided when it is not as the caller saw it."""
+def require_as_seen(request: IncreaseRequest, *, level: str = "") -> None:
+    """Hold the request's row until this transaction ends. Raises AlreadyDecided when it is not as the caller saw it.
+
+    ``level`` is the review that was looked at, where that was before the request was read.
+    """
+    seen = level or request.state
     state = IncreaseRequest.objects.select_for_update().values_list("state", flat=True).get(pk=request.pk)
-    if state == request.state and request.is_under_review:
+    if state == seen == request.state and request.is_under_review:
         return
     last = request.decisions.select_related("decider").order_by("-pk").first()
-    if state == request.state or last is None or last.decider is None:
+    if state == seen or last is None or last.decider is None:
         raise AlreadyDecided(f"This request is {state.replace('_', ' ')}; there is nothing to decide.")
     when = f"{last.decided_at:%Y-%m-%d %H:%M} UTC"
     done = f"{last.decider} {VERDICTS[last.verdict]} this request at {when}"

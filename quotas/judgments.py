@@ -22,10 +22,11 @@ def approve(
     by: Actor,
     at: datetime,
     snapshot: dict[str, Any] | None = None,
+    level: str = "",
 ) -> Hat:
     """Approve a request; returns whose right it was done with. Raises as ``increase_decisions.approve`` does."""
     with transaction.atomic():
-        hat = _hat(request, by=by, at=at)
+        hat = _hat(request, level, by=by, at=at)
         increase_decisions.approve(
             request,
             offer=offer,
@@ -40,11 +41,17 @@ def approve(
 
 
 def deny(
-    request: IncreaseRequest, *, reason: str, by: Actor, at: datetime, snapshot: dict[str, Any] | None = None
+    request: IncreaseRequest,
+    *,
+    reason: str,
+    by: Actor,
+    at: datetime,
+    snapshot: dict[str, Any] | None = None,
+    level: str = "",
 ) -> Hat:
     """Deny a request; raises as ``increase_decisions.deny`` does."""
     with transaction.atomic():
-        hat = _hat(request, by=by, at=at)
+        hat = _hat(request, level, by=by, at=at)
         increase_decisions.deny(
             request, reason=reason, by=by, at=at, acting_for=hat.acting_for, snapshot=snapshot
         )
@@ -59,19 +66,21 @@ def ask(
     by: Actor,
     at: datetime,
     snapshot: dict[str, Any] | None = None,
+    level: str = "",
 ) -> Hat:
     """Ask the requester something; raises as ``increase_decisions.ask`` does."""
     with transaction.atomic():
-        hat = _hat(request, by=by, at=at)
+        hat = _hat(request, level, by=by, at=at)
         increase_decisions.ask(
             request, question=question, by=by, at=at, acting_for=hat.acting_for, snapshot=snapshot
         )
     return hat
 
 
-def _hat(request: IncreaseRequest, *, by: Actor, at: datetime) -> Hat:
-    """Find the right. A request that is decided is told of as such, before anybody is told that they have none."""
-    if request.is_under_review:
-        increase_decisions.require_as_seen(request)
-        return hat_for(request, actor=by, at=at)
-    return Hat(by)
+def _hat(request: IncreaseRequest, level: str, *, by: Actor, at: datetime) -> Hat:
+    """Find the right. A request that was decided is told of as such, before anybody is told that they have none.
+
+    ``level`` is where it stood on the page that was looked at; empty: where the caller saw it.
+    """
+    increase_decisions.require_as_seen(request, level=level)
+    return hat_for(request, actor=by, at=at)

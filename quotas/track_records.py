@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import QuerySet
+
 from marketplace.catalog.models import Environment
 from metering.queries import MixedCurrencies, usage
 from metering.scopes import EVERYTHING
@@ -80,13 +82,15 @@ class TrackRecord:
         }
 
 
-def track_record(request: IncreaseRequest, *, at: datetime) -> TrackRecord:
-    """Return the record of a request's author (one query, and three for what was used).
+def track_record(
+    request: IncreaseRequest, *, visible: QuerySet[IncreaseRequest], at: datetime
+) -> TrackRecord:
+    """Return the record of a request's author among the ``visible`` ones (one query, and three for what was used).
 
     Measured are the newest granted requests for the same kind of owner.
     """
     earlier = list(
-        IncreaseRequest.objects.filter(requester=request.requester_id)
+        visible.filter(requester=request.requester_id)
         .exclude(pk=request.pk)
         .exclude(state__in=["draft", "submitted", "cost_review", "capacity_review", "needs_info"])
         .select_related(*RELATED, "grant")

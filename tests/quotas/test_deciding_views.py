@@ -240,6 +240,44 @@ class TestDecide:
         assert answer.status_code == 404
         assert look(cast.stranger, f"{path_of(asked)}looking/").status_code == 404
 
+    def test_leads_those_who_never_decide_to_the_page_of_the_request(
+        self, cast: Cast, asked: IncreaseRequest, look: Any, post: Any
+    ) -> None:
+        """What the page tells of budgets, capacity and other people is for those who decide."""
+        typed = {"decision": "approve", "level": "cost_review", "granted": "5000"}
+        for answer in (look(cast.consumer, path_of(asked)), post(cast.consumer, path_of(asked), **typed)):
+            assert answer.headers["Location"] == f"/increases/{asked.pk}/"
+        assert look(cast.consumer, f"{path_of(asked)}looking/").status_code == 403
+        assert not IncreaseDecision.objects.exists()
+
+    def test_shows_what_was_on_the_page_once_it_is_decided(
+        self, cast: Cast, asked: IncreaseRequest, look: Any, post: Any
+    ) -> None:
+        page = text(look(cast.finance, path_of(asked)))
+        post(
+            cast.finance,
+            path_of(asked),
+            decision="deny",
+            level="cost_review",
+            granted="5000",
+            reason="Too dear.",
+            shown=sealed(page),
+        )
+        commitments.set_capacity(
+            factories.LanguageModel.objects.get(name="llm-8b"),
+            provider="demo",
+            requests_per_minute=100,
+            tokens_per_minute=None,
+            note="contract",
+            by=actor_for(cast.operator),
+            at=timezone.now(),
+        )
+
+        decided = text(look(cast.finance, path_of(asked)))
+
+        assert "as they were on the page when it was decided" in decided
+        assert "No capacity is set for llm-8b." in decided
+
     def test_shows_the_consequences_of_another_value(
         self, cast: Cast, asked: IncreaseRequest, look: Any
     ) -> None:
@@ -410,6 +448,16 @@ class TestDesk:
         assert str(asked.pk) not in text(look(cast.finance, "/decisions/?show=all"))
         assert str(asked.pk) in text(look(cast.finance, "/decisions/?show=snoozed"))
         assert str(asked.pk) in text(look(cast.approver, "/decisions/?show=all"))
+
+    def test_gives_nothing_to_who_may_not_decide_it(
+        self, cast: Cast, asked: IncreaseRequest, post: Any
+    ) -> None:
+        """The operator reviews capacities; this one waits for its cost."""
+        item = f"increase:{asked.pk}"
+
+        post(cast.approver, "/decisions/act/", item=item, act="assign", person=cast.operator.pk)
+
+        assert not DeskMark.objects.exists()
 
     def test_acts_on_nothing_that_does_not_wait_for_one(
         self, cast: Cast, asked: IncreaseRequest, post: Any

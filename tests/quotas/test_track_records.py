@@ -79,7 +79,7 @@ class TestTrackRecord:
         ingest.record(events, at=NOW)
         second = make_request(owner, cast.consumer, wish=make_wish(9000))
 
-        record = track_records.track_record(second, at=NOW)
+        record = track_records.track_record(second, visible=IncreaseRequest.objects.all(), at=NOW)
 
         assert (record.granted, record.denied, record.other) == (1, 0, 0)
         one = record.outcomes[0]
@@ -89,4 +89,8 @@ class TestTrackRecord:
         assert record.mean_cost_error_percent == 92
 
     def test_of_a_first_request_is_empty(self, cast: Cast, owner: Owner) -> None:
-        assert track_records.track_record(make_request(owner, cast.consumer), at=NOW).is_empty
+        request = make_request(owner, cast.consumer)
+
+        record = track_records.track_record(request, visible=IncreaseRequest.objects.all(), at=NOW)
+
+        assert record.is_empty

@@ -14,15 +14,17 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from marketplace.accounts import access
-from marketplace.accounts.access import Role
+from marketplace.accounts.access import Role, actor_for
 from marketplace.accounts.models import Membership, User
 from marketplace.accounts.requests import PersonRequest
-from marketplace.core.errors import InvalidInput
+from marketplace.catalog import reviews
+from marketplace.catalog.models import Review
+from marketplace.core.errors import InvalidInput, NotAllowed
 from quotas import bulk, desk_notes
 from quotas import desk as domain
 from quotas.deciding.forms import DeskForm
 from quotas.deciding.tabs import tabs
-from quotas.deputies import hats
+from quotas.deputies import hat_for, hats
 from quotas.desk import Item
 from quotas.increase_models import IncreaseRequest
 
@@ -117,11 +119,9 @@ def forget(request: PersonRequest, saved_id: int) -> HttpResponse:
 
 def _approve(request: PersonRequest, selected: list[Item], *, at: datetime) -> HttpResponse:
     requests = [item.instance for item in selected if isinstance(item.instance, IncreaseRequest)]
-    reviews = [item for item in selected if item.kind == "review"]
+    apps = [item for item in selected if item.kind == "review"]
     results = bulk.approve(requests, by=request.actor, at=at)
-    results += [
-        bulk.Result(item.title, False, "An app is approved on its own page only.") for item in reviews
-    ]
+    results += [bulk.Result(item.title, False, "An app is approved on its own page only.") for item in apps]
     context = {"results": results, "approved": sum(one.is_approved for one in results)}
     return render(request, "quotas/deciding/bulk.html", context)
 
@@ -135,10 +135,27 @@ def _assign(request: PersonRequest, selected: list[Item], what: str, *, at: date
             messages.error(request, "Choose a colleague to give them to.")
             return
         person = found
-    for item in selected:
+    theirs = [item for item in selected if person == request.user or _may_decide(item, person, at=at)]
+    for item in theirs:
         desk_notes.assign(item.instance, to=person, by=request.user, at=at, path=item.path)
     whose = "yours" if person == request.user else f"with {person}"
-    messages.success(request, f"{_count(selected)} {whose} now.")
+    if theirs:
+        messages.success(request, f"{_count(theirs)} {whose} now.")
+    if len(theirs) < len(selected):
+        messages.warning(
+            request, f"{len(selected) - len(theirs)} stay where they are: not for {person} to decide."
+        )
+
+
+def _may_decide(item: Item, person: User, *, at: datetime) -> bool:
+    actor = actor_for(person)
+    if isinstance(item.instance, Review):
+        return reviews.may_decide(item.instance, actor=actor)
+    try:
+        hat_for(item.instance, actor=actor, at=at)
+    except NotAllowed:
+        return False
+    return True
 
 
 def _snooze(request: PersonRequest, selected: list[Item], length: str, *, at: datetime) -> None:

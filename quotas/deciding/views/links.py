@@ -49,7 +49,12 @@ def by_mail(request: HttpRequest, token: str) -> HttpResponse:
 def _is_decided(link: Link, form: ConfirmForm, *, at: datetime) -> bool:
     typed, asked = form.cleaned_data, link.request
     snapshot = evidence.unseal(typed["shown"], request=asked, person=link.person)
-    act: dict[str, Any] = {"by": actor_for(link.person), "at": at, "snapshot": snapshot}
+    act: dict[str, Any] = {
+        "by": actor_for(link.person),
+        "at": at,
+        "snapshot": snapshot,
+        "level": link.level,
+    }
     try:
         if typed["decision"] == "approve":
             offer = Offer(ends_at=usual_end(asked, at=at))
@@ -70,7 +75,10 @@ def _context(link: Link, form: ConfirmForm, *, at: datetime, is_done: bool) -> d
     except NotAllowed as error:
         refusal = error.message
     may_decide = link.is_open and not is_done and refusal is None
-    shown = evidence.evidence(asked, granted=value_thought_of(asked, ""), at=at) if may_decide else None
+    shown = None
+    if may_decide:
+        visible = deputies.visible_to(deputies.hats(actor_for(link.person), at=at))
+        shown = evidence.evidence(asked, granted=value_thought_of(asked, ""), visible=visible, at=at)
     return {
         "asked": asked,
         "owner": subject_of(asked).owner,

@@ -23,7 +23,7 @@ from quotas.deciding import request_pages
 from quotas.deciding.forms import DecisionForm, PassOnForm
 from quotas.deciding.refusals import tell
 from quotas.deputies import Hat
-from quotas.increase_models import REVIEWS, IncreaseDecision, IncreaseRequest
+from quotas.increase_models import IncreaseDecision, IncreaseRequest
 from quotas.increase_subjects import subject_of
 from quotas.owners import RELATED
 
@@ -35,14 +35,17 @@ NAMES = {"starts_at": "first_day", "ends_at": "last_day", "question": "reason"}
 def decide(request: PersonRequest, request_id: UUID) -> HttpResponse:
     """Show a request with everything a decision needs; a POST decides. ``?granted=`` shows the consequences of another value."""
     now = timezone.now()
-    asked = _find(request, request_id, at=now)
+    given = deputies.hats(request.actor, at=now)
+    asked = _find(given, request_id)
+    if not deputies.may_look(asked, given=given):
+        return redirect("quotas:increase", asked.pk)
     form = DecisionForm(request.POST or None, initial=_initial(asked, request, at=now))
     if request.method == "POST" and form.is_valid():
         if _is_decided(request, asked, form, at=now):
             return redirect("quotas:desk")
         # What somebody else decided meanwhile is what the page shows.
-        asked = _find(request, request_id, at=now)
-    return _page(request, asked, form, at=now)
+        asked = _find(given, request_id)
+    return _page(request, asked, form, given=given, at=now)
 
 
 @login_required
@@ -50,7 +53,9 @@ def decide(request: PersonRequest, request_id: UUID) -> HttpResponse:
 def looking(request: PersonRequest, request_id: UUID) -> HttpResponse:
     """Note that somebody has the page open, and say who else has; asked for every ten seconds."""
     now = timezone.now()
-    asked = _find(request, request_id, at=now)
+    given = deputies.hats(request.actor, at=now)
+    asked = _find(given, request_id)
+    access.require(deputies.may_look(asked, given=given), message="This is for those who decide.")
     others = desk_notes.look(asked, by=request.user, at=now)
     return render(request, "quotas/deciding/_looking.html", {"lookers": others, "request_": asked})
 
@@ -60,7 +65,7 @@ def looking(request: PersonRequest, request_id: UUID) -> HttpResponse:
 def pass_on(request: PersonRequest, request_id: UUID) -> HttpResponse:
     """Give a request to somebody else who may decide it."""
     now = timezone.now()
-    asked = _find(request, request_id, at=now)
+    asked = _find(deputies.hats(request.actor, at=now), request_id)
     deputies.hat_for(asked, actor=request.actor, at=now)
     form = PassOnForm(request.POST, people=_people(asked, at=now))
     if not form.is_valid():
@@ -73,33 +78,31 @@ def pass_on(request: PersonRequest, request_id: UUID) -> HttpResponse:
     return redirect("quotas:desk")
 
 
-def _find(request: PersonRequest, request_id: UUID, *, at: datetime) -> IncreaseRequest:
+def _find(given: list[Hat], request_id: UUID) -> IncreaseRequest:
     """Return a request the person may see: by their own right, or that of somebody they decide for."""
     decisions = IncreaseDecision.objects.select_related("decider", "acting_for").order_by("pk")
-    visible = increase_rights.visible_requests(request.actor)
-    for hat in deputies.hats(request.actor, at=at)[1:]:
-        visible = visible | increase_rights.visible_requests(hat.holder)
-    found = IncreaseRequest.objects.filter(pk__in=visible.order_by().values("pk")).select_related(
+    found = deputies.visible_to(given).select_related(
         *RELATED, "requester", "charged_cost_center", "mark__assignee"
     )
     return access.get(found.prefetch_related(Prefetch("decisions", decisions)), pk=request_id)
 
 
 def _page(
-    request: PersonRequest, asked: IncreaseRequest, form: DecisionForm, *, at: datetime
+    request: PersonRequest, asked: IncreaseRequest, form: DecisionForm, *, given: list[Hat], at: datetime
 ) -> HttpResponse:
     hat, refusal = _right(request, asked, at=at)
-    kept = _kept(asked)
+    visible = deputies.visible_to(given)
     granted = request_pages.value_thought_of(asked, request.GET.get("granted", ""))
-    shown = evidence.evidence(asked, granted=granted, at=at)
+    kept = None if asked.is_open else evidence.as_decided(asked, visible=visible, at=at)
+    shown = kept or evidence.evidence(asked, granted=granted, visible=visible, at=at)
     context: dict[str, Any] = {
         "asked": asked,
         "owner": subject_of(asked).owner,
         "form": form,
         "evidence": shown,
         "kept": kept,
-        "chart": request_pages.usage_chart(shown.projection, granted=granted),
-        "similar": [(one, subject_of(one).owner.label) for one in evidence.similar(asked)],
+        "chart": request_pages.usage_chart(shown.projection, granted=shown.granted),
+        "similar": [(one, subject_of(one).owner.label) for one in evidence.similar(asked, visible=visible)],
         "history": request_pages.history(asked),
         "may_decide": hat is not None,
         "acting_for": hat.acting_for.user if hat and hat.acting_for else None,
@@ -135,8 +138,8 @@ def _initial(asked: IncreaseRequest, request: PersonRequest, *, at: datetime) ->
 def _is_decided(request: PersonRequest, asked: IncreaseRequest, form: DecisionForm, *, at: datetime) -> bool:
     """Do what the button says, on the level that the page showed; what the domain refuses goes to the form."""
     typed = form.cleaned_data
-    snapshot = evidence.unseal(typed["shown"], request=_as_seen(asked, typed["level"]), person=request.user)
-    act: dict[str, Any] = {"by": request.actor, "at": at, "snapshot": snapshot}
+    snapshot = evidence.unseal(typed["shown"], request=asked, person=request.user)
+    act: dict[str, Any] = {"by": request.actor, "at": at, "snapshot": snapshot, "level": typed["level"]}
     try:
         if typed["decision"] == "approve":
             offer = request_pages.offer_of(
@@ -157,13 +160,6 @@ def _is_decided(request: PersonRequest, asked: IncreaseRequest, form: DecisionFo
     return True
 
 
-def _as_seen(asked: IncreaseRequest, level: str) -> IncreaseRequest:
-    """Take the request as the page showed it: when it has moved on since, the domain says who was faster."""
-    if level in REVIEWS:
-        asked.state = level
-    return asked
-
-
 def _said(asked: IncreaseRequest, decision: str) -> str:
     label = subject_of(asked).owner.label
     if decision == "ask":
@@ -173,12 +169,6 @@ def _said(asked: IncreaseRequest, decision: str) -> str:
     if asked.state == "capacity_review":
         return f"The cost of {label} is approved. Its capacity is looked at next."
     return f"Granted for {label}. It holds from its first call on."
-
-
-def _kept(asked: IncreaseRequest) -> dict[str, Any]:
-    """Return what was on the page of the last decision; empty while there is none."""
-    decisions = [one for one in asked.decisions.all() if one.verdict != "asked"]
-    return decisions[-1].snapshot if decisions else {}
 
 
 def _people(asked: IncreaseRequest, *, at: datetime) -> Any:
