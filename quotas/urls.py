@@ -6,8 +6,8 @@ from metering.usage_events import paths as _paths  # noqa: F401  registers how i
 from quotas import views
 from quotas.correcting import views as correcting
 from quotas.deciding.views import capacity, delegations, inbox, links, log, requests
-from quotas.increasing import policy_views
-from quotas.increasing import views as increasing
+from quotas.increasing.views import policies as policy_views
+from quotas.increasing.views import requests as increasing
 
 app_name = "quotas"
 
