@@ -20,7 +20,7 @@ urlpatterns = [
     path("increases/", increasing.increases_list, name="increases"),
     path("increases/policies/", policy_views.policies, name="policies"),
     path("increases/policies/propose/", policy_views.propose, name="policy-propose"),
-    path("increases/policies/<int:number>/", policy_views.policy, name="policy"),
+    path("increases/policies/<int:version>/", policy_views.policy, name="policy"),
     path("increases/<uuid:request_id>/", increasing.increase, name="increase"),
     path("increases/<uuid:request_id>/edit/", increasing.edit, name="increase-edit"),
     path(
