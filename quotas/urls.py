@@ -9,8 +9,8 @@ from quotas.budgeting import views as budgeting
 from quotas.correcting import views as correcting
 from quotas.deciding.views import capacity, delegations, desk, links, log, requests
 from quotas.incident_pages import views as incident_pages
-from quotas.increasing import policy_views
-from quotas.increasing import views as increasing
+from quotas.increasing.views import policies as policy_views
+from quotas.increasing.views import requests as increasing
 from quotas.my_usage import views as my_usage
 
 app_name = "quotas"
@@ -24,7 +24,7 @@ urlpatterns = [
     path("increases/", increasing.increases_list, name="increases"),
     path("increases/policies/", policy_views.policies, name="policies"),
     path("increases/policies/propose/", policy_views.propose, name="policy-propose"),
-    path("increases/policies/<int:number>/", policy_views.policy, name="policy"),
+    path("increases/policies/<int:version>/", policy_views.policy, name="policy"),
     path("increases/<uuid:request_id>/", increasing.increase, name="increase"),
     path("increases/<uuid:request_id>/edit/", increasing.edit, name="increase-edit"),
     path(

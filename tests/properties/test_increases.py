@@ -98,7 +98,7 @@ def book_of(values: list[int]) -> LimitBook:
         for number, value in enumerate(values)
     }  # fmt: skip
     by_owner = {("team", odd): tuple(f for f in found.values() if f.owner == ("team", odd)) for odd in (0, 1)}
-    return LimitBook(by_owner, found, frozenset())
+    return LimitBook(by_owner, found, frozenset(), has_classes=False)
 
 
 LIFTS = st.builds(

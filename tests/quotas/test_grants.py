@@ -5,11 +5,12 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from marketplace.accounts.access import Actor, actor_for
-from marketplace.catalog.models import Subscription
+from marketplace.catalog.models import App, Subscription
 from marketplace.core.errors import InvalidInput, NotAllowed
 from marketplace.core.ids import uuid7
 from marketplace.core.models import Notice
 from marketplace.core.transitions import IllegalTransition
+from metering import ingest
 from metering.attribution import Dimensions
 from metering.ingest import Usage
 from metering.rating import Quantities
@@ -23,13 +24,17 @@ from quotas.owners import Owner
 from tests import factories
 from tests.conftest import Cast
 from tests.factories import NOW
+from tests.metering.usage_world import used
 from tests.quotas.increase_world import DAY, make_policy, make_request, make_wish
 
 WEEK = 7 * DAY
 
 
 @pytest.fixture
-def subscription(who: Dimensions) -> Subscription:
+def subscription(cast: Cast, app: App, who: Dimensions) -> Subscription:
+    """The subscription of ``who``; somebody else has called the app, so that it is known what a call costs."""
+    other = factories.make_subscription(app, cast.creator_team)
+    ingest.record([used(other, "first", at=NOW - 2 * DAY, input_tokens=480)], at=NOW)
     return Subscription.objects.get(pk=who.subscription_id)
 
 
@@ -54,7 +59,7 @@ def granted(
 
 
 def daily_calls(owner: Owner, at: datetime) -> Decimal:
-    return queries.effective(owner, at=at)["requests", "day"].value
+    return queries.effective(owner, at=at)["requests", "day", ""].value
 
 
 def admitted(who: Dimensions, count: int, *, at: datetime = NOW) -> int:
@@ -144,19 +149,16 @@ class TestGrant:
         counter = LimitCounter.objects.get(limit=tiny, window_starts_at__lte=NOW, window_ends_at__gt=NOW)
         assert (counter.held, counter.ceiling) == (5, 5)
 
-    def test_does_not_move_a_limit_that_only_warns(self, cast: Cast, owner: Owner, tiny: Limit) -> None:
-        warning = Limit.objects.create(
-            subscription_id=owner.pk,
-            measure="requests",
-            window="day",
-            limit_value=1,
-            mode="warn",
-            starts_at=NOW,
-        )
+    def test_does_not_move_a_limit_that_only_warns(self, cast: Cast, owner: Owner, room: None) -> None:
+        make_policy(cast)
+        terms = Terms("requests", "day", Decimal(900), mode="warn")
+        warning, _ = limits.set_limit(owner, terms=terms, by=actor_for(cast.operator), at=NOW)
 
-        granted(owner, cast, 5)
+        granted(owner, cast, 1250)
 
-        assert not GrantedLimit.objects.filter(limit=warning).exists()
+        lifted = GrantedLimit.objects.get()
+        assert lifted.limit.is_default
+        assert lifted.limit != warning
 
     def test_never_changes_it_only_ends(self, cast: Cast, owner: Owner, tiny: Limit) -> None:
         grant = granted(owner, cast, 5)

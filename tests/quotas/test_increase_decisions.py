@@ -53,7 +53,7 @@ def request_(cast: Cast, owner: Owner) -> IncreaseRequest:
 
 
 def daily_calls(owner: Owner, *, at: Any = NOW) -> Decimal:
-    return queries.effective(owner, at=at)["requests", "day"].value
+    return queries.effective(owner, at=at)["requests", "day", ""].value
 
 
 class TestApprove:

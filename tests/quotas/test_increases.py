@@ -27,7 +27,7 @@ def consumer(cast: Cast) -> Actor:
 
 
 def daily_calls(owner: Owner, *, at: Any = NOW) -> Decimal:
-    return queries.effective(owner, at=at)["requests", "day"].value
+    return queries.effective(owner, at=at)["requests", "day", ""].value
 
 
 class TestCreate:

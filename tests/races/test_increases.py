@@ -150,4 +150,4 @@ class TestSubmitters:
         )
 
         assert (len(done), errors) == (4, [])
-        assert queries.effective(owner, at=NOW)["requests", "month"].value == 500
+        assert queries.effective(owner, at=NOW)["requests", "month", ""].value == 500

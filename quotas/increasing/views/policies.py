@@ -82,14 +82,14 @@ def propose(request: PersonRequest) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
-def policy(request: PersonRequest, number: int) -> HttpResponse:
+def policy(request: PersonRequest, version: int) -> HttpResponse:
     """Show one version beside the one before it, tried on last month; a POST activates, rejects or takes it back."""
     _require_reader(request)
-    found = access.get(IncreasePolicy.objects.select_related("proposed_by", "decided_by"), number=number)
+    found = access.get(IncreasePolicy.objects.select_related("proposed_by", "decided_by"), number=version)
     now = timezone.now()
     form = PolicyDecisionForm(request.POST or None)
     if request.method == "POST" and form.is_valid() and _decided(request, found, form, at=now):
-        return redirect("quotas:policy", number)
+        return redirect("quotas:policy", version)
     before = _before(found, at=now)
     tried = _on_last_month(increase_policies.terms_of(found), at=now)
     context = {

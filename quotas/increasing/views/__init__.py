@@ -1,0 +1,1 @@
+"""Pages of increase requests and of the policy for them."""
