@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
+from itertools import accumulate
 from typing import Any
 
 from marketplace.core.charts import Chart, Reference, Series, Value, line_chart
@@ -18,6 +19,7 @@ from quotas.owners import Owner
 
 ZERO = Decimal(0)
 MONTHS_AHEAD = 6
+BAND = ("low", "middle", "high")
 
 
 @dataclass(frozen=True)
@@ -49,27 +51,15 @@ def charts(page: BudgetPage, *, at: datetime, currency: str) -> dict[str, Chart]
     today = at.astimezone(UTC).date()
     first = today.replace(day=1)
     past = [first + timedelta(days=place) for place in range((today - first).days)]
-    outlook = page.now.outlook
-    expected = list(outlook.days) if outlook else []
-    so_far = page.daily.get(today, ZERO)
-    days = [*past, *([day for day, _ in expected] or [today])]
-    spent = [page.daily.get(day, ZERO) for day in past]
-    middle = [one.middle for _, one in expected]
-    by_day: list[Value | None] = [
-        *spent,
-        *([_shown(so_far + middle[0]), *map(_shown, middle[1:])] if middle else [so_far]),
-    ]
-    estimated = len(past) if outlook else None
-    labels = [f"{day:%-d %b}" for day in days]
+    expected = [day for day, _ in page.now.outlook.days] if page.now.outlook else [today]
+    labels = [f"{day:%-d %b}" for day in [*past, *expected]]
     look: dict[str, Any] = {
         "format_value": lambda value: amount(value, currency),
         "format_tick": tick_formatter("cost", currency),
     }
     return {
-        "days": line_chart(labels, [Series("Spend", by_day, estimated_from=estimated)], **look),
-        "month": line_chart(
-            labels, _growing(page, past, estimated=estimated), references=_references(page), **look
-        ),
+        "days": line_chart(labels, _by_day(page, past, today=today), **look),
+        "month": line_chart(labels, _growing(page, past), references=_references(page), **look),
     }
 
 
@@ -131,30 +121,44 @@ def key_of(budget: Budget) -> str:
     return f"{budget.owner_kind}:{budget.owner_pk}"
 
 
-def _growing(page: BudgetPage, past: list[date], *, estimated: int | None) -> list[Series]:
-    """Add up the days; what is used and not in a roll-up of the month stands on its first day."""
-    used = page.now.standing.used if page.now.standing else ZERO
-    with exact():
-        today_and_before: list[Value | None] = []
-        total = ZERO
-        for day in past:
-            total += page.daily.get(day, ZERO)
-            today_and_before.append(_shown(min(total, used)))
+def _by_day(page: BudgetPage, past: list[date], *, today: date) -> list[Series]:
+    """Give what each day came to; of today what there is and what is still expected."""
+    spent: list[Value | None] = [page.daily.get(day, ZERO) for day in past]
+    so_far = page.daily.get(today, ZERO)
     outlook = page.now.outlook
     if outlook is None:
-        return [Series("Spent", [*today_and_before, _shown(used)])]
-    lines: dict[str, list[Value | None]] = {}
-    for name in ("low", "middle", "high"):
-        total = used
-        values: list[Value | None] = []
-        for _, one in outlook.days:
-            with exact():
-                total += getattr(one, name)
-            values.append(_shown(total))
-        lines[name] = values
-    gap: list[Value | None] = [None] * len(past)
+        return [Series("Spend", [*spent, so_far])]
+    lines = {
+        name: [_shown(getattr(one, name) + (so_far if day == today else ZERO)) for day, one in outlook.days]
+        for name in BAND
+    }
+    return _with_band("Spend, then expected", spent, lines)
+
+
+def _growing(page: BudgetPage, past: list[date]) -> list[Series]:
+    """Add up the days, and what is expected on top of what is used."""
+    used = page.now.standing.used if page.now.standing else ZERO
+    spent: list[Value | None] = []
+    total = ZERO
+    for day in past:
+        with exact():
+            total += page.daily.get(day, ZERO)
+        spent.append(_shown(min(total, used)))
+    outlook = page.now.outlook
+    if outlook is None:
+        return [Series("Spent", [*spent, _shown(used)])]
+    lines: dict[str, list[Decimal]] = {}
+    for name in BAND:
+        with exact():
+            growing = accumulate((getattr(one, name) for _, one in outlook.days), initial=used)
+            lines[name] = [_shown(value) for value in list(growing)[1:]]
+    return _with_band("Spent, then expected", spent, lines)
+
+
+def _with_band(label: str, spent: list[Value | None], lines: dict[str, list[Decimal]]) -> list[Series]:
+    gap: list[Value | None] = [None] * len(spent)
     return [
-        Series("Spent, then expected", [*today_and_before, *lines["middle"]], estimated_from=estimated),
+        Series(label, [*spent, *lines["middle"]], estimated_from=len(spent)),
         Series("At least", [*gap, *lines["low"]], tone="neutral", estimated_from=0),
         Series("At most", [*gap, *lines["high"]], tone="warn", estimated_from=0),
     ]
