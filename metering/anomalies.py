@@ -148,7 +148,7 @@ def judge_still(series: Series, before: Finding, *, thresholds: Thresholds) -> F
             actual - before.expected >= thresholds.money_floor
             and actual >= thresholds.notice_ratio * before.expected
             and actual >= thresholds.notice_highest_ratio * before.highest
-            and pace >= before.highest * STILL_HOURS
+            and pace > before.highest * STILL_HOURS
         )
         level = Level.THROTTLE if actual >= thresholds.throttle_ratio * before.highest else Level.NOTICE
     return Finding(level, actual, before.expected, before.highest) if is_much and actual else None
@@ -174,13 +174,13 @@ def highest_before(series: Series) -> Decimal:
 
 
 def _is_going_on(series: Series) -> bool:
-    """Tell whether the last three hours are as high as the same hours of each of the seven days before.
+    """Tell whether the last three hours are higher than the same hours of each of the seven days before.
 
     What was over hours ago fills the 24 hours still; nobody has to be stopped for it.
     """
     now = series.window(0, STILL_HOURS) or ZERO
     before = _known(series.window(DAY_HOURS * day, STILL_HOURS) for day in range(1, 8))
-    return now > ZERO and now >= max(before, default=ZERO)
+    return now > max(before, default=ZERO)
 
 
 def goes_on(series: Series, finding: Finding, *, hours: int, thresholds: Thresholds) -> bool:

@@ -5,45 +5,31 @@ an hour whose process died is judged again. Hours that were missed follow one af
 """
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Max, Q
+from django.db.models import Max, Q
 
-from marketplace.catalog.models import App, Environment, Subscription
+from marketplace.catalog.models import App
 from marketplace.core import audit
 from marketplace.core.money import exact, format_amount
 from marketplace.core.transitions import IllegalTransition
 from metering import anomalies, cause_split, hourly
-from metering.anomalies import FIRST_HOURS, HOUR, MOST_HOURS, Calls, Finding, Level
-from metering.hourly import AppHours
-from quotas import budget_burn, incident_policies, incidents
-from quotas.incident_models import DetectorRun, ExpectedUsage, Incident, IncidentFinding
+from metering.anomalies import HOUR, Level
+from quotas import budget_burn, incident_policies, incidents, suspects
+from quotas.incident_models import DetectorRun, Incident, IncidentFinding
 from quotas.incident_policies import Rules
-from quotas.models import Hold, Limit
+from quotas.models import Limit
+from quotas.suspects import Suspect
 
 logger = logging.getLogger(__name__)
 
 Kind, State = Incident.Kind, Incident.State
 MOST_MISSED = 48
+# Of an hour that was missed for longer people are told; whether it has to be stopped is said by the newest one.
+ACTED_ON = timedelta(hours=2)
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """An app that brought too much in the judged hour."""
-
-    app_id: int
-    kind: str
-    finding: Finding
-    hours: AppHours | None = None
-
-    @property
-    def currency(self) -> str:
-        return self.hours.currency if self.hours and self.kind == Kind.COST else ""
 
 
 def run(*, at: datetime) -> int:
@@ -79,124 +65,14 @@ def judge_hour(hour: datetime, *, at: datetime, rules: Rules | None = None) -> b
         if not is_mine:
             return False
         ends_at = hour + HOUR
-        judged, suspects = find(ends_at=ends_at, rules=rules)
+        judged, found = suspects.find(ends_at=ends_at, rules=rules)
         # In the order of their keys: incidents are locked as they come.
-        for suspect in suspects:
+        for suspect in found:
             _answer(suspect, ends_at=ends_at, at=at, rules=rules)
-        DetectorRun.objects.filter(pk=hour).update(judged_apps=judged, found=len(suspects))
-    if suspects:
-        logger.debug("%s of %s apps brought too much in %s", len(suspects), judged, f"{hour:%Y-%m-%d %H}")
+        DetectorRun.objects.filter(pk=hour).update(judged_apps=judged, found=len(found))
+    if found:
+        logger.debug("%s of %s apps brought too much in %s", len(found), judged, f"{hour:%Y-%m-%d %H}")
     return True
-
-
-def find(*, ends_at: datetime, rules: Rules) -> tuple[int, list[Suspect]]:
-    """Return how many apps were judged, and those that brought too much, one finding each, by app.
-
-    First with the few days that tell that nothing is unusual; the suspects again with all weeks that may explain it.
-    """
-    first = hourly.hourly(ends_at=ends_at, hours=FIRST_HOURS)
-    running = _running(ends_at)
-    found = [
-        Suspect(one.app_id, Kind.COST, still, one)
-        for one in first
-        if (before := running.get((one.app_id, one.currency)))
-        and (still := anomalies.judge_still(one.cost, before, thresholds=rules.thresholds))
-    ]
-    known = {app_id for app_id, _ in running}
-    app_ids = {one.app_id for one in first if one.app_id not in known and _judge(one, rules)}
-    again = hourly.hourly(ends_at=ends_at, hours=MOST_HOURS, app_ids=app_ids) if app_ids else []
-    found += [suspect for one in again if (suspect := _judge(one, rules))]
-    released = _released(ends_at)
-    found = [one for one in found if _is_since(one, released.get(one.app_id), ends_at=ends_at, rules=rules)]
-    found += _failing(ends_at=ends_at, rules=rules)
-    strongest: dict[int, Suspect] = {}
-    for suspect in sorted(found, key=_strongest_first):
-        strongest.setdefault(suspect.app_id, suspect)
-    expected = _expected(strongest, at=ends_at)
-    suspects = [one for one in strongest.values() if not _is_expected(one, expected.get(one.app_id, []))]
-    return len({one.app_id for one in first}), sorted(suspects, key=lambda one: one.app_id)
-
-
-def _running(at: datetime) -> dict[tuple[int, str], Finding]:
-    """What was usual before each app ran away that is still looked at; after a week what lasts is the usual."""
-    running = Incident.objects.filter(~Q(state=State.CLOSED), kind=Kind.COST, first_seen_at__gt=at - WEEK)
-    return {
-        (one.app_id, one.currency): Finding(
-            Level.NOTICE, one.actual, one.expected, one.highest, is_new=one.is_new_app
-        )
-        for one in running
-    }
-
-
-def _released(at: datetime) -> dict[int, datetime]:
-    """When a person let an app go on, or closed its incident, in the last 24 hours."""
-    decided = Incident.objects.filter(
-        Q(resumed_at__gt=at - DAY) | Q(closed_at__gt=at - DAY, closed_by__isnull=False)
-    )
-    found: dict[int, datetime] = {}
-    for app_id, resumed_at, closed_at in decided.values_list("app", "resumed_at", "closed_at"):
-        found[app_id] = max(filter(None, (found.get(app_id), resumed_at, closed_at)))
-    return found
-
-
-def _is_since(one: Suspect, released_at: datetime | None, *, ends_at: datetime, rules: Rules) -> bool:
-    """What came before a person decided is decided: for a day it takes hours at the pace that throttles since then."""
-    if released_at is None or one.hours is None or one.kind != Kind.COST:
-        return released_at is None
-    hours = (ends_at - released_at) // HOUR
-    return anomalies.goes_on(one.hours.cost, one.finding, hours=hours, thresholds=rules.thresholds)
-
-
-def _judge(one: AppHours, rules: Rules) -> Suspect | None:
-    finding = anomalies.judge(one.cost, thresholds=rules.thresholds)
-    if finding is not None:
-        return Suspect(one.app_id, Kind.COST, finding, one)
-    finding = anomalies.judge_requests(one.requests, thresholds=rules.thresholds)
-    return Suspect(one.app_id, Kind.REQUESTS, finding, one) if finding else None
-
-
-def _strongest_first(one: Suspect) -> tuple[int, int, Decimal]:
-    return list(Kind).index(Kind(one.kind)), -one.finding.level, -one.finding.actual
-
-
-def _failing(*, ends_at: datetime, rules: Rules) -> list[Suspect]:
-    """Apps whose calls are admitted and bring no answer unusually often."""
-    now = _calls(ends_at - HOUR, ends_at)
-    before = _calls(ends_at - HOUR - DAY, ends_at - HOUR) if now else {}
-    found = []
-    for app_id, calls in now.items():
-        earlier = before.get(app_id, Calls(0, 0))
-        if anomalies.judge_errors(calls, earlier, thresholds=rules.thresholds):
-            usual = Decimal(earlier.failed)
-            found.append(
-                Suspect(app_id, Kind.ERRORS, Finding(Level.NOTICE, Decimal(calls.failed), usual, usual))
-            )
-    return found
-
-
-def _calls(from_at: datetime, to_at: datetime) -> dict[int, Calls]:
-    """Count the calls that ended, and those of them without an answer (one query)."""
-    ended = Hold.objects.filter(ended_at__gte=from_at, ended_at__lt=to_at).exclude(
-        subscription_id__in=Subscription.objects.filter(environment=Environment.SANDBOX).values("pk")
-    )
-    rows = ended.values_list("app_id").annotate(
-        total=Count("pk"), failed=Count("pk", filter=Q(state="released"))
-    )
-    return {app_id: Calls(failed=failed, total=total) for app_id, total, failed in rows.order_by()}
-
-
-def _expected(suspects: Iterable[int], *, at: datetime) -> dict[int, list[ExpectedUsage]]:
-    found: dict[int, list[ExpectedUsage]] = {}
-    for one in ExpectedUsage.objects.filter(app__in=list(suspects), starts_at__lte=at, ends_at__gt=at):
-        found.setdefault(one.app_id, []).append(one)
-    return found
-
-
-def _is_expected(one: Suspect, marked: list[ExpectedUsage]) -> bool:
-    """Somebody said so, and it is not more than they said; calls that fail are never what anybody expects."""
-    if one.kind == Kind.ERRORS:
-        return False
-    return any(mark.currency == one.currency and one.finding.actual <= mark.up_to for mark in marked)
 
 
 def _answer(suspect: Suspect, *, ends_at: datetime, at: datetime, rules: Rules) -> None:
@@ -208,7 +84,7 @@ def _answer(suspect: Suspect, *, ends_at: datetime, at: datetime, rules: Rules) 
         incident=incident, hour=ends_at - HOUR, level=finding.level, actual=finding.actual,
         expected=finding.expected, highest=finding.highest,
     )  # fmt: skip
-    if finding.level < Level.THROTTLE or incident.kind != Kind.COST:
+    if finding.level < Level.THROTTLE or incident.kind != Kind.COST or ends_at <= at - ACTED_ON:
         return
     try:
         _stop(incident, suspect, ends_at=ends_at, at=at, rules=rules)
@@ -221,8 +97,8 @@ def _stop(incident: Incident, suspect: Suspect, *, ends_at: datetime, at: dateti
     """One step further than it is: first slowed, and paused in a later hour, with evidence."""
     if incident.state != State.THROTTLED:
         if incident.state != State.PAUSED:
-            rate = reduced_rate(suspect, rules)
-            reason = words_of(suspect)
+            rate = suspects.reduced_rate(suspect, rules)
+            reason = suspects.words_of(suspect)
             incidents.throttle(incident, requests_per_minute=rate, by=None, at=at, reason=reason)
             _keep_evidence(incident, reason)
         return
@@ -281,7 +157,7 @@ def _locked(app_id: int) -> Incident | None:
 
 def _make(suspect: Suspect, *, ends_at: datetime, at: datetime, rules: Rules) -> Incident:
     app = App.objects.select_related("owner_team__organization").get(pk=suspect.app_id)
-    text = words_of(suspect)
+    text = suspects.words_of(suspect)
     incident = Incident(
         app=app, policy_id=rules.number or None, first_seen_at=ends_at, opened_at=at, evidence=[text],
         **_facts(suspect, ends_at=ends_at, usual_until=_usual_until(suspect, None, ends_at=ends_at)),
@@ -344,31 +220,6 @@ def _split(suspect: Suspect, *, ends_at: datetime, usual_until: datetime | None)
         usual = hourly.by_model(app_id, currency=currency, from_at=usual_until - DAY, to_at=usual_until)
     now = hourly.by_model(app_id, currency=currency, from_at=ends_at - DAY, to_at=ends_at)
     return cause_split.split(usual, now)
-
-
-def reduced_rate(suspect: Suspect, rules: Rules) -> int:
-    """Return the requests a minute at which the app would cost what its highest day did."""
-    assert suspect.hours is not None
-    requests = int(suspect.hours.requests.window(0) or 0)
-    return anomalies.reduced_rate(requests=requests, finding=suspect.finding, thresholds=rules.thresholds)
-
-
-def words_of(suspect: Suspect) -> str:
-    """Say in a sentence what was found."""
-    finding = suspect.finding
-    if suspect.kind == Kind.ERRORS:
-        return f"{finding.actual:,.0f} calls of the last hour brought no answer; {finding.expected:,.0f} in the day before."
-    if suspect.kind == Kind.REQUESTS:
-        if finding.actual < finding.expected:
-            return f"It fell silent: {finding.actual:,.0f} requests in 24 hours, never less than {finding.highest:,.0f} before."
-        return f"{finding.actual:,.0f} requests in 24 hours, usually {finding.expected:,.0f}, never more than {finding.highest:,.0f} before."
-    spent, usual, highest = (
-        format_amount(amount.quantize(Decimal("0.01")), suspect.currency)
-        for amount in (finding.actual, finding.expected, finding.highest)
-    )
-    if finding.is_new:
-        return f"It cost {spent} in 24 hours and is new: nothing is known of what is usual."
-    return f"It cost {spent} in 24 hours, usually {usual}, never more than {highest} in the days before."
 
 
 def _keep_evidence(incident: Incident, sentence: str) -> None:

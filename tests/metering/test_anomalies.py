@@ -62,7 +62,8 @@ class TestJudge:
     def test_leaves_out_what_is_over(self) -> None:
         # 100 in one hour, and then three hours of nothing.
         assert anomalies.judge(steady([1] * 20 + [100, 0, 0, 0]), thresholds=HOUSE) is None
-        assert anomalies.judge(steady([1] * 20 + [100, 1, 1, 1]), thresholds=HOUSE) is not None
+        assert anomalies.judge(steady([1] * 20 + [100, 1, 1, 1]), thresholds=HOUSE) is None
+        assert anomalies.judge(steady([1] * 20 + [100, 1, 1, 2]), thresholds=HOUSE) is not None
 
     def test_leaves_out_what_comes_every_week(self) -> None:
         weeks = [1, 1, 1, 1, 1, 1, 10] * 4

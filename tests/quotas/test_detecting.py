@@ -270,6 +270,16 @@ class TestRun:
 
         assert the_incident().first_seen_at == NOW + HOUR
 
+    def test_stops_nothing_for_what_was_over_meanwhile(self, who: Dimensions) -> None:
+        spend_as_usual(who)
+        detecting.run(at=NOW)
+        spend(who, [60, 1, 1, 1, 1], ends_at=NOW + 5 * HOUR)
+
+        detecting.run(at=NOW + 5 * HOUR)
+
+        one = the_incident()
+        assert (one.state, one.first_seen_at) == ("open", NOW + HOUR)
+
     def test_leaves_out_what_nobody_can_act_on(self, db: None) -> None:
         detecting.run(at=NOW)
 
