@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import Q
-from django.urls import Resolver404, resolve, reverse
+from django.urls import reverse
 
 from marketplace.accounts.access import Actor
 from marketplace.core.money import exact
@@ -25,7 +25,6 @@ from quotas.owners import Owner
 from quotas.queries import LimitStanding, standings
 
 ZERO = Decimal(0)
-INCREASES = "/increase-requests/new/"
 
 
 @dataclass(frozen=True)
@@ -84,18 +83,9 @@ def my_usage(actor: Actor, *, at: datetime, currency: str) -> MyUsage:
 
 
 def increase_url(owner: Owner, limit: Limit) -> str:
-    """Return where more can be asked for: the page of increase requests where there is one, else that of the limits."""
-    try:
-        resolve(INCREASES)
-    except Resolver404:
-        return reverse("quotas:limits", args=[owner.kind, owner.pk])
-    asked = {
-        "owner_kind": owner.kind,
-        "owner_id": owner.qualified_id,
-        "measure": limit.measure,
-        "window": limit.window,
-    }
-    return f"{INCREASES}?{urlencode(asked)}"
+    """Return where more can be asked for."""
+    page = reverse("quotas:increase-ask", args=[owner.kind, owner.pk, limit.measure, limit.window])
+    return f"{page}?{urlencode({'model_class': limit.model_class})}" if limit.model_class else page
 
 
 def runs_out(one: LimitStanding, daily: Mapping[date, Decimal], *, at: datetime) -> str:

@@ -122,11 +122,10 @@ class TestRunsOut:
 
 
 class TestIncreaseUrl:
-    def test_leads_to_the_limits_or_to_where_more_is_asked_for(self, cast: Cast, world: World) -> None:
+    def test_leads_to_where_more_is_asked_for(self, cast: Cast, world: World) -> None:
         one = limits_of("subscription", world.subscription.pk, at=NOW)[0]
 
         url = pages.increase_url(one.owner, one.limit)
 
-        assert url.startswith(
-            (f"/limits/subscription/{world.subscription.pk}/", "/increase-requests/new/?owner_kind=")
-        )
+        asked = f"{one.limit.measure}/{one.limit.window}"
+        assert url == f"/increases/new/subscription/{world.subscription.pk}/{asked}/"
