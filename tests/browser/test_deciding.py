@@ -59,7 +59,7 @@ class TestDesk:
         desk.keyboard.press("j")
         assert desk.locator("[data-row-link]:focus").count() == 0
 
-        desk.get_by_role("link", name="Keys").click()
+        desk.locator("#main").get_by_role("link", name="Keys").click()
         dialog.get_by_label("Keys are on").check()
         desk.keyboard.press("Escape")
         desk.keyboard.press("j")
