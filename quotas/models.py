@@ -105,7 +105,9 @@ class Limit(models.Model):
     is_default = models.BooleanField(
         default=False, help_text="Came with the plan, the version or the sandbox."
     )
-    is_brake = models.BooleanField(default=False, help_text="Came with an incident and goes with it.")
+    is_brake = models.BooleanField(
+        default=False, db_default=False, help_text="Came with an incident and goes with it."
+    )
     note = models.CharField(max_length=200, blank=True)
 
     class Meta:
