@@ -72,14 +72,13 @@ def set_budget(
         type(owner.instance).objects.select_for_update(no_key=True).get(pk=owner.pk)
         coming = _coming(owner, at=at)
         if is_later and coming is not None:
-            _prolong_present(owner, until=coming.starts_at, at=at)
+            limits.end_limit(coming, owner=owner, by=by, at=at, reason="replaced before it began")
         limits.set_limit(
             owner,
             terms=terms,
             by=by,
             at=at,
             starts_at=starts_at if is_later else None,
-            ends_at=coming.starts_at if coming is not None and not is_later else None,
             note=reason[:200],
         )
         budget = Budget.objects.get(**{f"{owner.kind}_id": owner.pk})
@@ -196,12 +195,6 @@ def _coming(owner: Owner, *, at: datetime) -> Limit | None:
         starts_at__gt=at,
     )
     return next((one for one in later.order_by("starts_at") if one.ends_at != one.starts_at), None)
-
-
-def _prolong_present(owner: Owner, *, until: datetime, at: datetime) -> None:
-    """Let the present budget go on beyond where one was to follow that now comes at another time."""
-    present = in_force(at=at).filter(**{f"{owner.kind}_id": owner.pk}, ends_at=until)
-    present.update(ends_at=None)
 
 
 def _require_first_of_month(starts_at: datetime) -> None:
