@@ -166,6 +166,8 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_LOGIN_ON_PASSWORD_RESET = True
 ACCOUNT_ADAPTER = "marketplace.accounts.sign_in.AccountAdapter"
 OPEN_SIGN_UP = env.bool("HALFPENNY_OPEN_SIGN_UP", DEBUG or DEMO)
+# Public listings can be read without signing in.
+PUBLIC_CATALOG = env.bool("HALFPENNY_PUBLIC_CATALOG", False)
 # One OpenID Connect provider by settings: OIDC_SERVER_URL, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, OIDC_NAME.
 OIDC_SERVER_URL = env.str("OIDC_SERVER_URL", "")
 SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, Any]] = {

@@ -10,8 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from marketplace.accounts.requests import actor_of
-from marketplace.catalog import queries
+from marketplace.catalog import queries, searching
 from marketplace.catalog.api.fields import PlanTermsSerializer
+from marketplace.catalog.facets import FACETS
 from marketplace.catalog.forms.filters import filters_of
 from marketplace.catalog.models import Listing, Plan
 
@@ -66,6 +67,11 @@ class FacetValueSerializer(serializers.Serializer):
 class FacetsSerializer(serializers.Serializer):
     category = FacetValueSerializer(many=True)
     price = FacetValueSerializer(many=True)
+    kind = FacetValueSerializer(many=True)
+    slo = FacetValueSerializer(many=True)
+    cost = FacetValueSerializer(many=True)
+    rating = FacetValueSerializer(many=True)
+    verified = FacetValueSerializer(many=True)
     team = FacetValueSerializer(many=True)
 
 
@@ -108,15 +114,19 @@ class ListingViewSet(viewsets.GenericViewSet):
                 "q", str, description="Words; beginnings of words and typing errors are understood."
             ),
             OpenApiParameter("category", str, many=True),
-            OpenApiParameter("price", str, many=True, enum=list(queries.PRICE_MODELS)),
+            *[
+                OpenApiParameter(name, str, many=True, enum=list(facet.labels))
+                for name, facet in FACETS.items()
+                if facet.labels
+            ],
             OpenApiParameter("team", str, many=True, description="organization/team"),
-            OpenApiParameter("sort", str, enum=list(queries.SORTS)),
+            OpenApiParameter("sort", str, enum=list(searching.SORTS)),
         ],
     )
     def list(self, request: Request) -> Response:
         """Search the catalogue."""
         filters = filters_of(request.query_params)
-        found = queries.search(filters.text, actor=actor_of(request), **filters.choices(), with_facets=True)
+        found = searching.search(filters, actor=actor_of(request), with_facets=True)
         page = self.paginate_queryset(found.listings)
         facets = FacetsSerializer(found.facets).data
         return self.paginator.get_paginated_response(  # type: ignore[union-attr, call-arg]

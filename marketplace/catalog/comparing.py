@@ -1,0 +1,1 @@
+MOST_COMPARED = 4
