@@ -61,18 +61,18 @@ class Filters:
 
 @dataclass(frozen=True)
 class Matching:
-    """The entries that a person may see and that have the words; ``query`` is None without words."""
+    """The entries that a person may see and that have the words; ``tsquery`` is empty without words."""
 
     entries: Rows
-    query: SearchQuery | None = None
+    tsquery: str = ""
     is_close: bool = False
 
 
 class FoundListings:
     """Listings in their order, read page by page: only what is looked at leaves the database."""
 
-    def __init__(self, entries: Rows, *, total: int, query: SearchQuery | None) -> None:
-        self._entries, self._total, self._query = entries, total, query
+    def __init__(self, entries: Rows, *, total: int, tsquery: str = "") -> None:
+        self._entries, self._total, self._tsquery = entries, total, tsquery
 
     def count(self) -> int:
         return self._total
@@ -86,7 +86,7 @@ class FoundListings:
     def __getitem__(self, part: slice) -> list[Listing]:
         """Return the listings of a stretch, each with its entry, offered plans, and ``found_in``: what the words are in."""
         ids = list(self._entries.values_list("pk", flat=True)[part])
-        found = {listing.pk: listing for listing in _shown(ids, self._query)}
+        found = {listing.pk: listing for listing in _shown(ids, self._tsquery)}
         return [found[pk] for pk in ids if pk in found]
 
 
@@ -110,7 +110,7 @@ def search(filters: Filters, *, actor: Actor | None, with_facets: bool = False) 
     counts = counting.count(matching.entries, conditions) if with_facets else None
     total = narrowed.count() if counts is None else counts.total
     return Found(
-        listings=FoundListings(_ordered(narrowed, filters, matching.query), total=total, query=matching.query),
+        listings=FoundListings(_ordered(narrowed, filters, matching.tsquery), total=total, tsquery=matching.tsquery),
         is_close_match=matching.is_close,
         facets={} if counts is None else counting.facet_values(counts, filters.chosen),
     )
@@ -159,8 +159,12 @@ def _matching(entries: Rows, text: str) -> Matching:
 
 
 def _having(entries: Rows, tsquery: str) -> Matching:
-    query = SearchQuery(tsquery, search_type="raw", config=SEARCH_CONFIG)
-    return Matching(entries.filter(search=query), query)
+    return Matching(entries.filter(search=query_of(tsquery)), tsquery)
+
+
+def query_of(tsquery: str) -> SearchQuery:
+    """Make a query of text in PostgreSQL's own notation."""
+    return SearchQuery(tsquery, search_type="raw", config=SEARCH_CONFIG)
 
 
 def _conditions(filters: Filters) -> dict[str, Q]:
@@ -175,10 +179,10 @@ def _conditions(filters: Filters) -> dict[str, Q]:
     return conditions
 
 
-def _ordered(entries: Rows, filters: Filters, query: SearchQuery | None) -> Rows:
-    sort = filters.sort or ("relevance" if query else "popular")
-    if sort == "relevance" and query:
-        return entries.annotate(relevance=SearchRank(F("search"), query)).order_by(
+def _ordered(entries: Rows, filters: Filters, tsquery: str) -> Rows:
+    sort = filters.sort or ("relevance" if tsquery else "popular")
+    if sort == "relevance" and tsquery:
+        return entries.annotate(relevance=SearchRank(F("search"), query_of(tsquery))).order_by(
             "-relevance", "-monthly_calls", "name", "pk"
         )
     orders: dict[str, tuple[Any, ...]] = {
@@ -190,26 +194,22 @@ def _ordered(entries: Rows, filters: Filters, query: SearchQuery | None) -> Rows
     return entries.order_by(*orders.get(sort, ("-monthly_calls", "-subscribers", "name")), "pk")
 
 
-def _shown(ids: Sequence[int], query: SearchQuery | None) -> Rows:
+def _shown(ids: Sequence[int], tsquery: str) -> Rows:
     listings: Rows = Listing.objects.filter(pk__in=ids).select_related(
         "entry", "version", "app__owner_team__organization"
     )
-    if query is not None:
-        listings = listings.annotate(found_in=_found_in(query))
+    if tsquery:
+        listings = listings.annotate(found_in=_found_in(tsquery))
     return listings.prefetch_related(
         Prefetch("app__plans", queries.offered_now().order_by("id"), to_attr="offered_plans")
     )
 
 
-def _found_in(query: SearchQuery) -> Combinable:
+def _found_in(tsquery: str) -> Combinable:
     """Say in which part all the words are: the name, the summary, the text; else in several parts."""
-    words = query.source_expressions[0].value  # type: ignore[attr-defined]
     places = {"A": "name", "B": "summary", "C": "text"}
     whens = [
-        When(
-            entry__search=SearchQuery(words.replace(":*", f":*{weight}"), search_type="raw", config=SEARCH_CONFIG),
-            then=Value(place),
-        )
+        When(entry__search=query_of(tsquery.replace(":*", f":*{weight}")), then=Value(place))
         for weight, place in places.items()
     ]
     return Case(*whens, default=Value("several"))

@@ -135,8 +135,8 @@ class TestFacets:
         found = search(Filters.of("alpha", category=["data"]), actor=consumer, with_facets=True)
 
         assert [(v.value, v.count, v.is_chosen) for v in found.facets["category"]] == [
-            ("writing", 1, False),
             ("data", 0, True),
+            ("writing", 1, False),
         ]
 
 
