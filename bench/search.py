@@ -24,18 +24,68 @@ QUERIES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("two typing errors", {"text": "sumarize contarct"}),
     ("nothing like it", {"text": "zzyzxq"}),
     ("one facet", {"category": ["writing"]}),
-    ("five facets", {"category": ["data"], "price": ["two_part"], "kind": ["hosted"], "slo": ["1", "2"], "cost": ["1"]}),
+    (
+        "five facets",
+        {"category": ["data"], "price": ["two_part"], "kind": ["hosted"], "slo": ["1", "2"], "cost": ["1"]},
+    ),
     ("word and facets", {"text": "mail", "price": ["free", "per_use"], "team": ["bench/team-3"]}),
     ("newest", {"sort": "newest"}),
     ("cheapest", {"sort": "cheapest", "category": ["finance"]}),
     ("best rated", {"sort": "rating", "rating": ["4"]}),
 )
-VERBS = "summarize translate extract classify rewrite label draft answer check compare convert explain".split()
-THINGS = (
-    "invoice contract mail ticket transcript review report survey policy resume receipt recipe article code "
-    "query calendar itinerary complaint order claim newsletter thread letter warranty budget"
-).split()
-FOR = "sales support legal finance people operations design marketing travel research".split()
+VERBS = [
+    "summarize",
+    "translate",
+    "extract",
+    "classify",
+    "rewrite",
+    "label",
+    "draft",
+    "answer",
+    "check",
+    "compare",
+    "convert",
+    "explain",
+]
+THINGS = [
+    "invoice",
+    "contract",
+    "mail",
+    "ticket",
+    "transcript",
+    "review",
+    "report",
+    "survey",
+    "policy",
+    "resume",
+    "receipt",
+    "recipe",
+    "article",
+    "code",
+    "query",
+    "calendar",
+    "itinerary",
+    "complaint",
+    "order",
+    "claim",
+    "newsletter",
+    "thread",
+    "letter",
+    "warranty",
+    "budget",
+]
+FOR = [
+    "sales",
+    "support",
+    "legal",
+    "finance",
+    "people",
+    "operations",
+    "design",
+    "marketing",
+    "travel",
+    "research",
+]
 
 
 def main() -> None:
@@ -77,7 +127,7 @@ def _make(listings: int) -> Any:
     from marketplace.catalog.models import App, Listing, Plan, Version  # noqa: PLC0415
     from tests import factories  # noqa: PLC0415
 
-    rng = Random(SEED)  # noqa: S311  # a made-up world
+    rng = Random(SEED)  # a made-up world
     organization = factories.make_organization(slug="bench")
     teams = [factories.make_team(organization, slug=f"team-{n}", name=f"Team {n}") for n in range(40)]
     person = factories.make_user()
@@ -149,7 +199,9 @@ def _plans(rng: Random, app: Any) -> Iterator[Any]:
     from marketplace.catalog.plan_terms import PlanTerms  # noqa: PLC0415
     from tests.factories import LONG_AGO  # noqa: PLC0415
 
-    paid = PlanTerms(fee=Decimal(rng.choice([0, 0, 20, 49])), price_per_call=Decimal(rng.choice(["0", "0.01", "0.05"])))
+    paid = PlanTerms(
+        fee=Decimal(rng.choice([0, 0, 20, 49])), price_per_call=Decimal(rng.choice(["0", "0.01", "0.05"]))
+    )
     for code, terms in [("standard", paid), *([("free", PlanTerms())] if rng.random() < 0.3 else [])]:
         yield Plan(
             app=app,
@@ -171,7 +223,10 @@ def _measure(rng: Random, apps: list[Any]) -> None:
 
     now = factories.NOW
     MeasuredFacts.objects.bulk_create(
-        [MeasuredFacts(app=app, monthly_calls=rng.randint(1, 10**6), measured_at=now) for app in rng.sample(apps, len(apps) // 3)]
+        [
+            MeasuredFacts(app=app, monthly_calls=rng.randint(1, 10**6), measured_at=now)
+            for app in rng.sample(apps, len(apps) // 3)
+        ]
     )
     team = factories.make_team(factories.make_organization())
     people = [factories.make_user() for _ in range(5)]

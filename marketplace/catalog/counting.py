@@ -54,13 +54,17 @@ def facet_values(counts: Counts, chosen: Mapping[str, Sequence[str]]) -> dict[st
 def _fails(conditions: Mapping[str, Q], bits: Mapping[str, int]) -> Combinable:
     fails: Combinable = Value(0, IntegerField())
     for name, condition in conditions.items():
-        fails = fails + Case(When(condition, then=Value(0)), default=Value(bits[name]), output_field=IntegerField())
+        fails = fails + Case(
+            When(condition, then=Value(0)), default=Value(bits[name]), output_field=IntegerField()
+        )
     return fails
 
 
 def _stars_band() -> Combinable:
     """Cut the mean of an entry's ratings to whole stars, as the division of integers does; 0 without ratings."""
-    return Case(When(ratings=0, then=Value(0)), default=F("stars") / F("ratings"), output_field=IntegerField())
+    return Case(
+        When(ratings=0, then=Value(0)), default=F("stars") / F("ratings"), output_field=IntegerField()
+    )
 
 
 def _gather(rows: Sequence[tuple[Any, ...]], bits: Mapping[str, int]) -> Counts:
@@ -87,7 +91,10 @@ def _values(name: str, counted: Counter[Any], chosen: Sequence[str]) -> list[Fac
         labels = {category: category_label(category) for category in sorted({*found, *chosen})}
     known = [value for value in labels if found[value] or value in chosen]
     unknown = [value for value in chosen if value not in labels]
-    return [FacetValue(value, labels.get(value, value), found[value], value in chosen) for value in known + unknown]
+    return [
+        FacetValue(value, labels.get(value, value), found[value], value in chosen)
+        for value in known + unknown
+    ]
 
 
 def _teams(counted: Counter[Any]) -> tuple[Counter[str], dict[str, str]]:

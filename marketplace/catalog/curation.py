@@ -78,16 +78,18 @@ def remove(collection: Collection, *, by: Actor, at: datetime) -> None:
     """Remove a collection; its listings stay. Raises NotAllowed."""
     access.require_platform(by, Role.OPERATOR)
     with transaction.atomic():
-        audit.record("catalog.collection.removed", subject=collection, at=at, by=by.user, old={"slug": collection.slug})
+        audit.record(
+            "catalog.collection.removed", subject=collection, at=at, by=by.user, old={"slug": collection.slug}
+        )
         Collection.objects.filter(pk=collection.pk).delete()
 
 
 def visible_collections(actor: Actor | None) -> QuerySet[Any]:
     """Collections with the number of listings in them that this person may see; hidden and empty ones for operators only."""
     shown = searching.visible_entries(actor).values("pk")
-    collections = Collection.objects.annotate(
-        size=Count("items", filter=Q(items__app__in=shown))
-    ).order_by("title", "pk")
+    collections = Collection.objects.annotate(size=Count("items", filter=Q(items__app__in=shown))).order_by(
+        "title", "pk"
+    )
     if actor is not None and actor.is_platform(Role.OPERATOR):
         return collections
     return collections.filter(is_shown=True, size__gt=0)

@@ -132,4 +132,3 @@ class AppWish(models.Model):
 
     def __str__(self) -> str:
         return self.text
-

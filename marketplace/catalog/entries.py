@@ -99,7 +99,9 @@ ON CONFLICT DO NOTHING;
 _DEPARTED = "DELETE FROM catalog_searchentry WHERE listing_id = OLD.app_id; RETURN NULL;"
 
 
-def keep_entry(name: str, operation: Operation, *, app: str = "NEW.app_id", with_words: bool = False) -> Trigger:
+def keep_entry(
+    name: str, operation: Operation, *, app: str = "NEW.app_id", with_words: bool = False
+) -> Trigger:
     """Build the trigger that renews the search entry of an app after a change; ``app`` is its id in SQL.
 
     The entry's row is locked first and read by a later statement, so of two changes at once the second sees the first.
@@ -111,7 +113,9 @@ def keep_entry(name: str, operation: Operation, *, app: str = "NEW.app_id", with
 
 def of_app() -> Trigger:
     """Build the trigger of apps: what an app is called and who owns it."""
-    changed = UpdateOf("slug", "name", "summary", "description", "category", "is_public", "kind", "owner_team_id")
+    changed = UpdateOf(
+        "slug", "name", "summary", "description", "category", "is_public", "kind", "owner_team_id"
+    )
     return keep_entry("entry_of_apps", changed, app="NEW.id", with_words=True)
 
 

@@ -32,7 +32,9 @@ def note(facts: Sequence[Measured], *, at: datetime) -> int:
     changed = [fact for fact in (*facts, *gone) if _is_new(fact, known.get(fact.app_id))]
     MeasuredFacts.objects.bulk_create(
         [
-            MeasuredFacts(app_id=fact.app_id, measured_at=at, **{name: getattr(fact, name) for name in FIELDS})
+            MeasuredFacts(
+                app_id=fact.app_id, measured_at=at, **{name: getattr(fact, name) for name in FIELDS}
+            )
             for fact in sorted(changed, key=lambda fact: fact.app_id)
         ],
         update_conflicts=True,

@@ -16,6 +16,8 @@ from marketplace.catalog.models import (
 )
 
 IN_THE_MAKING = ("draft", "submitted", "checking", "in_review", "changes_requested")
+
+
 def visible_listings(actor: Actor | None) -> QuerySet[Listing]:
     """Listings that are public or of the actor's organizations; all of them for the platform's own roles.
 

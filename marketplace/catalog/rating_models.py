@@ -43,7 +43,9 @@ class Rating(models.Model):
             ),
         ]
         triggers = [
-            Trigger(name="rating_not_by_owner", when=Before, operation=Insert | Update, level=Row, func=BY_OWNER),
+            Trigger(
+                name="rating_not_by_owner", when=Before, operation=Insert | Update, level=Row, func=BY_OWNER
+            ),
             entries.keep_entry("entry_of_ratings", Insert | Update),
             entries.keep_entry("entry_without_rating", Delete, app="OLD.app_id"),
         ]

@@ -166,7 +166,9 @@ def to_decide(actor: Actor) -> QuerySet[Rating]:
 def _require_valid(stars: int, text: str) -> None:
     errors = []
     if isinstance(stars, bool) or not 1 <= stars <= MOST_STARS:
-        errors.append(FieldError("stars", f"must be a whole number from 1 to {MOST_STARS}", limit=str(MOST_STARS)))
+        errors.append(
+            FieldError("stars", f"must be a whole number from 1 to {MOST_STARS}", limit=str(MOST_STARS))
+        )
     if len(text) > LONGEST_TEXT or "\0" in text:
         errors.append(FieldError("text", f"may have {LONGEST_TEXT:,} characters", limit=str(LONGEST_TEXT)))
     if errors:

@@ -88,7 +88,9 @@ def tell_new(saved: SavedSearch, filters: Filters, *, at: datetime) -> int:
 
 def telling() -> QuerySet[SavedSearch]:
     """Searches whose people want to hear of new matches."""
-    return SavedSearch.objects.filter(tells=True, person__is_active=True).select_related("person").order_by("pk")
+    return (
+        SavedSearch.objects.filter(tells=True, person__is_active=True).select_related("person").order_by("pk")
+    )
 
 
 def _remember(saved: SavedSearch, apps: list[int]) -> None:

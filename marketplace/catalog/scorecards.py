@@ -24,14 +24,18 @@ class Part:
 def security(run: SmokeRun | None) -> Part:
     """Judge by the check that the version had to pass before somebody reviewed it."""
     states = {"passed": ("good", "Its check passed, and a person approved it."), "warned": ("fair", "Its check passed with a warning, and a person approved it.")}  # fmt: skip
-    state, reason = states.get(run.state if run else "", ("unknown", "Not measured yet: no check is on record."))
+    state, reason = states.get(
+        run.state if run else "", ("unknown", "Not measured yet: no check is on record.")
+    )
     return Part("Security", state, reason, "#facts")
 
 
 def documentation(version: Version, about: Mapping[str, Any]) -> Part:
     """Judge by what a reader needs: a text, an example, and a help for most inputs."""
     inputs: Mapping[str, Any] = version.input_schema.get("properties", {})
-    explained = [one for one in inputs.values() if one.get("description") or one.get("enum") or one.get("title")]
+    explained = [
+        one for one in inputs.values() if one.get("description") or one.get("enum") or one.get("title")
+    ]
     missing = [
         name
         for name, is_there in (

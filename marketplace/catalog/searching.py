@@ -110,7 +110,9 @@ def search(filters: Filters, *, actor: Actor | None, with_facets: bool = False) 
     counts = counting.count(matching.entries, conditions) if with_facets else None
     total = narrowed.count() if counts is None else counts.total
     return Found(
-        listings=FoundListings(_ordered(narrowed, filters, matching.tsquery), total=total, tsquery=matching.tsquery),
+        listings=FoundListings(
+            _ordered(narrowed, filters, matching.tsquery), total=total, tsquery=matching.tsquery
+        ),
         is_close_match=matching.is_close,
         facets={} if counts is None else counting.facet_values(counts, filters.chosen),
     )
@@ -169,7 +171,9 @@ def query_of(tsquery: str) -> SearchQuery:
 
 def _conditions(filters: Filters) -> dict[str, Q]:
     """Write each chosen facet as a condition; teams come by name and are found by id (one query)."""
-    conditions = {name: FACETS[name].condition(values) for name, values in filters.chosen.items() if name != "team"}
+    conditions = {
+        name: FACETS[name].condition(values) for name, values in filters.chosen.items() if name != "team"
+    }
     if "team" in filters.chosen:
         wanted = [name.partition("/") for name in filters.chosen["team"]]
         of_any = Q(pk__in=[])

@@ -46,7 +46,9 @@ def similar_to(listing: Listing, *, actor: Actor | None) -> list[Similar]:
     return [
         Similar(
             one,
-            shared_words(f"{app.name} {app.summary}", f"{one.app.name} {one.app.summary} {one.app.description}"),
+            shared_words(
+                f"{app.name} {app.summary}", f"{one.app.name} {one.app.summary} {one.app.description}"
+            ),
             one.app.category == app.category,
         )
         for one in found[0:MOST_SIMILAR]

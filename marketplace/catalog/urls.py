@@ -2,7 +2,16 @@
 
 from django.urls import URLPattern, path
 
-from marketplace.catalog.views import collections, creator, kept, listings, ratings, reviews, subscriptions, transfers
+from marketplace.catalog.views import (
+    collections,
+    creator,
+    kept,
+    listings,
+    ratings,
+    reviews,
+    subscriptions,
+    transfers,
+)
 
 app_name = "catalog"
 

@@ -26,7 +26,9 @@ def ask(*, text: str, by: Actor, at: datetime) -> AppWish:
     organization_id = _organization_of(by)
     known = AppWish.objects.filter(person=by.user)
     if not known.filter(text=text).exists() and known.count() >= MOST_WISHES:
-        raise InvalidInput("text", f"There is room for {MOST_WISHES} wishes; withdraw one first.", limit=MOST_WISHES)
+        raise InvalidInput(
+            "text", f"There is room for {MOST_WISHES} wishes; withdraw one first.", limit=MOST_WISHES
+        )
     wish, is_new = AppWish.objects.get_or_create(
         person=by.user, text=text, defaults={"organization_id": organization_id, "created_at": at}
     )

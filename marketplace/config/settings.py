@@ -261,6 +261,8 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-holds": {"task": "quotas.sweep_holds", "schedule": 15.0},
     "purge-counters": {"task": "quotas.purge_counters", "schedule": 3600.0},
     "move-apps": {"task": "catalog.move_apps", "schedule": 60.0},
+    "tell-of-new-matches": {"task": "catalog.tell_of_new_matches", "schedule": 900.0},
+    "tell-catalogue": {"task": "metering.tell_catalogue", "schedule": 3600.0},
     "tend-inboxes": {"task": "metering.tend_inboxes", "schedule": 3600.0},
     "find-free-usage": {"task": "metering.find_free_usage", "schedule": 3600.0},
     "tell-of-conflicts": {"task": "metering.tell_of_conflicts", "schedule": 3600.0},

@@ -9,6 +9,7 @@ from django.urls import NoReverseMatch, reverse
 from billing.models import Invoice
 from marketplace.accounts.models import CostCenter
 from marketplace.catalog.models import Plan, Review, SmokeRun, Subscription
+from marketplace.catalog.rating_models import Rating
 from metering.inbox_models import UnattributedGroup
 from metering.kept.schedules import token_of
 from metering.models import Correction, EventConflict, RateProposal, ReportSchedule, Rerating, UsageEvent
@@ -59,6 +60,15 @@ DETAILS = (
     Detail("consumer", "catalog:listing", _given("where2eat")),
     Detail("consumer", "catalog:listing", _given("fx-convert")),
     Detail("consumer", "catalog:subscribe", _given("translator")),
+    Detail("consumer", "catalog:versions", _given("where2eat")),
+    Detail("consumer", "catalog:similar", _given("where2eat")),
+    Detail("consumer", "catalog:ratings", _given("where2eat")),
+    Detail("consumer", "catalog:rating-report", lambda: ("where2eat", _rating().pk)),
+    Detail("consumer", "catalog:collection", _given("first-week")),
+    Detail("operator", "catalog:collection-edit", _given("first-week")),
+    Detail("consumer", "metering:service", _given("where2eat")),
+    Detail("consumer", "metering:rate-app", _given("where2eat")),
+    Detail("creator", "metering:rate-app", _given("where2eat")),
     Detail("consumer", "billing:price", lambda: ("translator", Plan.objects.filter(app__slug="translator").latest("pk").code)),
     Detail("consumer", "catalog:subscription", _own("where2eat")),
     Detail("consumer", "catalog:subscription", _own("inbox-digest")),
@@ -95,7 +105,8 @@ NO_PAGES = {
     "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end", "metering:rule-end",
     "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:invoice-csv",
     "metering:rerating-csv", "metering:rerating-progress",
-    "metering:view-remove", "metering:report-stop",
+    "metering:view-remove", "metering:report-stop", "catalog:rating-withdraw", "catalog:search-remove",
+    "catalog:wish-withdraw", "catalog:collection-remove", "catalog:rating-hide", "catalog:rating-show",
 }  # fmt: skip
 # Not pages of people: what machines ask for, Django's own admin, and two addresses that stand in mails only.
 ELSEWHERE = (
@@ -135,6 +146,15 @@ def _event(*, environment: str, period: str) -> tuple[Any, ...]:
 def _cost_center() -> str:
     one = CostCenter.objects.select_related("organization").filter(organization__slug="demo").earliest("pk")
     return f"{one.organization.slug}/{one.code}"
+
+
+def _rating() -> Rating:
+    """A rating that somebody else than the demo consumer wrote."""
+    return (
+        Rating.objects.filter(app__slug="where2eat")
+        .exclude(person__email="consumer@demo.example")
+        .earliest("pk")
+    )
 
 
 def _app_limit() -> Limit:

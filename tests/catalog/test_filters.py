@@ -28,7 +28,8 @@ class TestFiltersOf:
         )
 
     @pytest.mark.parametrize(
-        "address", ["price=gold&sort=weight", "q=%20", "q=%00", "page=9", "category=%00", "rating=6&verified=no"]
+        "address",
+        ["price=gold&sort=weight", "q=%20", "q=%00", "page=9", "category=%00", "rating=6&verified=no"],
     )
     def test_leaves_out_what_it_does_not_understand(self, address: str) -> None:
         read = filters_of(QueryDict(address))

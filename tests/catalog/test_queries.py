@@ -7,6 +7,7 @@ from tests.catalog.test_searching import list_app
 from tests.conftest import Cast
 from tests.factories import make_subscription
 
+
 @pytest.fixture
 def consumer(cast: Cast) -> Actor:
     return actor_for(cast.consumer)

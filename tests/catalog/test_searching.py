@@ -127,7 +127,9 @@ class TestFacets:
     ) -> None:
         list_app(cast, "Alpha", charges=charges)
 
-        assert [v.value for v in search(Filters(), actor=consumer, with_facets=True).facets["price"]] == [model]
+        assert [v.value for v in search(Filters(), actor=consumer, with_facets=True).facets["price"]] == [
+            model
+        ]
 
     def test_keep_a_choice_that_fits_nothing(self, cast: Cast, consumer: Actor) -> None:
         list_app(cast, "Alpha", category="writing")

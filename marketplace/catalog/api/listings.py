@@ -15,6 +15,8 @@ from marketplace.catalog.api.fields import PlanTermsSerializer
 from marketplace.catalog.facets import FACETS
 from marketplace.catalog.forms.filters import filters_of
 from marketplace.catalog.models import Listing, Plan
+from marketplace.catalog.ratings import mean_of
+from marketplace.core.api_fields import AmountField
 
 
 class OfferedPlanSerializer(serializers.Serializer):
@@ -52,8 +54,17 @@ class ListingSerializer(serializers.Serializer):
     daily_calls_limit = serializers.IntegerField(source="version.daily_calls_limit")
     monthly_calls_limit = serializers.IntegerField(source="version.monthly_calls_limit")
     plans = OfferedPlanSerializer(many=True, source="app.offered_plans")
+    rating = serializers.SerializerMethodField(help_text="Mean of the ratings to one place.")
+    ratings = serializers.IntegerField(source="entry.ratings", default=0)
+    is_verified = serializers.BooleanField(source="entry.is_verified", default=False)
+    cost_per_1000_calls = AmountField(source="entry.cost_per_1000", default=None, allow_null=True)
     listed_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
+
+    def get_rating(self, listing: Listing) -> str | None:
+        entry = getattr(listing, "entry", None)
+        mean = mean_of(stars=entry.stars, ratings=entry.ratings) if entry else None
+        return None if mean is None else str(mean)
 
 
 class FacetValueSerializer(serializers.Serializer):

@@ -13,7 +13,12 @@ from marketplace.catalog.models import Listing
 from marketplace.catalog.ratings import mean_of
 from marketplace.catalog.searching import Filters
 
-FOUND_IN = {"name": "in the name", "summary": "in the summary", "text": "in the description", "several": "in several places"}
+FOUND_IN = {
+    "name": "in the name",
+    "summary": "in the summary",
+    "text": "in the description",
+    "several": "in several places",
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,9 @@ def cards_of(listings: Iterable[Listing], filters: Filters | None = None) -> lis
 
 def drops_of(filters: Filters, *, path: str, actor: Actor | None) -> list[tuple[str, str, int]]:
     """For each filter whose removal helps: what it is, the address without it, how many listings that shows."""
-    titles = {"text": f"the words “{filters.text}”"} | {name: one.title.lower() for name, one in FACETS.items()}
+    titles = {"text": f"the words “{filters.text}”"} | {
+        name: one.title.lower() for name, one in FACETS.items()
+    }
     return [
         (titles[facet], path + address_of(filters.without(facet)), count)
         for facet, count in searching.droppable(filters, actor=actor)

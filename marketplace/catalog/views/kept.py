@@ -67,7 +67,9 @@ def app_wishes(request: PersonRequest) -> HttpResponse:
         try:
             wishes.ask(text=form.cleaned_data["text"], by=request.actor, at=timezone.now())
         except (InvalidInput, NotAllowed) as error:
-            form.add_error("text", error.errors[0].message if isinstance(error, InvalidInput) else error.message)
+            form.add_error(
+                "text", error.errors[0].message if isinstance(error, InvalidInput) else error.message
+            )
         else:
             messages.success(request, "Makers of your organization are told.")
             return redirect("catalog:wishes")

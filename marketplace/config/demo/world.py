@@ -9,6 +9,7 @@ from marketplace.accounts.models import Organization
 from marketplace.config.demo import (
     conflicts,
     corrections,
+    discovery,
     inbox,
     kept,
     limits,
@@ -103,6 +104,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         inbox.keep(cast, apps, timeline, chronicle, book=book)
         notices.tell(cast, apps, timeline, chronicle)
         kept.keep(cast, timeline)
+        discovery.tell(cast, apps, timeline)
         chronicle.write()
     with told.step("Closed months"):
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))
