@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from marketplace.accounts.access import actor_for
 from marketplace.catalog import curation, ratings
@@ -113,7 +113,7 @@ class TestGuests:
 
     @pytest.mark.parametrize("path", PAGES)
     def test_read_what_is_public_where_it_is_allowed(
-        self, client: Client, settings: SettingsWrapper, path: str
+        self, client: Client, settings: Settings, path: str
     ) -> None:
         settings.PUBLIC_CATALOG = True
 
@@ -132,7 +132,7 @@ class TestGuests:
             "/catalog/polite-rewriter/service/",
         ],
     )
-    def test_stay_out_of_everything_else(self, client: Client, settings: SettingsWrapper, path: str) -> None:
+    def test_stay_out_of_everything_else(self, client: Client, settings: Settings, path: str) -> None:
         settings.PUBLIC_CATALOG = True
 
         assert client.get(path)["Location"].startswith("/accounts/login/")

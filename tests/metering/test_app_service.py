@@ -30,7 +30,7 @@ def use(
 ) -> None:
     """Write what a day of calls leaves: sums, and latencies of bucket 40, whose middle is 1,117 ms."""
     day = (NOW - timedelta(days=days_ago)).date()
-    attribution = Attribution.objects.create(
+    attribution, _ = Attribution.objects.get_or_create(
         app=app,
         owner_team=app.owner_team,
         organization=team.organization,
