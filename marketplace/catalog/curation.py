@@ -17,6 +17,7 @@ from marketplace.core import audit
 from marketplace.core.errors import InvalidInput
 
 MOST_ITEMS = 50
+LONGEST = {"title": 80, "summary": 200, "note": 200}
 
 
 @dataclass(frozen=True)
@@ -111,14 +112,14 @@ def choices(collection: Collection, *, actor: Actor | None) -> list[Choice]:
 
 def _require_text(field: str, text: str, *, may_be_empty: bool = False) -> str:
     text = text.strip()
-    longest = Collection._meta.get_field(field).max_length or 0
+    longest = LONGEST[field]
     if "\0" in text or len(text) > longest or not (text or may_be_empty):
         raise InvalidInput(field, f"takes up to {longest} characters", limit=longest)
     return text
 
 
 def _require_items(items: Sequence[Item]) -> None:
-    longest = CollectionItem._meta.get_field("note").max_length or 0
+    longest = LONGEST["note"]
     if len(items) > MOST_ITEMS:
         raise InvalidInput("items", f"A collection holds up to {MOST_ITEMS} apps.", limit=MOST_ITEMS)
     if len({item.app.pk for item in items}) < len(items):

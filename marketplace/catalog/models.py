@@ -173,10 +173,7 @@ class Listing(models.Model):
     updated_at = models.DateTimeField()
 
     class Meta:
-        triggers = [
-            epochs.raise_epoch(epochs.DIRECTORY, name="epoch_of_listings"),
-            *entries.of_listing(),
-        ]
+        triggers = [epochs.raise_epoch(epochs.DIRECTORY, name="epoch_of_listings"), *entries.of_listing()]
 
     def __str__(self) -> str:
         return f"Listing of {self.app}"

@@ -2,8 +2,7 @@
 
 import pytest
 from django.test import Client
-from pytest_django import DjangoAssertNumQueries
-from pytest_django import Settings
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from marketplace.accounts.access import actor_for
 from marketplace.catalog import curation, ratings

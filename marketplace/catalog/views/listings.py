@@ -19,7 +19,7 @@ from marketplace.catalog.facets import FACETS
 from marketplace.catalog.forms.filters import address_of, filters_of, query_of
 from marketplace.catalog.forms.subscriptions import SubscribeForm
 from marketplace.catalog.listing_pages import plan_views
-from marketplace.catalog.models import Plan
+from marketplace.catalog.models import Listing, Plan
 from marketplace.catalog.views.cards import cards_of, drops_of
 from marketplace.catalog.views.guests import actor_or_guest, guests_where_allowed
 from marketplace.catalog.views.hooks import find_url
@@ -35,7 +35,8 @@ def listings(request: PersonRequest) -> HttpResponse:
     """Search the catalogue; htmx gets what was found, everybody else the whole page. Same address, same results."""
     filters, actor = filters_of(request.GET), actor_or_guest(request)
     found = searching.search(filters, actor=actor, with_facets=True)
-    page = Paginator(found.listings, PAGE_SIZE).get_page(request.GET.get("page"))
+    pages: Paginator[Listing] = Paginator(found.listings, PAGE_SIZE)  # type: ignore[arg-type]  # read by slices only
+    page = pages.get_page(request.GET.get("page"))
     context = {
         "filters": filters,
         "found": found,

@@ -62,8 +62,8 @@ COLLECTIONS = (
     ),
 )
 SEARCHES = (
-    ("consumer", "Apps for texts", "category=writing", {"category": ["writing"]}, 50),
-    ("finance", "Cheap and rated", "price=per_use&rating=4", {"price": ["per_use"], "rating": ["4"]}, 28),
+    ("consumer", "Apps for texts", "category=writing", {"category": ("writing",)}, 50),
+    ("finance", "Cheap and rated", "price=per_use&rating=4", {"price": ("per_use",), "rating": ("4",)}, 28),
 )
 WISHES = (
     ("consumer", "Read a delivery note from a photo and compare it with the order.", 19),
@@ -91,7 +91,7 @@ def tell(cast: Cast, apps: dict[str, App], timeline: Timeline) -> None:
         saved_searches.save(
             name=name,
             query=query,
-            filters=Filters.of(**facets),
+            filters=Filters(chosen=facets),
             tells=True,
             by=actor_for(cast.person(who)),
             at=timeline.ago(days, 16),
