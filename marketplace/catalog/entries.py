@@ -111,6 +111,12 @@ def keep_entry(
     return Trigger(name=name, when=After, operation=operation, level=Row, func=func)
 
 
+def statements_for_all() -> tuple[str, str]:
+    """Return what writes the entries of all listings, and the words, at once: for data that came in without triggers."""
+    insert = _ENTRY[_ENTRY.index("INSERT INTO catalog_searchentry") :]
+    return insert.replace("l.app_id = {app} AND", ""), _WORDS.replace("a.id = {app} AND", "")
+
+
 def of_app() -> Trigger:
     """Build the trigger of apps: what an app is called and who owns it."""
     changed = UpdateOf(

@@ -138,7 +138,7 @@ class ListingViewSet(viewsets.GenericViewSet):
         """Search the catalogue."""
         filters = filters_of(request.query_params)
         found = searching.search(filters, actor=actor_of(request), with_facets=True)
-        page = self.paginate_queryset(found.listings)
+        page = self.paginate_queryset(found.listings)  # type: ignore[arg-type]  # read by slices only
         facets = FacetsSerializer(found.facets).data
         return self.paginator.get_paginated_response(  # type: ignore[union-attr, call-arg]
             ListingSerializer(page, many=True).data, facets=facets, is_close_match=found.is_close_match
