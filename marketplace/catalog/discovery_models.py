@@ -33,7 +33,7 @@ class SearchEntry(models.Model):
     slo_band = models.SmallIntegerField()
     ratings = models.IntegerField(default=0)
     stars = models.IntegerField(default=0, help_text="Sum over the ratings that are shown.")
-    rating_sort = models.DecimalField(max_digits=8, decimal_places=6)
+    rating_sort = models.DecimalField(max_digits=38, decimal_places=18)
     is_verified = models.BooleanField()
     subscribers = models.IntegerField(default=0)
     monthly_calls = models.BigIntegerField(default=0)

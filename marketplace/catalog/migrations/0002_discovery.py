@@ -122,7 +122,7 @@ class Migration(migrations.Migration):
                 ('slo_band', models.SmallIntegerField()),
                 ('ratings', models.IntegerField(default=0)),
                 ('stars', models.IntegerField(default=0, help_text='Sum over the ratings that are shown.')),
-                ('rating_sort', models.DecimalField(decimal_places=6, max_digits=8)),
+                ('rating_sort', models.DecimalField(decimal_places=18, max_digits=38)),
                 ('is_verified', models.BooleanField()),
                 ('subscribers', models.IntegerField(default=0)),
                 ('monthly_calls', models.BigIntegerField(default=0)),
