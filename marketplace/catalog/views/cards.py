@@ -64,7 +64,7 @@ def _reason(listing: Listing, filters: Filters) -> str:
     """Say why a listing stands where it does; nothing where the page says so already by itself."""
     entry = listing.entry
     if filters.text and filters.sort in ("", "relevance"):
-        return f"Found {FOUND_IN[listing.found_in]}"  # type: ignore[attr-defined]
+        return f"Found {FOUND_IN[getattr(listing, 'found_in', 'name')]}"
     if filters.sort == "newest":
         return f"Listed {listing.listed_at:%Y-%m-%d}"
     if filters.sort == "cheapest":
