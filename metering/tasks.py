@@ -14,7 +14,7 @@ from marketplace.accounts.models import User
 from marketplace.core import jobs
 from marketplace.core.errors import Conflict, Unavailable
 from marketplace.core.models import Job
-from metering import archive, conflicts, free_usage, inbox_routine, partitions
+from metering import app_service, archive, conflicts, free_usage, inbox_routine, partitions
 from metering.kept import mails, schedules
 from metering.reratings import applying, previewing, proposing
 
@@ -78,6 +78,12 @@ def purge_conflicts() -> None:
 def tend_inboxes() -> None:
     """Tell owners of usage that nobody is named for, and count what was overlooked."""
     inbox_routine.tend(at=timezone.now())
+
+
+@shared_task(name="metering.tell_catalogue", expires=HOUR_S - 600)
+def tell_catalogue() -> None:
+    """Tell the catalogue what was measured of apps."""
+    app_service.tell_catalogue(at=timezone.now())
 
 
 @jobs.work(proposing.PREVIEW)

@@ -8,6 +8,7 @@ from metering.inbox import views as inbox_views
 from metering.kept import views as kept_views
 from metering.rate_cards import views as rate_views
 from metering.reratings import views as rerating_views
+from metering.standing import views as standing
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
 from metering.usage_events import views as event_views
 
@@ -15,6 +16,8 @@ app_name = "metering"
 
 urlpatterns = [
     path("usage/", views.usage, name="usage"),
+    path("catalog/<slug:slug>/service/", standing.service, name="service"),
+    path("catalog/<slug:slug>/rate/", standing.rate_app, name="rate-app"),
     path("usage/inbox/", inbox_views.inbox, name="inbox"),
     path("usage/inbox/<uuid:group_id>/", inbox_views.group, name="inbox-group"),
     path("usage/inbox/rules/<uuid:rule_id>/end/", inbox_views.end_rule, name="rule-end"),

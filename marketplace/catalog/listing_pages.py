@@ -85,15 +85,11 @@ def plan_views(plans: Iterable[Plan]) -> list[PlanView]:
     return sorted(map(PlanView.of, plans), key=lambda view: (view.terms.fee, not view.is_free))
 
 
-def listing_view(listing: Listing, *, actor: Actor) -> ListingView:
-    """Gather the page (five queries); ``listing`` comes from ``queries.listing_for``."""
+def listing_view(listing: Listing, *, actor: Actor | None) -> ListingView:
+    """Gather the page (five queries); ``listing`` comes from ``queries.listing_for``. A guest (None) has no teams."""
     smoke_run = measured_run(listing.version)
-    teams = list(access.own_teams(actor, role=Role.CONSUMER).order_by("name"))
-    ours = list(
-        queries.visible_subscriptions(actor)
-        .filter(app=listing.app_id, team__in=teams)
-        .exclude(state=Subscription.State.CANCELED)
-    )
+    teams = list(access.own_teams(actor, role=Role.CONSUMER).order_by("name")) if actor else []
+    ours = _subscriptions(listing, teams, actor=actor) if actor else []
     return ListingView(
         listing=listing,
         plans=plan_views(queries.offered_plans(listing.app)),
@@ -104,6 +100,11 @@ def listing_view(listing: Listing, *, actor: Actor) -> ListingView:
         subscriptions=[one for one in ours if one.environment == "production"],
         sandboxes=[one for one in ours if one.environment == "sandbox"],
     )
+
+
+def _subscriptions(listing: Listing, teams: Sequence[Team], *, actor: Actor) -> list[Subscription]:
+    visible = queries.visible_subscriptions(actor).filter(app=listing.app_id, team__in=teams)
+    return list(visible.exclude(state=Subscription.State.CANCELED))
 
 
 def measured_run(version: Version) -> SmokeRun | None:

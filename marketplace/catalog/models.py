@@ -2,12 +2,11 @@
 
 from typing import ClassVar
 
-from django.contrib.postgres.indexes import GinIndex
-from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models import F, Q
-from pgtrigger import Condition, Delete, Protect, UpdateOf
+from pgtrigger import Condition, Delete, Insert, Protect, UpdateOf
 
+from marketplace.catalog import collection_models, discovery_models, entries, rating_models  # noqa: F401  Django looks here
 from marketplace.catalog.owning import first_ownership
 from marketplace.core import epochs
 from marketplace.core.ids import uuid7
@@ -51,6 +50,7 @@ class App(models.Model):
                 epochs.DIRECTORY, name="epoch_of_apps", operation=UpdateOf("slug", "kind", "owner_team_id")
             ),
             first_ownership(),
+            entries.of_app(),
         ]
 
     def __str__(self) -> str:
@@ -154,6 +154,7 @@ class Version(models.Model):
                 condition=Condition("OLD.state NOT IN ('draft', 'changes_requested')"),
             ),
             epochs.raise_epoch(epochs.DIRECTORY, name="epoch_of_versions", operation=UpdateOf("state")),
+            entries.of_version(),
         ]
 
     def __str__(self) -> str:
@@ -170,11 +171,9 @@ class Listing(models.Model):
     version = models.ForeignKey("catalog.Version", models.PROTECT, related_name="+")
     listed_at = models.DateTimeField()
     updated_at = models.DateTimeField()
-    search = SearchVectorField(null=True)
 
     class Meta:
-        indexes = [GinIndex(fields=["search"], name="listing_search")]
-        triggers = [epochs.raise_epoch(epochs.DIRECTORY, name="epoch_of_listings")]
+        triggers = [epochs.raise_epoch(epochs.DIRECTORY, name="epoch_of_listings"), *entries.of_listing()]
 
     def __str__(self) -> str:
         return f"Listing of {self.app}"
@@ -204,7 +203,8 @@ class Plan(models.Model):
             Protect(
                 name="plan_never_changes",
                 operation=UpdateOf("charges", "currency", "app_id", "code", "number"),
-            )
+            ),
+            *entries.of_plan(),
         ]
 
     def __str__(self) -> str:
@@ -268,6 +268,7 @@ class Subscription(models.Model):
                 name="epoch_of_subscriptions",
                 operation=UpdateOf("state", "plan_id", "cost_center_id", "team_id", "ends_at") | Delete,
             ),
+            entries.keep_entry("entry_of_subscriptions", Insert | UpdateOf("state")),
         ]
 
     def __str__(self) -> str:
@@ -344,6 +345,7 @@ class SmokeRun(models.Model):
                 fields=["version"], condition=Q(state__in=["queued", "running"]), name="smoke_run_one_active"
             ),
         ]
+        triggers = [entries.of_smoke_run()]
 
     def __str__(self) -> str:
         return f"Smoke run of {self.version}"

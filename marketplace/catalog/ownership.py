@@ -14,8 +14,7 @@ from django.urls import reverse
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import Membership, Team, User
-from marketplace.catalog.listings import search_terms
-from marketplace.catalog.models import App, Listing
+from marketplace.catalog.models import App
 from marketplace.catalog.owning import AppOwnership, AppTransfer
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, InvalidInput, NotAllowed
@@ -257,7 +256,6 @@ def _follow(owned: AppOwnership, *, at: datetime) -> bool:
             "catalog.app.moved", subject=app, at=at, old={"team": old.slug}, new={"team": owned.team.slug}
         )
         app.owner_team = owned.team
-        Listing.objects.filter(app=app).update(search=search_terms(app))
         notify(
             _creators(owned.team) | _creators(old),
             text=f"{app} belongs to {owned.team} from {owned.starts_at:%Y-%m-%d %H:%M} UTC on.",

@@ -9,7 +9,7 @@ from django.urls import reverse
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import User
-from marketplace.catalog import about, listings, plans, queries
+from marketplace.catalog import about, listings, plans, searching
 from marketplace.catalog.models import Review, SmokeRun, Version
 from marketplace.catalog.projections import Projection
 from marketplace.core.errors import HalfpennyError, InvalidInput, NotAllowed
@@ -91,7 +91,7 @@ def approve(review: Review, *, by: User, at: datetime, reason: str = "") -> None
     if version.plan is not None:
         plans.offer(version.plan)
     listings.publish(version.app, version=version, at=at)
-    if not queries.search(version.app.name, actor=actor).listings.filter(app=version.app).exists():
+    if not searching.finds(version.app, text=version.app.name, actor=actor):
         raise NotFoundAfterPublishing(version)
     _tell_submitter(review, f"{version} is approved and live in the catalogue.", at=at)
 

@@ -2,7 +2,16 @@
 
 from django.urls import URLPattern, path
 
-from marketplace.catalog.views import creator, listings, reviews, subscriptions, transfers
+from marketplace.catalog.views import (
+    collections,
+    creator,
+    kept,
+    listings,
+    ratings,
+    reviews,
+    subscriptions,
+    transfers,
+)
 
 app_name = "catalog"
 
@@ -31,6 +40,18 @@ consumer_urls: list[URLPattern] = [
     path("catalog/", listings.listings, name="listings"),
     path("catalog/<slug:slug>/", listings.listing, name="listing"),
     path("catalog/<slug:slug>/subscribe/", listings.subscribe, name="subscribe"),
+    path("catalog/<slug:slug>/versions/", collections.version_history, name="versions"),
+    path("catalog/<slug:slug>/similar/", collections.similar_apps, name="similar"),
+    path("catalog/<slug:slug>/ratings/", ratings.app_ratings, name="ratings"),
+    path("catalog/<slug:slug>/ratings/<uuid:rating_id>/report/", ratings.report, name="rating-report"),
+    path("catalog/<slug:slug>/ratings/<uuid:rating_id>/withdraw/", ratings.withdraw, name="rating-withdraw"),
+    path("compare/", collections.compare, name="compare"),
+    path("collections/", collections.collections, name="collections"),
+    path("collections/<slug:slug>/", collections.collection, name="collection"),
+    path("searches/", kept.searches, name="searches"),
+    path("searches/<uuid:search_id>/remove/", kept.remove_search, name="search-remove"),
+    path("wishes/", kept.app_wishes, name="wishes"),
+    path("wishes/<uuid:wish_id>/withdraw/", kept.withdraw_wish, name="wish-withdraw"),
     path("subscriptions/", subscriptions.subscriptions, name="subscriptions"),
     path("subscriptions/<uuid:subscription_id>/", subscriptions.subscription, name="subscription"),
     path("subscriptions/<uuid:subscription_id>/plan/", subscriptions.change_plan, name="subscription-plan"),
@@ -48,4 +69,13 @@ consumer_urls: list[URLPattern] = [
     ),
 ]
 
-urlpatterns = creator_urls + review_urls + consumer_urls
+operator_urls: list[URLPattern] = [
+    path("operator/collections/new/", collections.new_collection, name="collection-new"),
+    path("operator/collections/<slug:slug>/", collections.edit_collection, name="collection-edit"),
+    path("operator/collections/<slug:slug>/remove/", collections.remove_collection, name="collection-remove"),
+    path("operator/ratings/", ratings.reported, name="reported-ratings"),
+    path("operator/ratings/<uuid:rating_id>/hide/", ratings.hide, name="rating-hide"),
+    path("operator/ratings/<uuid:rating_id>/show/", ratings.show, name="rating-show"),
+]
+
+urlpatterns = creator_urls + review_urls + consumer_urls + operator_urls

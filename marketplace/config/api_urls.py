@@ -11,6 +11,7 @@ from metering import api as metering_api
 from metering.inbox import api as inbox_api
 from metering.rate_cards import api as rate_cards_api
 from metering.reratings import api as reratings_api
+from metering.standing import api as standing_api
 from metering.usage_events import api as usage_events_api
 from quotas import api as quotas_api
 from quotas.budgeting import api as budgets_api
@@ -42,7 +43,10 @@ for prefix, viewset, basename in (
     router.register(prefix, viewset, basename=basename)
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("v1/", include(([*billing_api.PATHS, *usage_events_api.PATHS, *router.urls], "api"))),
+    path(
+        "v1/",
+        include(([*billing_api.PATHS, *usage_events_api.PATHS, *standing_api.PATHS, *router.urls], "api")),
+    ),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
     re_path(r"^v1(?:/.*)?$", nothing_here),

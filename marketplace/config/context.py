@@ -42,7 +42,12 @@ class Section:
 
 SECTIONS = (
     Section("Home", "home", "house"),
-    Section("Catalogue", "catalog:listings", "layout-grid"),
+    Section(
+        "Catalogue",
+        "catalog:listings",
+        "layout-grid",
+        also=("catalog:collections", "catalog:compare", "catalog:searches", "catalog:wishes"),
+    ),
     Section("Subscriptions", "catalog:subscriptions", "plug"),
     Section("Usage", "metering:usage", "chart-line"),
     Section(

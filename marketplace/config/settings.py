@@ -166,6 +166,8 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_LOGIN_ON_PASSWORD_RESET = True
 ACCOUNT_ADAPTER = "marketplace.accounts.sign_in.AccountAdapter"
 OPEN_SIGN_UP = env.bool("HALFPENNY_OPEN_SIGN_UP", DEBUG or DEMO)
+# Public listings can be read without signing in.
+PUBLIC_CATALOG = env.bool("HALFPENNY_PUBLIC_CATALOG", False)
 # One OpenID Connect provider by settings: OIDC_SERVER_URL, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, OIDC_NAME.
 OIDC_SERVER_URL = env.str("OIDC_SERVER_URL", "")
 SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, Any]] = {
@@ -268,6 +270,8 @@ CELERY_BEAT_SCHEDULE = {
     # More often than hours end: an hour is judged once, soon after it is over, and one that failed is tried again.
     "detect-incidents": {"task": "quotas.detect_incidents", "schedule": 600.0},
     "move-apps": {"task": "catalog.move_apps", "schedule": 60.0},
+    "tell-of-new-matches": {"task": "catalog.tell_of_new_matches", "schedule": 900.0},
+    "tell-catalogue": {"task": "metering.tell_catalogue", "schedule": 3600.0},
     "tend-inboxes": {"task": "metering.tend_inboxes", "schedule": 3600.0},
     "find-free-usage": {"task": "metering.find_free_usage", "schedule": 3600.0},
     "tell-of-conflicts": {"task": "metering.tell_of_conflicts", "schedule": 3600.0},

@@ -9,6 +9,7 @@ from django.urls import NoReverseMatch, reverse
 from billing.models import Invoice
 from marketplace.accounts.models import CostCenter, User
 from marketplace.catalog.models import Plan, Review, SmokeRun, Subscription
+from marketplace.catalog.rating_models import Rating
 from metering.inbox_models import UnattributedGroup
 from metering.kept.schedules import token_of
 from metering.models import Correction, EventConflict, RateProposal, ReportSchedule, Rerating, UsageEvent
@@ -64,6 +65,15 @@ DETAILS = (
     Detail("consumer", "catalog:listing", _given("where2eat")),
     Detail("consumer", "catalog:listing", _given("fx-convert")),
     Detail("consumer", "catalog:subscribe", _given("translator")),
+    Detail("consumer", "catalog:versions", _given("where2eat")),
+    Detail("consumer", "catalog:similar", _given("where2eat")),
+    Detail("consumer", "catalog:ratings", _given("where2eat")),
+    Detail("consumer", "catalog:rating-report", lambda: ("where2eat", _rating().pk)),
+    Detail("consumer", "catalog:collection", _given("first-week")),
+    Detail("operator", "catalog:collection-edit", _given("first-week")),
+    Detail("consumer", "metering:service", _given("where2eat")),
+    Detail("consumer", "metering:rate-app", _given("where2eat")),
+    Detail("creator", "metering:rate-app", _given("where2eat")),
     Detail("consumer", "billing:price", lambda: ("translator", Plan.objects.filter(app__slug="translator").latest("pk").code)),
     Detail("consumer", "catalog:subscription", _own("where2eat")),
     Detail("consumer", "catalog:subscription", _own("inbox-digest")),
@@ -125,6 +135,8 @@ NO_PAGES = {
     "metering:rerating-csv", "metering:rerating-progress",
     "metering:view-remove", "metering:report-stop", "quotas:increase-looking", "quotas:increase-pass-on",
     "quotas:desk-forget", "quotas:delegation-end", "quotas:capacity-end",
+    "catalog:rating-withdraw", "catalog:search-remove",
+    "catalog:wish-withdraw", "catalog:collection-remove", "catalog:rating-hide", "catalog:rating-show",
 }  # fmt: skip
 # Not pages of people: what machines ask for, Django's own admin, and two addresses that stand in mails only.
 ELSEWHERE = (
@@ -173,6 +185,13 @@ def _cost_center() -> str:
 
 def _budget(code: str) -> Any:
     return Budget.objects.get(cost_center__code=code, cost_center__organization__slug="demo").pk
+def _rating() -> Rating:
+    """A rating that somebody else than the demo consumer wrote."""
+    return (
+        Rating.objects.filter(app__slug="where2eat")
+        .exclude(person__email="consumer@demo.example")
+        .earliest("pk")
+    )
 
 
 def _app_limit() -> Limit:

@@ -177,7 +177,7 @@ class TestCatchUp:
         app.refresh_from_db()
         assert app.owner_team == heirs
         assert Notice.objects.filter(idempotency_key__startswith="app-moved:").count() == 2
-        assert Listing.objects.filter(app=app, search="heirs").exists()
+        assert Listing.objects.filter(app=app, entry__search="heirs").exists()
 
 
 class TestRows:

@@ -6,9 +6,10 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from marketplace.accounts import access
-from marketplace.catalog import checks, drafts, queries, reviews, submissions
+from marketplace.catalog import checks, drafts, reviews, searching, submissions
 from marketplace.catalog.models import App, Listing, Review, Version
 from marketplace.catalog.plan_terms import PlanTerms
+from marketplace.catalog.searching import Filters
 from marketplace.catalog.timeline import timeline
 from marketplace.core.errors import InvalidInput, NotAllowed
 from marketplace.core.models import Notice
@@ -38,7 +39,7 @@ class TestApprove:
         review.refresh_from_db()
         assert (review.state, review.decided_by, review.decided_at) == ("approved", cast.approver, NOW)
         assert Version.objects.get(pk=review.version_id).state == "listed"
-        found = queries.search("polite rewriter", actor=access.actor_for(cast.consumer))
+        found = searching.search(Filters.of("polite rewriter"), actor=access.actor_for(cast.consumer))
         assert [listing.app.slug for listing in found.listings] == ["polite-rewriter"]
 
     def test_offers_the_plan_and_sets_the_limits(self, cast: Cast) -> None:
@@ -71,7 +72,7 @@ class TestApprove:
         ]
         assert list(app.plans.order_by("number").values_list("is_offered", flat=True)) == [False, True]
         assert Listing.objects.get().version == draft
-        found = queries.search("kinder", actor=access.actor_for(cast.consumer))
+        found = searching.search(Filters.of("kinder"), actor=access.actor_for(cast.consumer))
         assert [listing.app.name for listing in found.listings] == ["Kinder mails"]
 
     def test_finds_an_app_whose_name_is_all_stop_words(self, cast: Cast) -> None:
@@ -85,7 +86,7 @@ class TestApprove:
         review = make_review(cast)
 
         with (
-            patch.object(queries, "search", return_value=queries.Found(Listing.objects.none())),
+            patch.object(searching, "finds", return_value=False),
             pytest.raises(reviews.NotFoundAfterPublishing),
         ):
             reviews.approve(review, by=cast.approver, at=NOW)

@@ -2,7 +2,7 @@
 
 from rest_framework.viewsets import ViewSetMixin
 
-from marketplace.catalog.api import apps, listings, reviews, subscriptions, transfers
+from marketplace.catalog.api import apps, discovery, listings, reviews, subscriptions, transfers
 
 ROUTES: list[tuple[str, type[ViewSetMixin], str]] = [
     *apps.ROUTES,
@@ -10,4 +10,5 @@ ROUTES: list[tuple[str, type[ViewSetMixin], str]] = [
     *listings.ROUTES,
     *subscriptions.ROUTES,
     *transfers.ROUTES,
+    *discovery.ROUTES,
 ]

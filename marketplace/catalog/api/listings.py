@@ -10,10 +10,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from marketplace.accounts.requests import actor_of
-from marketplace.catalog import queries
+from marketplace.catalog import queries, searching
 from marketplace.catalog.api.fields import PlanTermsSerializer
+from marketplace.catalog.facets import FACETS
 from marketplace.catalog.forms.filters import filters_of
 from marketplace.catalog.models import Listing, Plan
+from marketplace.catalog.ratings import mean_of
+from marketplace.core.api_fields import AmountField
 
 
 class OfferedPlanSerializer(serializers.Serializer):
@@ -51,8 +54,17 @@ class ListingSerializer(serializers.Serializer):
     daily_calls_limit = serializers.IntegerField(source="version.daily_calls_limit")
     monthly_calls_limit = serializers.IntegerField(source="version.monthly_calls_limit")
     plans = OfferedPlanSerializer(many=True, source="app.offered_plans")
+    rating = serializers.SerializerMethodField(help_text="Mean of the ratings to one place.")
+    ratings = serializers.IntegerField(source="entry.ratings", default=0)
+    is_verified = serializers.BooleanField(source="entry.is_verified", default=False)
+    cost_per_1000_calls = AmountField(source="entry.cost_per_1000", default=None, allow_null=True)
     listed_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
+
+    def get_rating(self, listing: Listing) -> str | None:
+        entry = getattr(listing, "entry", None)
+        mean = mean_of(stars=entry.stars, ratings=entry.ratings) if entry else None
+        return None if mean is None else str(mean)
 
 
 class FacetValueSerializer(serializers.Serializer):
@@ -66,6 +78,11 @@ class FacetValueSerializer(serializers.Serializer):
 class FacetsSerializer(serializers.Serializer):
     category = FacetValueSerializer(many=True)
     price = FacetValueSerializer(many=True)
+    kind = FacetValueSerializer(many=True)
+    slo = FacetValueSerializer(many=True)
+    cost = FacetValueSerializer(many=True)
+    rating = FacetValueSerializer(many=True)
+    verified = FacetValueSerializer(many=True)
     team = FacetValueSerializer(many=True)
 
 
@@ -108,16 +125,20 @@ class ListingViewSet(viewsets.GenericViewSet):
                 "q", str, description="Words; beginnings of words and typing errors are understood."
             ),
             OpenApiParameter("category", str, many=True),
-            OpenApiParameter("price", str, many=True, enum=list(queries.PRICE_MODELS)),
+            *[
+                OpenApiParameter(name, str, many=True, enum=list(facet.labels))
+                for name, facet in FACETS.items()
+                if facet.labels
+            ],
             OpenApiParameter("team", str, many=True, description="organization/team"),
-            OpenApiParameter("sort", str, enum=list(queries.SORTS)),
+            OpenApiParameter("sort", str, enum=list(searching.SORTS)),
         ],
     )
     def list(self, request: Request) -> Response:
         """Search the catalogue."""
         filters = filters_of(request.query_params)
-        found = queries.search(filters.text, actor=actor_of(request), **filters.choices(), with_facets=True)
-        page = self.paginate_queryset(found.listings)
+        found = searching.search(filters, actor=actor_of(request), with_facets=True)
+        page = self.paginate_queryset(found.listings)  # type: ignore[arg-type]  # read by slices only
         facets = FacetsSerializer(found.facets).data
         return self.paginator.get_paginated_response(  # type: ignore[union-attr, call-arg]
             ListingSerializer(page, many=True).data, facets=facets, is_close_match=found.is_close_match

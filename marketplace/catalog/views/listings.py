@@ -11,35 +11,43 @@ from django.views.decorators.http import require_http_methods, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from marketplace.accounts import access
-from marketplace.accounts.access import Actor, Role
+from marketplace.accounts.access import Role
 from marketplace.accounts.models import Team
 from marketplace.accounts.requests import PersonRequest
-from marketplace.catalog import listing_pages, queries, subscriptions
-from marketplace.catalog.forms.filters import address_of, filters_of
+from marketplace.catalog import comparing, listing_pages, queries, searching, subscriptions
+from marketplace.catalog.facets import FACETS
+from marketplace.catalog.forms.filters import address_of, filters_of, query_of
 from marketplace.catalog.forms.subscriptions import SubscribeForm
 from marketplace.catalog.listing_pages import plan_views
 from marketplace.catalog.models import Listing, Plan
-from marketplace.catalog.queries import Filters
+from marketplace.catalog.views.cards import cards_of, drops_of
+from marketplace.catalog.views.guests import actor_or_guest, guests_where_allowed
+from marketplace.catalog.views.hooks import find_url
 
 PAGE_SIZE = 24
 USUAL_CALLS = 1_000
 
 
-@login_required
+@guests_where_allowed
 @require_safe
 @vary_on_headers("HX-Request")
 def listings(request: PersonRequest) -> HttpResponse:
     """Search the catalogue; htmx gets what was found, everybody else the whole page. Same address, same results."""
-    filters = filters_of(request.GET)
-    found = queries.search(filters.text, actor=request.actor, **filters.choices(), with_facets=True)
-    page = Paginator(found.listings, PAGE_SIZE).get_page(request.GET.get("page"))
+    filters, actor = filters_of(request.GET), actor_or_guest(request)
+    found = searching.search(filters, actor=actor, with_facets=True)
+    pages: Paginator[Listing] = Paginator(found.listings, PAGE_SIZE)  # type: ignore[arg-type]  # read by slices only
+    page = pages.get_page(request.GET.get("page"))
     context = {
         "filters": filters,
         "found": found,
         "page": page,
-        "cards": [(listing, _price(listing)) for listing in page],
-        "drops": _drops(filters, path=request.path, actor=request.actor) if not page.paginator.count else [],
-        "sorts": queries.SORTS.items(),
+        "cards": cards_of(page.object_list, filters),
+        "facets": [(FACETS[name], values) for name, values in found.facets.items()],
+        "drops": drops_of(filters, path=request.path, actor=actor) if not page.paginator.count else [],
+        "sorts": searching.SORTS.items(),
+        "query": query_of(filters),
+        "is_guest": actor is None,
+        "most_compared": comparing.MOST_COMPARED,
     }
     if not request.htmx:
         return render(request, "catalog/listings.html", context)
@@ -49,12 +57,13 @@ def listings(request: PersonRequest) -> HttpResponse:
     return fragment
 
 
-@login_required
+@guests_where_allowed
 @require_safe
 def listing(request: PersonRequest, slug: str) -> HttpResponse:
     """Show one app: what it does, a box to try it, its plans, how to call it."""
-    found = queries.listing_for(request.actor, slug=slug)
-    view = listing_pages.listing_view(found, actor=request.actor)
+    actor = actor_or_guest(request)
+    found = queries.listing_for(actor, slug=slug)
+    view = listing_pages.listing_view(found, actor=actor)
     context = {
         "view": view,
         "base_url": settings.PUBLIC_URL.rstrip("/"),
@@ -62,6 +71,9 @@ def listing(request: PersonRequest, slug: str) -> HttpResponse:
         "sandbox_credit": settings.SANDBOX_CREDIT,
         "currency": settings.CURRENCY,
         "usual_calls": USUAL_CALLS,
+        "is_guest": actor is None,
+        "service_url": "" if actor is None else find_url("metering:service", slug),
+        "rate_url": "" if actor is None else find_url("metering:rate-app", slug),
     }
     return render(request, "catalog/listing.html", context)
 
@@ -91,11 +103,6 @@ def subscribe(request: PersonRequest, slug: str) -> HttpResponse:
     return render(request, "catalog/subscribe.html", context)
 
 
-def _price(listing: Listing) -> str:
-    """Say what a listing that was found by ``search`` costs; its plans came with it."""
-    return listing_pages.price_from(plan_views(listing.app.offered_plans))  # type: ignore[attr-defined]
-
-
 def _first_choice(request: PersonRequest, *, plans: list[Plan], teams: list[Team]) -> dict[str, object]:
     """Choose for the person what they most likely want: the plan they clicked, their team and its cost center."""
     wanted = request.GET.get("plan", "")
@@ -106,12 +113,3 @@ def _first_choice(request: PersonRequest, *, plans: list[Plan], teams: list[Team
         "team": team,
         "cost_center": team.cost_center if team else None,
     }
-
-
-def _drops(filters: Filters, *, path: str, actor: Actor) -> list[tuple[str, str, int]]:
-    """For each filter whose removal helps: what it is, the address without it, how many listings that shows."""
-    names = {"text": f"the words “{filters.text}”", "category": "category", "price": "price", "team": "team"}
-    return [
-        (names[facet], path + address_of(filters.without(facet)), count)
-        for facet, count in queries.droppable(filters, actor=actor)
-    ]

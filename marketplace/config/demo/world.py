@@ -11,6 +11,7 @@ from marketplace.config.demo import (
     conflicts,
     corrections,
     deciding,
+    discovery,
     inbox,
     incidents,
     increases,
@@ -108,6 +109,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         inbox.keep(cast, apps, timeline, chronicle, book=book)
         notices.tell(cast, apps, timeline, chronicle)
         kept.keep(cast, timeline)
+        discovery.tell(cast, apps, timeline)
         chronicle.write()
     with told.step("Closed months"):
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))

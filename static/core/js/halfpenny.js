@@ -3,6 +3,10 @@
   "use strict";
   const root = document.documentElement;
   const on = (type, handler) => document.addEventListener(type, handler);
+  // A choice that is not part of the form around it: that form need not hear of it.
+  document.addEventListener("change", (event) => {
+    if (event.target.closest("[data-apart]")) event.stopPropagation();
+  }, true);
   const say = (text) => {
     const region = document.getElementById("announce");
     if (region) region.textContent = text;
