@@ -1,12 +1,32 @@
-"""Routines of the catalogue: apps change hands when their date has come."""
+"""Work of the catalogue in the background: checks, live apps looked at again, waivers and owners that end by date."""
 
 from celery import shared_task
 from django.utils import timezone
 
-from marketplace.catalog import ownership
+from marketplace.catalog import check_runs, ownership, rescans, scanning, waivers
+from marketplace.core import jobs
+from marketplace.core.models import Job
 
 
 @shared_task(name="catalog.move_apps", expires=50)
 def move_apps() -> None:
     """Let every app say who owns it now. Attribution does not wait for this: it goes by the dated rows."""
     ownership.catch_up(at=timezone.now())
+
+
+@jobs.work(check_runs.SCAN_JOB)
+def run_check(*, job: Job, check_run_id: str) -> dict[str, str]:
+    """Make one check of a version; safe to run again."""
+    return {"state": scanning.run(check_run_id, clock=timezone.now)}
+
+
+@shared_task(name="catalog.rescan", expires=3_600)
+def rescan() -> None:
+    """Look at live apps again where rules or advisories changed since."""
+    rescans.queue_due(at=timezone.now())
+
+
+@shared_task(name="catalog.expire_waivers", expires=3_000)
+def expire_waivers() -> None:
+    """End waivers whose date has come, and tell who relied on them."""
+    waivers.expire(at=timezone.now())
