@@ -78,7 +78,7 @@ def run_again(
         raise Conflict("This check is made with the calls; make those again.", code="made_with_calls")
     for unfinished in locked.check_runs.filter(name=name, state__in=CheckRun.ACTIVE):
         if is_given_up(unfinished):
-            could_not(unfinished, "It was given up after several tries.", at=at)
+            keep_reason(unfinished, "It was given up after several tries.", at=at)
     run = _queue(locked, name, by=by, at=at, is_rescan=is_rescan)
     audit.record("catalog.scan.again", subject=run, at=at, by=by, new={"check": name})
     return run
@@ -109,6 +109,21 @@ def start(run_id: UUID | str, *, at: datetime) -> CheckRun:
 def finish(run: CheckRun, report: Report, *, at: datetime, rules_hash: str = "") -> str:
     """End a running check with what it found; returns its state. Moves the version on when it was the last one."""
     version = _locked(run)
+    state = keep_found(run, report, at=at, rules_hash=rules_hash)
+    gate.settle(version, cause=run.pk, at=at)
+    return state
+
+
+@transaction.atomic
+def could_not(run: CheckRun, reason: str, *, at: datetime, by: User | None = None) -> None:
+    """End a check that could not be made, with the reason; the version waits for another run."""
+    version = _locked(run)
+    keep_reason(run, reason, at=at, by=by)
+    gate.settle(version, cause=run.pk, at=at)
+
+
+def keep_found(run: CheckRun, report: Report, *, at: datetime, rules_hash: str) -> str:
+    """Write what a check found; whoever holds the version's lock settles it."""
     state = state_of(one.severity for one in report.findings)
     changes = {
         "ended_at": at,
@@ -130,14 +145,11 @@ def finish(run: CheckRun, report: Report, *, at: datetime, rules_hash: str = "")
             for one, fingerprint in zip(report.findings, fingerprints(run.name, report.findings), strict=True)
         ]
     )
-    gate.settle(version, cause=run.pk, at=at)
     return state
 
 
-@transaction.atomic
-def could_not(run: CheckRun, reason: str, *, at: datetime, by: User | None = None) -> None:
-    """End a check that could not be made, with the reason; the version waits for another run."""
-    version = _locked(run)
+def keep_reason(run: CheckRun, reason: str, *, at: datetime, by: User | None = None) -> None:
+    """Write why a check could not be made; whoever holds the version's lock settles it."""
     _move(
         run,
         CheckRun.State.COULD_NOT_CHECK,
@@ -146,13 +158,12 @@ def could_not(run: CheckRun, reason: str, *, at: datetime, by: User | None = Non
         by=by,
         changes={"ended_at": at, "reason": _storable(reason)},
     )
-    gate.settle(version, cause=run.pk, at=at)
 
 
 def end_withdrawn(version: Version, *, by: User, at: datetime) -> None:
     """End what is under way of a version that is taken back."""
     for run in version.check_runs.filter(state__in=CheckRun.ACTIVE).order_by("pk"):
-        could_not(run, "The version was withdrawn.", at=at, by=by)
+        keep_reason(run, "The version was withdrawn.", at=at, by=by)
 
 
 def waiting_for_calls(version: Version, *, at: datetime) -> dict[str, CheckRun]:

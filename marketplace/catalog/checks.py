@@ -178,9 +178,9 @@ def _version_of(versions: QuerySet[Version], smoke_run: SmokeRun) -> Version:
 def _end(run: CheckRun, report: Report | str, *, at: datetime) -> None:
     """End a check that read the calls; a text says why it could not."""
     if isinstance(report, str):
-        check_runs.could_not(run, report, at=at)
+        check_runs.keep_reason(run, report, at=at)
     else:
-        check_runs.finish(run, report, at=at, rules_hash=scanning.rules_hash(run.name))
+        check_runs.keep_found(run, report, at=at, rules_hash=scanning.rules_hash(run.name))
 
 
 def _judge_answers(version: Version, results: Sequence[SmokeCall], stopped_because: str) -> Report | str:

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
-from marketplace.catalog import prompts
+from marketplace.accounts.models import User
+from marketplace.catalog import drafts, prompts
+from marketplace.catalog.models import Version
 from marketplace.core.errors import FieldError, InvalidInput
 
 MAX_EXAMPLES = 10
@@ -74,3 +77,16 @@ def _why_no_schema(value: Any) -> str:
     except SchemaError as error:
         return f"is no JSON Schema: {error.message}"
     return ""
+
+
+def add(version: Version, example: Mapping[str, Any], *, by: User, at: datetime) -> None:
+    """Add an example to a draft. Raises InvalidInput, NotEditable."""
+    examples = [*version.examples, dict(example)]
+    check(examples, version.input_schema)
+    drafts.edit(version, by=by, at=at, changes={"examples": examples})
+
+
+def remove(version: Version, number: int, *, by: User, at: datetime) -> None:
+    """Take an example of a draft away; one that is not there is gone already."""
+    examples = [one for index, one in enumerate(version.examples) if index != number]
+    drafts.edit(version, by=by, at=at, changes={"examples": examples})

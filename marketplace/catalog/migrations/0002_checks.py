@@ -103,10 +103,6 @@ class Migration(migrations.Migration):
             name='examples',
             field=models.JSONField(default=list, help_text='Inputs with what is expected of their answers.'),
         ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='version',
-            trigger=pgtrigger.compiler.Trigger(name='immutable_once_submitted', sql=pgtrigger.compiler.UpsertTriggerSql(condition="WHEN (OLD.state NOT IN ('draft', 'changes_requested'))", func='RAISE EXCEPTION \'pgtrigger: Cannot update of "about", "plan_id", "instructions", "prompt_template", "input_schema", "endpoint_url", "examples", "archive_id", "allowed_models", "max_output_tokens", "expected_monthly_calls" rows from % table\', TG_TABLE_NAME;', hash='71f22bab775d96110c6a6ce97538af45ac58c459', operation='UPDATE OF "about", "plan_id", "instructions", "prompt_template", "input_schema", "endpoint_url", "examples", "archive_id", "allowed_models", "max_output_tokens", "expected_monthly_calls"', pgid='pgtrigger_immutable_once_submitted_d605a', table='catalog_version', when='BEFORE')),
-        ),
         migrations.AddField(
             model_name='advisorysnapshot',
             name='imported_by',
@@ -267,5 +263,10 @@ class Migration(migrations.Migration):
         pgtrigger.migrations.AddTrigger(
             model_name='codearchive',
             trigger=pgtrigger.compiler.Trigger(name='code_archive_stays', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;", hash='f36b2526a11bde56f38c6e3570811f5834b8b92e', operation='UPDATE', pgid='pgtrigger_code_archive_stays_dfd76', table='catalog_codearchive', when='BEFORE')),
+        ),
+        # Apart from the order of makemigrations: the trigger names a column that is added above.
+        pgtrigger.migrations.AddTrigger(
+            model_name='version',
+            trigger=pgtrigger.compiler.Trigger(name='immutable_once_submitted', sql=pgtrigger.compiler.UpsertTriggerSql(condition="WHEN (OLD.state NOT IN ('draft', 'changes_requested'))", func='RAISE EXCEPTION \'pgtrigger: Cannot update of "about", "plan_id", "instructions", "prompt_template", "input_schema", "endpoint_url", "examples", "archive_id", "allowed_models", "max_output_tokens", "expected_monthly_calls" rows from % table\', TG_TABLE_NAME;', hash='71f22bab775d96110c6a6ce97538af45ac58c459', operation='UPDATE OF "about", "plan_id", "instructions", "prompt_template", "input_schema", "endpoint_url", "examples", "archive_id", "allowed_models", "max_output_tokens", "expected_monthly_calls"', pgid='pgtrigger_immutable_once_submitted_d605a', table='catalog_version', when='BEFORE')),
         ),
     ]

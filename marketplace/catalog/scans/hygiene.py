@@ -51,7 +51,7 @@ def scan(subject: Subject) -> Report:
             f"All texts together have {total:,} characters; at most {MAX_TOTAL_CHARS:,} are read by anybody."
         )
         found.append(Found("hygiene.size", "high", "all texts", message))
-    return Report(sorted_findings(found), f"own rules, nh3 {version("nh3")}")
+    return Report(sorted_findings(found), f"own rules, nh3 {version('nh3')}")
 
 
 def _in_text(place: str, text: str) -> Iterator[Found]:
