@@ -133,8 +133,9 @@ class TestCreate:
         )
 
         run = SmokeRun.objects.get()
-        assert response["Location"] == reverse("catalog:check", args=[run.pk])
-        assert run.version.state == "checking"
+        version = run.version
+        assert response["Location"] == reverse("catalog:checks", args=[version.app.slug, version.number])
+        assert version.state == "checking"
 
     def test_takes_an_http_app(self, creator: Client) -> None:
         values = shown_values(page_of(creator, "creator-new", "http-app"))
