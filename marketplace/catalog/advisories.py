@@ -37,7 +37,7 @@ class NotAdvisories(InvalidInput):
 
 def newest() -> AdvisorySnapshot | None:
     """Return the snapshot that counts: the one that knows most."""
-    return AdvisorySnapshot.objects.order_by("-as_of", "-imported_at").first()
+    return AdvisorySnapshot.objects.order_by("-as_of", "-imported_at", "-pk").first()
 
 
 def is_stale(snapshot: AdvisorySnapshot, *, at: datetime) -> bool:

@@ -13,6 +13,13 @@ from marketplace.catalog.scans.archives import MAX_ARCHIVE_BYTES
 from marketplace.core.errors import InvalidInput
 
 
+def of_version(version: Version) -> CodeArchive | None:
+    """Return the archive of a version without its content; None when it has none."""
+    if version.archive_id is None:
+        return None
+    return CodeArchive.objects.defer("content").get(pk=version.archive_id)
+
+
 @transaction.atomic
 def attach(version: Version, data: bytes, *, file_name: str, by: User, at: datetime) -> CodeArchive:
     """Give a draft an archive in place of the one it has. Raises InvalidInput, NotEditable.

@@ -57,6 +57,6 @@ def mark_seen(run: CheckRun, *, note: str, by: User, at: datetime) -> None:
 
 
 def _known_prints(run: CheckRun) -> frozenset[str]:
-    """Fingerprints that earlier runs of this check found in this version."""
-    before = CheckRun.objects.filter(version=run.version_id, name=run.name, created_at__lt=run.created_at)
-    return frozenset(CheckFinding.objects.filter(run__in=before).values_list("fingerprint", flat=True))
+    """Fingerprints that other runs of this check found in this version."""
+    others = CheckRun.objects.filter(version=run.version_id, name=run.name).exclude(pk=run.pk)
+    return frozenset(CheckFinding.objects.filter(run__in=others).values_list("fingerprint", flat=True))

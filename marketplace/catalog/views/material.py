@@ -12,7 +12,6 @@ from django.views.decorators.http import require_http_methods
 from marketplace.accounts import access
 from marketplace.accounts.requests import PersonRequest
 from marketplace.catalog import about, archives, examples, queries_creator
-from marketplace.catalog.check_models import CodeArchive
 from marketplace.catalog.forms.check_forms import ArchiveForm, ExampleForm
 from marketplace.catalog.models import Version
 from marketplace.catalog.scans.archives import MAX_ARCHIVE_BYTES
@@ -33,7 +32,7 @@ def material(request: PersonRequest, slug: str) -> HttpResponse:
     context = {
         "version": version,
         "about": about.of_version(version),
-        "archive": CodeArchive.objects.defer("content").filter(pk=version.archive_id).first(),
+        "archive": archives.of_version(version),
         "examples": [(one["input"], [in_words(e) for e in one["expect"]]) for one in version.examples],
         "archive_form": archive_form,
         "example_form": example_form,
