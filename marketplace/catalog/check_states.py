@@ -43,10 +43,14 @@ def state_now(run: CheckRun, waived: Collection[str]) -> str:
 
 def states(version: Version, *, at: datetime) -> dict[str, str]:
     """Return the state of each check that the version has, its calls included as ``calls``."""
-    waived = waived_prints(version, at=at)
-    found = {run.name: state_now(run, waived) for run in newest_runs(version)}
     calls = newest_smoke_run(version)
-    return found | ({"calls": calls.state} if calls else {})
+    return scan_states(version, at=at) | ({"calls": calls.state} if calls else {})
+
+
+def scan_states(version: Version, *, at: datetime) -> dict[str, str]:
+    """Return the state of each check besides the calls (three queries)."""
+    waived = waived_prints(version, at=at)
+    return {run.name: state_now(run, waived) for run in newest_runs(version)}
 
 
 def newest_smoke_run(version: Version) -> SmokeRun | None:

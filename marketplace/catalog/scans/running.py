@@ -80,9 +80,8 @@ def _version(tool: str) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """What the tools see of ours: where programs are, nothing else."""
-    kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
-    return kept | {"PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    """What the tools see: where the system has its programs, nothing of ours."""
+    return {"PATH": os.defpath, "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _why(returncode: int, errors: str) -> str:

@@ -21,9 +21,9 @@ from marketplace.core.errors import Conflict
 
 @login_required
 @require_safe
-def checks(request: PersonRequest, slug: str, number: int) -> HttpResponse:
+def checks(request: PersonRequest, slug: str, version_number: int) -> HttpResponse:
     """Show the checks of a version; while one is under way, htmx asks for the fragment every second."""
-    version = _visible(request, slug, number)
+    version = _visible(request, slug, version_number)
     now = timezone.now()
     page = queries_checks.checks_page(version, actor=request.actor, at=now)
     began, ended = version.submitted_at or version.created_at, _ended_at(page)
@@ -42,9 +42,9 @@ def checks(request: PersonRequest, slug: str, number: int) -> HttpResponse:
 
 @login_required
 @require_safe
-def report(request: PersonRequest, slug: str, number: int) -> HttpResponse:
+def report(request: PersonRequest, slug: str, version_number: int) -> HttpResponse:
     """Download what the checks of a version found."""
-    version = _visible(request, slug, number)
+    version = _visible(request, slug, version_number)
     page = queries_checks.checks_page(version, actor=request.actor, at=timezone.now())
     name = f"checks-{version.app.slug}-{version.number}.json"
     response = JsonResponse(queries_checks.report(page), json_dumps_params={"indent": 2})
@@ -83,8 +83,8 @@ def rules(request: PersonRequest) -> HttpResponse:
     return render(request, "catalog/check_rules.html", {"groups": rules_by_check()})
 
 
-def _visible(request: PersonRequest, slug: str, number: int) -> Version:
-    return access.get(queries_checks.visible_versions(request.actor), app__slug=slug, number=number)
+def _visible(request: PersonRequest, slug: str, version_number: int) -> Version:
+    return access.get(queries_checks.visible_versions(request.actor), app__slug=slug, number=version_number)
 
 
 def _back(run: CheckRun) -> HttpResponse:

@@ -111,8 +111,8 @@ def _decide(request: PersonRequest, review: Review, form: DecisionForm) -> HttpR
 def _checks(version: Version) -> list[tuple[str, str]]:
     """Titles and states of the checks besides the calls, which have their own place."""
     titles = dict(CheckRun.Name.choices)
-    found = check_states.states(version, at=timezone.now())
-    return [(titles[name], state) for name, state in found.items() if name in titles]
+    found = check_states.scan_states(version, at=timezone.now())
+    return [(titles[name], state) for name, state in found.items()]
 
 
 def _said(review: Review, decision: str) -> str:
