@@ -7,16 +7,27 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.urls import reverse
+from django.db.models import QuerySet
 
-from marketplace.catalog import plans, reviews
-from marketplace.catalog.judging import COULD_NOT_CHECK, FAILED, Measured, SmokeCall, Verdict, judge, measure
+from marketplace.catalog import check_runs, gate, plans, scanning
+from marketplace.catalog.check_models import CheckRun
+from marketplace.catalog.judging import (
+    FAILED,
+    WARNED,
+    Measured,
+    SmokeCall,
+    Verdict,
+    judge,
+    judge_margin,
+    measure,
+)
 from marketplace.catalog.models import SmokeRun, Version
 from marketplace.catalog.plan_terms import terms_of
 from marketplace.catalog.projections import Projection, project
+from marketplace.catalog.scans.findings import Found, Report
+from marketplace.catalog.scans.running import ToolFailed
 from marketplace.core.errors import Conflict, NotFound
 from marketplace.core.models import Job
-from marketplace.core.notices import notify
 from marketplace.core.transitions import move
 
 __all__ = ["CheckEnded", "SmokeCall", "finish", "give_up", "is_given_up", "job_key", "progress", "start"]
@@ -100,7 +111,6 @@ def job_key(smoke_run: SmokeRun) -> str:
     return f"smoke:{smoke_run.pk}"
 
 
-@transaction.atomic
 def finish(
     smoke_run: SmokeRun,
     results: Sequence[SmokeCall],
@@ -109,26 +119,35 @@ def finish(
     revenue_share: Decimal,
     stopped_because: str = "",
 ) -> Verdict:
-    """Judge a running smoke test and move its version on.
+    """Judge a running smoke test, and what is read from its calls: expected answers and margin.
 
-    Passed or warned: the version goes to review, with the projection that the approver will see. Failed: back to
-    its maker. ``stopped_because`` (a sentence: credit used up, no provider, withdrawn) makes it could_not_check,
-    and the version waits for another run. ``revenue_share`` is the platform's share when no agreement says
-    otherwise. Raises IllegalTransition when the run has ended before.
+    The version moves on when no other check of it is under way (``gate.settle``). ``stopped_because`` (a sentence:
+    credit used up, no provider, withdrawn) makes it could_not_check. ``revenue_share`` is the platform's share when
+    no agreement says otherwise. Raises IllegalTransition when the run has ended before.
     """
+    version = _version_of(Version.objects.all(), smoke_run)
+    # Strangers' patterns and schemas meet the answers in a process of its own, and before anything is locked.
+    answers = _judge_answers(version, results, stopped_because)
+    return _finish(smoke_run, results, answers, at=at, share=revenue_share, stopped_because=stopped_because)
+
+
+@transaction.atomic
+def _finish(
+    smoke_run: SmokeRun,
+    results: Sequence[SmokeCall],
+    answers: Report | str,
+    *,
+    at: datetime,
+    share: Decimal,
+    stopped_because: str,
+) -> Verdict:
     # The order of rows everywhere is version, then run: a withdrawal at this moment waits or has won.
-    version = (
-        Version.objects.select_for_update(of=("self",))
-        .select_related("app__owner_team__organization", "plan", "submitted_by")
-        .get(pk=smoke_run.version_id)
-    )
+    version = _version_of(Version.objects.select_for_update(of=("self",)), smoke_run)
     measured = measure(results)
-    projection = _projection(version, measured, smoke_run.currency, revenue_share)
     verdict = judge(
         measured,
         declared_cost=version.declared_cost_per_call,
         slo_latency_ms=version.slo_latency_ms,
-        projection=projection,
         currency=smoke_run.currency,
         stopped_because=stopped_because,
     )
@@ -141,28 +160,46 @@ def finish(
         reason=_storable(" ".join(verdict.findings)),
         changes=_columns(measured, verdict) | {"ended_at": at},
     )
-    if version.state == Version.State.CHECKING:
-        _move_on(version, smoke_run, verdict, projection, at=at)
+    projection = _projection(version, measured, smoke_run.currency, share)
+    margin = stopped_because or _judge_margin(projection)
+    waiting = check_runs.waiting_for_calls(version, at=at)
+    for name, report in (("behavior", answers), ("sustainability", margin)):
+        if name in waiting:
+            _end(waiting[name], report, at=at)
+    gate.settle(version, cause=smoke_run.pk, at=at)
     return verdict
 
 
-def _move_on(
-    version: Version, run: SmokeRun, verdict: Verdict, projection: Projection | None, *, at: datetime
-) -> None:
-    if verdict.state == COULD_NOT_CHECK:
-        _tell(version, run, "could not be finished. Run it again.", at=at)
-    elif verdict.state == FAILED:
-        move(
-            version,
-            Version.TRANSITIONS,
-            to=Version.State.CHANGES_REQUESTED,
-            action="catalog.version.check_failed",
-            at=at,
-        )
-        _tell(version, run, "failed. See what to change.", at=at)
+def _version_of(versions: QuerySet[Version], smoke_run: SmokeRun) -> Version:
+    related = versions.select_related("app__owner_team__organization", "plan", "submitted_by")
+    return related.get(pk=smoke_run.version_id)
+
+
+def _end(run: CheckRun, report: Report | str, *, at: datetime) -> None:
+    """End a check that read the calls; a text says why it could not."""
+    if isinstance(report, str):
+        check_runs.keep_reason(run, report, at=at)
     else:
-        reviews.open_review(version, smoke_run=run, projection=projection, at=at)
-        _tell(version, run, f"{verdict.state}. A reviewer decides next.", at=at)
+        check_runs.keep_found(run, report, at=at, rules_hash=scanning.rules_hash(run.name))
+
+
+def _judge_answers(version: Version, results: Sequence[SmokeCall], stopped_because: str) -> Report | str:
+    if stopped_because or not version.examples:
+        return stopped_because or "There are no examples with expectations."
+    try:
+        return scanning.judge_answers(version, results)
+    except ToolFailed as error:
+        return error.message
+
+
+def _judge_margin(projection: Projection | None) -> Report | str:
+    if projection is None:
+        return "No call succeeded, so nothing is known of its cost."
+    state, words = judge_margin(projection)
+    facts = {"projection": projection.as_json(), "says": words}
+    rule = {FAILED: ("margin.negative", "high"), WARNED: ("margin.thin", "medium")}.get(state)
+    found = (Found(*rule, "plan", words),) if rule else ()
+    return Report(found, "own rules", facts)
 
 
 def _projection(
@@ -206,13 +243,3 @@ def _storable(text: str) -> str:
 def _stored(amount: Decimal) -> Decimal:
     """Fit an amount to its column: a mean of seven calls has no last digit."""
     return amount.quantize(STORED)
-
-
-def _tell(version: Version, run: SmokeRun, what: str, *, at: datetime) -> None:
-    notify(
-        [version.submitted_by] if version.submitted_by else [],
-        text=f"The check of {version} {what}",
-        at=at,
-        key=f"check:{run.pk}:ended",
-        path=reverse("catalog:check", args=[run.pk]),
-    )

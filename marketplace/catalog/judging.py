@@ -27,7 +27,10 @@ _Z_95 = Decimal("1.960")
 
 @dataclass(frozen=True)
 class SmokeCall:
-    """One call of a smoke test. ``error`` says in words why it failed; a failed call has no say in the cost."""
+    """One call of a smoke test. ``error`` says in words why it failed; a failed call has no say in the cost.
+
+    ``example`` is the number of the maker's example it was made with; None: the example input of the app.
+    """
 
     cost: Decimal = ZERO
     input_tokens: int = 0
@@ -35,6 +38,7 @@ class SmokeCall:
     latency_ms: int = 0
     error: str = ""
     output: str = ""
+    example: int | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,6 @@ def judge(
     *,
     declared_cost: Decimal | None,
     slo_latency_ms: int,
-    projection: Projection | None,
     currency: str,
     stopped_because: str = "",
 ) -> Verdict:
@@ -113,7 +116,6 @@ def judge(
         *_judge_failures(measured),
         *_judge_cost(measured, declared_cost, currency),
         *_judge_latency(measured, slo_latency_ms),
-        *(_judge_margin(projection) if projection else ()),
     ]
     state = max((state for state, _ in found), key=_SEVERITY.index, default=PASSED)
     return Verdict(state, tuple(words for _, words in found))
@@ -159,20 +161,22 @@ def _judge_latency(measured: Measured, slo_latency_ms: int) -> list[tuple[str, s
     return [(PASSED, took)]
 
 
-def _judge_margin(projection: Projection) -> list[tuple[str, str]]:
+def judge_margin(projection: Projection) -> tuple[str, str]:
+    """Decide whether the platform can live with a month of the app; returns the state and why, in words."""
+
     def amount(value: Decimal) -> str:
         return _shown(value, projection.currency)
 
     month = f"{projection.monthly_calls:,} calls a month cost {amount(projection.cost.mean)}"
     if projection.margin < 0:
         loss = f"the price brings {amount(projection.price)}, so the platform loses {amount(-projection.margin)} a month"
-        return [(FAILED, f"{month}, but {loss}. Raise the price per call, the markup or the fee.")]
+        return FAILED, f"{month}, but {loss}. Raise the price per call, the markup or the fee."
     margin = (
         f"{month}; of a price of {amount(projection.price)} the platform keeps {amount(projection.margin)}."
     )
     if projection.margin_at_high_cost < 0:
-        return [(WARNED, f"{margin} At the upper end of the measured cost it loses money; leave more room.")]
-    return [(PASSED, margin)]
+        return WARNED, f"{margin} At the upper end of the measured cost it loses money; leave more room."
+    return PASSED, margin
 
 
 def _mean(counts: Sequence[int]) -> int | None:

@@ -6,7 +6,13 @@ from django.db import models
 from django.db.models import F, Q
 from pgtrigger import Condition, Delete, Insert, Protect, UpdateOf
 
-from marketplace.catalog import collection_models, discovery_models, entries, rating_models  # noqa: F401  Django looks here
+from marketplace.catalog import (  # noqa: F401  Django looks here
+    check_models,
+    collection_models,
+    discovery_models,
+    entries,
+    rating_models,
+)
 from marketplace.catalog.owning import first_ownership
 from marketplace.core import epochs
 from marketplace.core.ids import uuid7
@@ -108,6 +114,15 @@ class Version(models.Model):
     example_input = models.JSONField(default=dict)
     endpoint_url = models.URLField(blank=True, help_text="Where an HTTP app is called.")
     signing_secret = models.CharField(max_length=80, blank=True)
+    examples = models.JSONField(default=list, help_text="Inputs with what is expected of their answers.")
+    archive = models.ForeignKey(
+        "catalog.CodeArchive",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Code, to be checked.",
+    )
     allowed_models = models.JSONField(
         default=list, help_text="Model names in order of preference, cheapest first."
     )
@@ -147,6 +162,8 @@ class Version(models.Model):
                     "prompt_template",
                     "input_schema",
                     "endpoint_url",
+                    "examples",
+                    "archive_id",
                     "allowed_models",
                     "max_output_tokens",
                     "expected_monthly_calls",

@@ -119,8 +119,7 @@ def newest_version(app: App) -> Version:
 
 
 def _needs_another_run(run: SmokeRun) -> bool:
-    is_under_way = run.state in (SmokeRun.State.QUEUED, SmokeRun.State.RUNNING)
-    return not is_under_way or checks.is_given_up(run)
+    return run.state == SmokeRun.State.COULD_NOT_CHECK or checks.is_given_up(run)
 
 
 def _row(app: App) -> AppRow:

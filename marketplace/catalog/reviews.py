@@ -1,18 +1,19 @@
 """The review of a checked version: opened by the check, decided by somebody who did not submit it."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
 from django.urls import reverse
 
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import User
-from marketplace.catalog import about, listings, plans, searching
+from marketplace.catalog import about, check_states, listings, plans, searching
+from marketplace.catalog.app_people import approvers_of
 from marketplace.catalog.models import Review, SmokeRun, Version
 from marketplace.catalog.projections import Projection
-from marketplace.core.errors import HalfpennyError, InvalidInput, NotAllowed
+from marketplace.core.errors import Conflict, HalfpennyError, InvalidInput, NotAllowed
 from marketplace.core.notices import notify
 from marketplace.core.transitions import IllegalTransition, move
 
@@ -27,6 +28,16 @@ class OwnSubmission(NotAllowed):
 
     def __init__(self) -> None:
         super().__init__("Nobody decides their own submission. Another approver has to.")
+
+
+class ChecksNotPassed(Conflict):
+    """A check failed, could not be made, or is under way; or a waiver ended since."""
+
+    code = "checks_not_passed"
+
+    def __init__(self, titles: Sequence[str]) -> None:
+        self.titles = tuple(titles)
+        super().__init__(f"Not all checks have passed: {', '.join(titles)}.")
 
 
 class NotFoundAfterPublishing(HalfpennyError):
@@ -56,7 +67,7 @@ def open_review(
         projection=projection.as_json() if projection else {},
     )
     notify(
-        _approvers_of(version).exclude(pk=submitter.pk),
+        approvers_of(version.app).exclude(pk=submitter.pk),
         text=f"{version} waits for your decision.",
         at=at,
         key=f"review:{review.pk}:opened",
@@ -69,11 +80,13 @@ def open_review(
 def approve(review: Review, *, by: User, at: datetime, reason: str = "") -> None:
     """Approve a version and list it: all of it is in the catalogue when this returns, or nothing happened.
 
-    Raises NotAllowed for the submitter and for who is no approver, IllegalTransition when it was decided before,
+    Raises NotAllowed for the submitter and for who is no approver, ChecksNotPassed, IllegalTransition when it was decided before,
     NotFoundAfterPublishing when the catalogue's own search does not find it.
     """
     actor = _require_decider(review, by)
     version = _locked_version(review)
+    if titles := check_states.blocking(version, at=at):
+        raise ChecksNotPassed(titles)
     _decide(review, to=Review.State.APPROVED, by=by, at=at, reason=reason)
     for state, action in (("approved", "catalog.version.approved"), ("listed", "catalog.version.listed")):
         move(version, Version.TRANSITIONS, to=state, action=action, at=at, by=by, reason=reason)
@@ -191,13 +204,6 @@ def _is_approver(review: Review, actor: Actor) -> bool:
 def _require_reason(reason: str) -> None:
     if not reason.strip():
         raise InvalidInput("reason", "Give a reason: its maker reads it, and so does whoever reads the log.")
-
-
-def _approvers_of(version: Version) -> QuerySet[User]:
-    served = Q(memberships__organization=version.app.owner_team.organization) | Q(
-        memberships__organization__is_platform=True
-    )
-    return User.objects.filter(served, memberships__role=Role.APPROVER, is_active=True).distinct()
 
 
 def _tell_submitter(review: Review, text: str, *, at: datetime) -> None:

@@ -9,7 +9,7 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
 from marketplace.accounts.models import User
-from marketplace.catalog import about, checks, endpoints, plans, prompts
+from marketplace.catalog import about, check_runs, checks, endpoints, examples, plans, prompts
 from marketplace.catalog.models import App, Review, SmokeRun, Subscription, Version
 from marketplace.core import audit, jobs
 from marketplace.core.errors import Conflict, FieldError, InvalidInput
@@ -49,12 +49,13 @@ def submit(version: Version, *, by: User, at: datetime, allow_http: bool = False
         changes=changes,
     )
     move(version, Version.TRANSITIONS, to=Version.State.CHECKING, action="catalog.version.checking", at=at)
+    check_runs.queue_all(version, by=by, at=at)
     return _queue_check(version, by=by, at=at)
 
 
 @transaction.atomic
 def check_again(version: Version, *, by: User, at: datetime) -> SmokeRun:
-    """Queue another smoke test of a version whose last one could not be finished.
+    """Queue another smoke test, with what is read from its calls, of a version whose last one could not be finished.
 
     Raises Conflict unless the version waits for its check and nobody works on one.
     """
@@ -69,6 +70,7 @@ def check_again(version: Version, *, by: User, at: datetime) -> SmokeRun:
         if checks.is_given_up(unfinished):
             checks.give_up(unfinished, at=at)
     run = _queue_check(locked, by=by, at=at)
+    check_runs.queue_with_calls(locked, by=by, at=at)
     audit.record("catalog.version.checked_again", subject=locked, at=at, by=by)
     return run
 
@@ -113,6 +115,7 @@ def withdraw(version: Version, *, by: User, at: datetime, reason: str = "") -> N
             by=by,
             changes=changes,
         )
+    check_runs.end_withdrawn(locked, by=by, at=at)
     version.refresh_from_db()
 
 
@@ -130,6 +133,7 @@ def check_complete(version: Version, *, allow_http: bool) -> None:
     errors += _caught(
         lambda: prompts.validate_input(version.input_schema, version.example_input), "example_input."
     )
+    errors += _caught(lambda: examples.check(version.examples, version.input_schema))
     if errors:
         raise InvalidInput.several(errors)
 

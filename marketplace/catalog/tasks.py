@@ -1,11 +1,13 @@
-"""Routines of the catalogue: apps change hands when their date has come, people hear of what their searches find."""
+"""Work of the catalogue in the background: checks, rescans, waivers and owners that end by date, saved searches."""
 
 from celery import shared_task
 from django.http import QueryDict
 from django.utils import timezone
 
-from marketplace.catalog import ownership, saved_searches
+from marketplace.catalog import check_runs, ownership, rescans, saved_searches, scanning, waivers
 from marketplace.catalog.forms.filters import filters_of
+from marketplace.core import jobs
+from marketplace.core.models import Job
 
 
 @shared_task(name="catalog.move_apps", expires=50)
@@ -19,3 +21,21 @@ def tell_of_new_matches() -> None:
     """Tell people of apps that match their saved searches anew."""
     for saved in saved_searches.telling():
         saved_searches.tell_new(saved, filters_of(QueryDict(saved.query)), at=timezone.now())
+
+
+@jobs.work(check_runs.SCAN_JOB)
+def run_check(*, job: Job, check_run_id: str) -> dict[str, str]:
+    """Make one check of a version; safe to run again."""
+    return {"state": scanning.run(check_run_id, clock=timezone.now)}
+
+
+@shared_task(name="catalog.rescan", expires=3_600)
+def rescan() -> None:
+    """Look at live apps again where rules or advisories changed since."""
+    rescans.queue_due(at=timezone.now())
+
+
+@shared_task(name="catalog.expire_waivers", expires=3_000)
+def expire_waivers() -> None:
+    """End waivers whose date has come, and tell who relied on them."""
+    waivers.expire(at=timezone.now())

@@ -3,14 +3,18 @@
 from django.urls import URLPattern, path
 
 from marketplace.catalog.views import (
+    advisories,
+    checks,
     collections,
     creator,
     kept,
     listings,
+    material,
     ratings,
     reviews,
     subscriptions,
     transfers,
+    waivers,
 )
 
 app_name = "catalog"
@@ -27,12 +31,23 @@ creator_urls: list[URLPattern] = [
     path("creator/apps/<slug:slug>/check/", creator.check_again, name="creator-check-again"),
     path("creator/apps/<slug:slug>/versions/", creator.start_version, name="creator-version"),
     path("creator/apps/<slug:slug>/withdraw/", creator.withdraw, name="creator-withdraw"),
+    path("creator/apps/<slug:slug>/material/", material.material, name="creator-material"),
+    path("creator/apps/<slug:slug>/checks/<int:version_number>/", checks.checks, name="checks"),
+    path("creator/apps/<slug:slug>/checks/<int:version_number>/report/", checks.report, name="checks-report"),
+    path("creator/scans/<uuid:run_id>/again/", checks.run_again, name="scan-again"),
+    path("creator/scans/<uuid:run_id>/cancel/", checks.cancel, name="scan-cancel"),
+    path("creator/rules/", checks.rules, name="check-rules"),
+    path("creator/findings/<int:finding_id>/waive/", waivers.propose, name="waive"),
+    path("creator/waivers/<uuid:waiver_id>/", waivers.waiver, name="waiver"),
     path("creator/apps/<slug:slug>/transfer/", transfers.transfer, name="transfer"),
 ]
 
 review_urls: list[URLPattern] = [
     path("reviews/", reviews.queue, name="reviews"),
     path("reviews/log/", reviews.log, name="review-log"),
+    path("reviews/live/", waivers.live, name="live-findings"),
+    path("reviews/live/<uuid:run_id>/seen/", waivers.mark_seen, name="live-finding-seen"),
+    path("advisories/", advisories.advisories, name="advisories"),
     path("reviews/<uuid:review_id>/", reviews.decide, name="review"),
 ]
 

@@ -1,7 +1,8 @@
 """The cost smoke test: calls a submitted version for real, in the sandbox, and reports what a call costs."""
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter
 
@@ -10,7 +11,7 @@ from django.utils import timezone
 
 from marketplace.catalog import checks, subscriptions
 from marketplace.catalog.checks import SmokeCall
-from marketplace.catalog.models import SmokeRun
+from marketplace.catalog.models import SmokeRun, Version
 from marketplace.core.errors import HalfpennyError
 from marketplace.core.models import Job
 from marketplace.gateway import app_runs, background
@@ -55,7 +56,8 @@ def _call_all(smoke_run: SmokeRun) -> tuple[list[SmokeCall], str]:
     while len(results) < smoke_run.planned_calls:
         batch = min(AT_ONCE, smoke_run.planned_calls - len(results))
         find = partial(caller_of_id, sandbox.pk, version=version)
-        answers = background.call(partial(_call_some, find=find, data=version.example_input, count=batch))
+        inputs = [_input(version, number) for number in range(len(results), len(results) + batch)]
+        answers = background.call(partial(_call_some, find=find, inputs=inputs))
         for answer in answers:
             if isinstance(answer, LimitReached):
                 return results, "The sandbox credit of the team is used up; it renews next month."
@@ -68,27 +70,36 @@ def _call_all(smoke_run: SmokeRun) -> tuple[list[SmokeCall], str]:
     return results, ""
 
 
+def _input(version: Version, number: int) -> tuple[int | None, object]:
+    """Take the example input and the maker's examples in turn; returns which example, and its input."""
+    turn = number % (1 + len(version.examples))
+    return (turn - 1, version.examples[turn - 1]["input"]) if turn else (None, version.example_input)
+
+
 async def _call_some(
-    gateway: Gateway, *, find: Callable[[], Caller], data: object, count: int
+    gateway: Gateway, *, find: Callable[[], Caller], inputs: Sequence[tuple[int | None, object]]
 ) -> list[SmokeCall | LimitReached]:
-    return await asyncio.gather(*(_call_once(gateway, find, data) for _ in range(count)))
+    return await asyncio.gather(*(_call_once(gateway, find, example, data) for example, data in inputs))
 
 
-async def _call_once(gateway: Gateway, find: Callable[[], Caller], data: object) -> SmokeCall | LimitReached:
+async def _call_once(
+    gateway: Gateway, find: Callable[[], Caller], example: int | None, data: object
+) -> SmokeCall | LimitReached:
     started = perf_counter()
     try:
         answer = await app_runs.run(gateway, lambda: gateway.read(find), data=data)
     except LimitReached as error:
         return error
     except HalfpennyError as error:
-        return SmokeCall(error=error.message, latency_ms=_ms_since(started))
+        return SmokeCall(error=error.message, latency_ms=_ms_since(started), example=example)
     used = answer.served.usage
     return SmokeCall(
         cost=answer.served.cost,
         input_tokens=used.input_tokens,
         output_tokens=used.output_tokens,
         latency_ms=_ms_since(started),
-        output=str(answer.output),
+        output=answer.output if isinstance(answer.output, str) else json.dumps(answer.output, default=str),
+        example=example,
     )
 
 

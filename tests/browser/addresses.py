@@ -8,6 +8,7 @@ from django.urls import NoReverseMatch, reverse
 
 from billing.models import Invoice
 from marketplace.accounts.models import CostCenter, User
+from marketplace.catalog.check_models import CheckFinding, CheckWaiver
 from marketplace.catalog.models import Plan, Review, SmokeRun, Subscription
 from marketplace.catalog.rating_models import Rating
 from metering.inbox_models import UnattributedGroup
@@ -47,6 +48,11 @@ DETAILS = (
     Detail("creator", "catalog:creator-edit", _given("survey-digest")),
     Detail("creator", "catalog:creator-withdraw", _given("palette-namer")),
     Detail("creator", "catalog:check", lambda: (SmokeRun.objects.get(version__app__slug="palette-namer").pk,)),
+    Detail("creator", "catalog:checks", _given("palette-namer", 1)),
+    Detail("approver", "catalog:checks", _given("contract-summary", 1)),
+    Detail("creator", "catalog:creator-material", _given("survey-digest")),
+    Detail("approver", "catalog:waiver", lambda: (CheckWaiver.objects.get().pk,)),
+    Detail("creator", "catalog:waive", lambda: (CheckFinding.objects.get(rule="hygiene.zero-width").pk,)),
     Detail("creator", "metering:app-usage", _given("where2eat")),
     Detail("creator", "metering:event", lambda: ("where2eat", EventConflict.objects.earliest("pk").event_id)),
     Detail("creator", "catalog:transfer", _given("where2eat")),
@@ -132,6 +138,7 @@ NO_PAGES = {
     "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end", "metering:rule-end",
     "quotas:budget-thresholds", "quotas:limit-unwatch",
     "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:invoice-csv",
+    "catalog:checks-report", "catalog:scan-again", "catalog:scan-cancel", "catalog:live-finding-seen",
     "metering:rerating-csv", "metering:rerating-progress",
     "metering:view-remove", "metering:report-stop", "quotas:increase-looking", "quotas:increase-pass-on",
     "quotas:desk-forget", "quotas:delegation-end", "quotas:capacity-end",

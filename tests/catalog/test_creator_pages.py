@@ -133,8 +133,9 @@ class TestCreate:
         )
 
         run = SmokeRun.objects.get()
-        assert response["Location"] == reverse("catalog:check", args=[run.pk])
-        assert run.version.state == "checking"
+        version = run.version
+        assert response["Location"] == reverse("catalog:checks", args=[version.app.slug, version.number])
+        assert version.state == "checking"
 
     def test_takes_an_http_app(self, creator: Client) -> None:
         values = shown_values(page_of(creator, "creator-new", "http-app"))
@@ -349,7 +350,8 @@ class TestSubmit:
 
         response = creator.post(reverse("catalog:creator-submit", args=[slug]))
 
-        assert response["Location"] == reverse("catalog:check", args=[SmokeRun.objects.get().pk])
+        version = SmokeRun.objects.get().version
+        assert response["Location"] == reverse("catalog:checks", args=[version.app.slug, version.number])
 
     def test_leads_back_to_the_form_with_what_is_missing(self, creator: Client, cast: Cast) -> None:
         slug = make_draft(cast, allowed_models=[]).app.slug

@@ -2,7 +2,7 @@ from decimal import Decimal
 
 import pytest
 
-from marketplace.catalog.judging import SmokeCall, judge, mean_with_interval, measure
+from marketplace.catalog.judging import SmokeCall, judge, judge_margin, mean_with_interval, measure
 from marketplace.catalog.plan_terms import PlanTerms
 from marketplace.catalog.projections import Interval, from_json, project
 
@@ -16,24 +16,24 @@ def calls(*costs: str, failed: int = 0, latency_ms: int = 100) -> list[SmokeCall
     return good + [SmokeCall(error="the provider did not answer")] * failed
 
 
-def verdict(
-    made: list[SmokeCall], *, declared: str | None = None, terms: PlanTerms | None = None, stopped: str = ""
-) -> tuple[str, str]:
+def verdict(made: list[SmokeCall], *, declared: str | None = None, stopped: str = "") -> tuple[str, str]:
     measured = measure(made)
-    projection = None
-    if terms is not None and measured.cost is not None:
-        projection = project(
-            terms, monthly_calls=1_000, cost_per_call=measured.cost, share=D("0.20"), currency="USD"
-        )
     judged = judge(
         measured,
         declared_cost=None if declared is None else D(declared),
         slo_latency_ms=1_000,
-        projection=projection,
         currency="USD",
         stopped_because=stopped,
     )
     return judged.state, " ".join(judged.findings)
+
+
+def margin(made: list[SmokeCall], terms: PlanTerms) -> tuple[str, str]:
+    cost = measure(made).cost
+    assert cost is not None
+    return judge_margin(
+        project(terms, monthly_calls=1_000, cost_per_call=cost, share=D("0.20"), currency="USD")
+    )
 
 
 class TestMeanWithInterval:
@@ -115,14 +115,14 @@ class TestJudge:
 
     def test_fails_a_price_below_cost_and_says_why(self) -> None:
         # 1,000 calls cost 10 and bring 1,000 x 0.004 = 4: the platform loses 6.
-        state, words = verdict(calls("0.01", "0.01"), terms=PlanTerms(price_per_call=D("0.004")))
+        state, words = margin(calls("0.01", "0.01"), PlanTerms(price_per_call=D("0.004")))
 
         assert state == "failed"
         assert "the platform loses $6.00 a month" in words
 
     def test_warns_when_only_the_upper_end_loses_money(self) -> None:
         # Mean 0.01, sd 0.0014142..., t(1) = 12.706: the upper end is above 0.02, the price 0.011.
-        state, words = verdict(calls("0.009", "0.011"), terms=PlanTerms(price_per_call=D("0.011")))
+        state, words = margin(calls("0.009", "0.011"), PlanTerms(price_per_call=D("0.011")))
 
         assert state == "warned"
         assert "upper end" in words

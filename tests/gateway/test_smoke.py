@@ -16,6 +16,7 @@ from metering.models import RateCard, UsageEvent
 from metering.ratecards import change_price
 from quotas.models import Hold, Limit
 from tests import factories
+from tests.catalog.making import pass_scans
 from tests.conftest import Cast
 from tests.factories import LONG_AGO, NOW
 from tests.gateway.live import make_models
@@ -44,6 +45,7 @@ def submitted(cast: Cast, provider: str, **fields: object) -> Version:
     }
     version = factories.make_version(app, state="draft", plan=plan, about=about, **fields)
     submissions.submit(version, by=cast.creator, at=NOW)
+    pass_scans(version)
     return version
 
 

@@ -2,10 +2,19 @@
 
 from rest_framework.viewsets import ViewSetMixin
 
-from marketplace.catalog.api import apps, discovery, listings, reviews, subscriptions, transfers
+from marketplace.catalog.api import (
+    apps,
+    checks,
+    discovery,
+    listings,
+    reviews,
+    subscriptions,
+    transfers,
+)
 
 ROUTES: list[tuple[str, type[ViewSetMixin], str]] = [
     *apps.ROUTES,
+    *checks.ROUTES,
     *reviews.ROUTES,
     *listings.ROUTES,
     *subscriptions.ROUTES,

@@ -82,6 +82,12 @@ class DraftSerializer(serializers.Serializer):
     prompt_template = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False)
     input_schema = serializers.DictField(required=False)
     example_input = serializers.DictField(required=False)
+    examples = serializers.ListField(
+        child=serializers.DictField(),
+        required=False,
+        max_length=10,
+        help_text="Inputs with what is expected of their answers: contains, matches, max_length, json.",
+    )
     endpoint_url = serializers.CharField(max_length=200, required=False, allow_blank=True)
     allowed_models = serializers.ListField(
         child=serializers.CharField(max_length=80), required=False, max_length=20

@@ -259,14 +259,14 @@ def _after_saving(request: PersonRequest, version: Version) -> HttpResponse:
 
 def _submit(request: PersonRequest, version: Version) -> HttpResponse:
     try:
-        run = submissions.submit(
+        submissions.submit(
             version, by=request.actor.user, at=timezone.now(), allow_http=bool(settings.EGRESS_ALLOW)
         )
     except InvalidInput as error:
         for one in error.errors:
             messages.error(request, f"{one.field.replace('_', ' ').capitalize()}: {one.message}")
         return redirect("catalog:creator-edit", version.app.slug)
-    return redirect("catalog:check", run.pk)
+    return redirect("catalog:checks", version.app.slug, version.number)
 
 
 def _form_page(

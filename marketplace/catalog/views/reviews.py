@@ -16,10 +16,11 @@ from django.views.decorators.http import require_http_methods, require_safe
 from marketplace.accounts import access
 from marketplace.accounts.access import Role
 from marketplace.accounts.requests import PersonRequest
-from marketplace.catalog import about, projections, queries_review, reviews
+from marketplace.catalog import about, check_states, projections, queries_review, reviews
+from marketplace.catalog.check_models import CheckRun
 from marketplace.catalog.forms.decision_form import DecisionForm, LogFilterForm
 from marketplace.catalog.inputs import inputs_asked
-from marketplace.catalog.models import Review
+from marketplace.catalog.models import Review, Version
 from marketplace.catalog.plan_terms import terms_of
 from marketplace.catalog.plans import plan_of
 from marketplace.catalog.price_words import price_text
@@ -80,6 +81,7 @@ def decide(request: PersonRequest, review_id: UUID) -> HttpResponse:
         "before": before,
         "changes": queries_review.differences(version, before=before) if before else [],
         "timeline": timeline(list(versions)),
+        "checks": _checks(version),
         "form": form,
         "may_decide": review.state == Review.State.OPEN and reviews.may_decide(review, actor=request.actor),
         "is_own": review.submitted_by_id == request.actor.user.pk,
@@ -99,8 +101,18 @@ def _decide(request: PersonRequest, review: Review, form: DecisionForm) -> HttpR
             request, f"Too late: it was decided before. It is {review.get_state_display().lower()}."
         )
         return redirect("catalog:review", review.pk)
+    except reviews.ChecksNotPassed as error:
+        messages.warning(request, error.message)
+        return redirect("catalog:review", review.pk)
     messages.success(request, _said(review, decision))
     return redirect("catalog:reviews")
+
+
+def _checks(version: Version) -> list[tuple[str, str]]:
+    """Titles and states of the checks besides the calls, which have their own place."""
+    titles = dict(CheckRun.Name.choices)
+    found = check_states.scan_states(version, at=timezone.now())
+    return [(titles[name], state) for name, state in found.items()]
 
 
 def _said(review: Review, decision: str) -> str:

@@ -11,6 +11,7 @@ from marketplace.catalog import checks, drafts, ownership, reviews, submissions
 from marketplace.catalog.judging import SmokeCall
 from marketplace.catalog.models import App, Plan, Review, SmokeRun, Version
 from marketplace.catalog.templates_library import get_template
+from marketplace.config.demo import scans
 from marketplace.config.demo.app_facts import AppFacts, ModelUse, PlanFacts
 from marketplace.config.demo.apps_in_the_making import CONTRACT_SUMMARY, PALETTE_NAMER, SURVEY_DIGEST
 from marketplace.config.demo.listed_apps import LISTED
@@ -57,8 +58,17 @@ class AppBuilder:
         reviews.request_changes(
             review, by=self.cast.person("approver"), at=self.timeline.ago(4, 15), reason=TOO_LARGE
         )
+        self._tell_of_scans()
         self._draft(SURVEY_DIGEST, at=self.timeline.ago(1, 16))
         return self.apps
+
+    def _tell_of_scans(self) -> None:
+        approver = self.cast.person("approver")
+        app = App.objects.get(slug=CONTRACT_SUMMARY.slug)
+        creator = self.cast.creator(CONTRACT_SUMMARY.team)
+        scans.accept_one(app, creator=creator, approver=approver, timeline=self.timeline)
+        scans.know_advisories(at=self.timeline.ago(2, 8), by=self.cast.person("operator"))
+        scans.find_in_live(App.objects.get(slug="where2eat"), at=self.timeline.ago(1, 2))
 
     def _list(self, facts: AppFacts) -> App:
         """Bring an app into the catalogue, and its better version if there is one."""
@@ -126,6 +136,7 @@ class AppBuilder:
     def _submit(self, version: Version, facts: AppFacts, *, at: datetime) -> Review:
         """Hand a version in and tell what its smoke test measured."""
         run = self._check(version, by=self.cast.creator(facts.team), at=at)
+        scans.end(run.version, at=at)
         calls = [self._smoke_call(facts, number, at) for number in range(SMOKE_CALLS)]
         ended_at = at + timedelta(seconds=40)
         checks.finish(run, calls, at=ended_at, revenue_share=self.share)
@@ -157,6 +168,7 @@ class AppBuilder:
                 by=by,
                 changes=changes,
             )
+        scans.queue(version, by=by, at=at)
         run = SmokeRun.objects.create(
             version=version, currency=version.app.owner_team.organization.currency, created_at=at
         )

@@ -41,6 +41,13 @@ STATE_TONES: dict[str, dict[str, str]] = {
         "failed": DANGER,
         "could_not_check": WARN,
     },
+    "check_waiver": {
+        "proposed": INFO,
+        "approved": OK,
+        "rejected": DANGER,
+        "withdrawn": NEUTRAL,
+        "expired": NEUTRAL,
+    },
     "increase_request": {
         "draft": NEUTRAL,
         "submitted": INFO,
