@@ -192,6 +192,8 @@ def _cost_center() -> str:
 
 def _budget(code: str) -> Any:
     return Budget.objects.get(cost_center__code=code, cost_center__organization__slug="demo").pk
+
+
 def _rating() -> Rating:
     """A rating that somebody else than the demo consumer wrote."""
     return (
