@@ -7,11 +7,12 @@ revoked key or a suspended subscription stops working with the next batch, in ev
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from uuid import UUID
 
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connection
+from django.utils import timezone
 
 from marketplace.core.epochs import DIRECTORY, read_epochs
 from marketplace.core.errors import InvalidInput, Unavailable
@@ -159,4 +160,4 @@ def end() -> None:
 
 def now() -> datetime:
     """The gateway's clock."""
-    return datetime.now(UTC)
+    return timezone.now()

@@ -337,8 +337,8 @@ class TestLimits:
 
     def test_include_budgets_and_a_ceiling_on_the_runaway(self) -> None:
         budgets = Limit.objects.filter(cost_center__organization__slug="demo", measure="cost")
-        # The fifth takes the place of one of the others next month.
-        assert [budgets.filter(ends_at=None).count(), budgets.count()] == [4, 5]
+        # The sixth takes the place of one of the others next month.
+        assert [budgets.filter(ends_at=None).count(), budgets.count()] == [5, 6]
         assert Limit.objects.get(app__slug="inbox-digest", measure="cost").limit_value == 40
 
     def test_of_a_class_of_models_count_it_alone(self) -> None:

@@ -171,11 +171,9 @@ def _set_limit_after_runaway(cast: Cast, app: App, timeline: Timeline, chronicle
 
 
 def _set_by_people(cast: Cast, timeline: Timeline) -> None:
-    """Set limits as people do: one of a class of models, one whose days are those of its team, one that is to come."""
-    operator, finance = actor_for(cast.person("operator")), actor_for(cast.person("finance"))
+    """Set limits as people do: one of a class of models, one whose days are those of its team."""
+    operator = actor_for(cast.person("operator"))
     support, operations = (owner_of("team", cast.teams[name]) for name in ("team-support", "team-ops"))
-    service = owner_of("cost_center", cast.cost_centers["demo", "CC-300"])
-    next_month = month_of(timeline.at).ends_at
     set_limit(
         support,
         terms=Terms("cost", "month", Decimal(400), currency="USD", model_class="medium"),
@@ -190,12 +188,17 @@ def _set_by_people(cast: Cast, timeline: Timeline) -> None:
         at=timeline.at,
         note="Their day begins in New York.",
     )
+
+
+def plan_next_month(cast: Cast, timeline: Timeline) -> None:
+    """Decide on a budget that is to come."""
+    service = owner_of("cost_center", cast.cost_centers["demo", "CC-300"])
     set_limit(
         service,
         terms=Terms("cost", "month", Decimal(5_000), "soft", currency="USD"),
-        by=finance,
+        by=actor_for(cast.person("finance")),
         at=timeline.at,
-        starts_at=next_month,
+        starts_at=month_of(timeline.at).ends_at,
         note="The budget of the new quarter.",
     )
 

@@ -103,6 +103,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
     with told.step("Limits, notices, audit trail"):
         limits.set_limits(cast, apps, timeline, chronicle)
         budgets.tell_story(cast, timeline, chronicle)
+        limits.plan_next_month(cast, timeline)
         prices.propose(cast, timeline, chronicle)
         conflicts.report_twice(cast, apps, timeline, chronicle)
         inbox.keep(cast, apps, timeline, chronicle, book=book)
