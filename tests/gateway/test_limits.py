@@ -17,7 +17,7 @@ def refused(**fields: Any) -> LimitReached:
     """A call that asks for 0.02, or 1, of a limit of which 9.99 is used."""
     values: dict[str, Any] = {
         "id": 1, "owner": ("cost_center", 7), "measure": "cost", "window": "month", "value": Decimal(10),
-        "is_hard": True, "currency": "USD", "time_zone": "UTC", "environment": "", "starts_at": LONG_AGO,
+        "mode": "hard", "currency": "USD", "time_zone": "UTC", "environment": "", "starts_at": LONG_AGO,
         "ends_at": None,
     }  # fmt: skip
     limit = LimitFacts(**values | fields)

@@ -316,7 +316,7 @@ class TestSections:
     def test_of_operators_have_the_platform(self, cast: Cast) -> None:
         labels = [one["label"] for one in tabs.sections(actor_for(cast.operator), current="platform")]
 
-        assert labels == ["Explore", "Platform", "Saved and mailed"]
+        assert labels == ["Explore", "Platform", "Against limits", "Saved and mailed"]
 
     def test_of_consumers_have_their_teams(self, cast: Cast) -> None:
         found = tabs.sections(actor_for(cast.consumer), current="explore")
@@ -324,5 +324,6 @@ class TestSections:
         assert [(one["label"], one["url"], one["is_current"]) for one in found] == [
             ("Explore", "/usage/", True),
             ("Operations", TEAM, False),
+            ("Against limits", "/usage/limits/", False),
             ("Saved and mailed", "/usage/saved/", False),
         ]
