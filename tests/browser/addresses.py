@@ -116,7 +116,6 @@ DETAILS = (
     Detail("operator", "quotas:policy", _given(2)),
     Detail("finance", "quotas:policy", _given(2)),
     Detail("approver", "quotas:increase-decide", lambda: (_waiting().pk,)),
-    Detail("consumer", "quotas:increase-decide", lambda: (_own_waiting().pk,)),
     Detail("operator", "quotas:increase-decide", lambda: (IncreaseRequest.objects.filter(state="partially_approved").latest("pk").pk,)),
     Detail("guest", "quotas:increase-by-mail", lambda: (_link(),)),
     Detail("finance", "quotas:budget", lambda: (_budget("CC-400"),)),
@@ -154,12 +153,6 @@ ELSEWHERE = (
 def _increase(**fields: Any) -> Any:
     """Return the newest request like that."""
     return IncreaseRequest.objects.filter(**fields).latest("created_at").pk
-
-
-def _own_waiting() -> IncreaseRequest:
-    """A request of the demo consumer that others have to decide on."""
-    waiting = IncreaseRequest.objects.filter(state__in=["cost_review", "capacity_review", "needs_info"])
-    return waiting.filter(requester__email="consumer@demo.example").latest("pk")
 
 
 def main_pages() -> list[str]:
