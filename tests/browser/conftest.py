@@ -30,6 +30,8 @@ EVENTS = "3000"
 
 # WhiteNoise hands Django an open file, which it cannot read piece by piece under ASGI: it reads it whole, and says so.
 STATIC_FILES = "ignore:StreamingHttpResponse must consume synchronous iterators:Warning"
+# And a page that is left before its style sheet came leaves that file to the garbage collector.
+LEFT_FILES = "ignore:Exception ignored in. <_io.FileIO name=.*/static/:pytest.PytestUnraisableExceptionWarning"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -38,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("browser")
-            item.add_marker(pytest.mark.filterwarnings(STATIC_FILES))
+            item.add_marker(pytest.mark.filterwarnings(STATIC_FILES, LEFT_FILES))
 
 
 @pytest.fixture(scope="package")

@@ -8,16 +8,24 @@ import importlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 from multiprocessing import get_context
 from typing import Any
 
 import psycopg
+from django.db import connection
 
 from metering.attribution import Dimensions
 
 PATIENCE_S = 60
+# What a client that died left open in this database: PostgreSQL notices a moment later, and until then its locks hold.
+UNENDED = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+      AND backend_type = 'client backend' AND state <> 'idle'
+"""
 
 
 class Steps:
@@ -54,6 +62,18 @@ def run_until_killed(work: str, *, database: str, last: int, **arguments: Any) -
     process.join(PATIENCE_S)
     assert process.exitcode is not None, "it neither ended nor died"
     return process.exitcode
+
+
+def wait_until_let_go() -> None:
+    """Wait until PostgreSQL has ended the transactions of the killed, as the sweep some minutes later would find it."""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        with connection.cursor() as cursor:
+            cursor.execute(UNENDED)
+            if cursor.fetchone() == (0,):
+                return
+        time.sleep(0.01)
+    raise AssertionError("PostgreSQL still holds what the killed had open")
 
 
 def _work(work: str, database: str, last: int, arguments: dict[str, Any]) -> None:

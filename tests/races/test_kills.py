@@ -21,7 +21,7 @@ from quotas.admission import Admitted, Estimate, HoldRequest, Settlement
 from quotas.models import Hold, LimitCounter, OverrunEntry
 from tests.factories import NOW
 from tests.races.calls import COST, TOKENS
-from tests.races.killing import run_together, run_until_killed
+from tests.races.killing import run_together, run_until_killed, wait_until_let_go
 from tests.races.test_admission import make_limit, only_limit, whos
 
 __all__ = ["whos"]
@@ -68,6 +68,7 @@ class TestOneCall:
                 at=NOW,
                 tokens=TOKENS,
             )
+            wait_until_let_go()
             holds.sweep(at=LATER)
             counter = LimitCounter.objects.filter(limit=budget).first()
             if counter is not None:
@@ -97,6 +98,7 @@ class TestOneCall:
             run_until_killed(
                 "tests.races.killing:one_call", database=database(), last=last, who=who, at=NOW, tokens=TOKENS
             )
+            wait_until_let_go()
             if Hold.objects.filter(state="held").exists():
                 break
 
@@ -116,6 +118,7 @@ class TestManyCalls:
             lasts=[30, 65, 100, 10**9],
             arguments=[{"whos": whos, "at": NOW, "seed": seed} for seed in range(4)],
         )
+        wait_until_let_go()
         holds.sweep(at=LATER)
 
         assert codes == [KILLED, KILLED, KILLED, ENDED]
