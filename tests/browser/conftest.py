@@ -31,7 +31,9 @@ EVENTS = "3000"
 # WhiteNoise hands Django an open file, which it cannot read piece by piece under ASGI: it reads it whole, and says so.
 STATIC_FILES = "ignore:StreamingHttpResponse must consume synchronous iterators:Warning"
 # And a page that is left before its style sheet came leaves that file to the garbage collector.
-LEFT_FILES = "ignore:Exception ignored in. <_io.FileIO name=.*/static/:pytest.PytestUnraisableExceptionWarning"
+LEFT_FILES = (
+    "ignore:Exception ignored in. <_io.FileIO name=.*/static/:pytest.PytestUnraisableExceptionWarning"
+)
 
 
 @pytest.hookimpl(tryfirst=True)
