@@ -34,7 +34,7 @@ class Compared:
 
 def compare(slugs: Sequence[str], *, actor: Actor | None) -> list[Compared]:
     """Put up to four listings side by side, in the order asked for (two queries); what the person may not see is left out."""
-    wanted = list(dict.fromkeys(slugs))[:MOST_COMPARED]
+    wanted = [slug for slug in dict.fromkeys(slugs) if slug.isprintable()][:MOST_COMPARED]
     listings = (
         queries.visible_listings(actor)
         .filter(app__slug__in=wanted)

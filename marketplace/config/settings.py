@@ -252,12 +252,14 @@ CELERY_TASK_ROUTES = {
     "quotas.tell_of_limits": {"queue": "celery"},
     "quotas.detect_incidents": {"queue": "celery"},
     "catalog.move_apps": {"queue": "celery"},
+    "catalog.tell_of_new_matches": {"queue": "celery"},
     "catalog.rescan": {"queue": "celery"},
     "catalog.expire_waivers": {"queue": "celery"},
     "metering.find_free_usage": {"queue": "celery"},
     "metering.tell_of_conflicts": {"queue": "celery"},
     "metering.purge_conflicts": {"queue": "celery"},
     "metering.tend_inboxes": {"queue": "celery"},
+    "metering.tell_catalogue": {"queue": "celery"},
     "metering.make_partitions": {"queue": "celery"},
     "metering.archive_events": {"queue": "celery"},
     "metering.queue_reports": {"queue": "celery"},
@@ -314,6 +316,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     # Choices of several things have the same field name; these are the names of their types.
     "ENUM_NAME_OVERRIDES": {
+        "CheckRunStateEnum": "marketplace.catalog.check_models.CheckRun.State",
         "BillingPeriodStateEnum": "billing.models.BillingPeriod.State",
         "InvoiceKindEnum": "billing.models.Invoice.Kind",
         "InvoiceStateEnum": "billing.models.Invoice.State",
