@@ -203,12 +203,8 @@ def insert(batch: Batch, *, at: datetime) -> list[Receipt]:
         return []
     closed = periods.lock_for_recording()
     new = _first_of_each(batch.items)
-    staging.copy(_lines(new, at=at, closed=closed))
-    known = staging.insert(len(new))
-    if known:
-        same = staging.same_content(known)
-        for seq in known:
-            new[seq].status = DUPLICATE if seq in same else CONFLICT
+    for seq, is_same in staging.store(list(_lines(new, at=at, closed=closed))).items():
+        new[seq].status = DUPLICATE if is_same else CONFLICT
     conflicts = [item for item in batch.items if item.status is CONFLICT]
     if conflicts:
         _keep_conflicts(conflicts, at=at)

@@ -1,4 +1,6 @@
-"""Writing events: copied into a table of the session, then counted once, stored and summed by one statement.
+"""Writing events: handed over whole, then counted once, stored and summed by one statement.
+
+Few of them are an argument of that statement, which the connection has planned; many are copied into a table of the session.
 
 The same columns and sums are what roll-ups are rebuilt from, so rebuilt and incremental ones cannot differ.
 """
@@ -10,6 +12,9 @@ from typing import Any
 
 from django.db import IntegrityError, connection
 
+from marketplace.core import prepared
+from marketplace.core.json import encode
+
 NULL = "\\N"
 EVENT_COLUMNS = (
     "app_id, event_id, occurred_at, received_at, period, attribution_id, requests, input_tokens, "
@@ -20,16 +25,14 @@ EVENT_COLUMNS = (
 COLUMNS = "seq, received_at, period, attribution_id, " + EVENT_COLUMNS.replace(
     "received_at, period, attribution_id, ", "", 1
 ).replace("event_id, ", "event_id, content_hash, ", 1)
-CREATE = """
-CREATE TEMP TABLE IF NOT EXISTS metering_staged (
-    seq int, app_id bigint, event_id text, content_hash bytea, occurred_at timestamptz, received_at timestamptz,
-    period date, attribution_id bigint, requests bigint, input_tokens bigint, cached_input_tokens bigint,
-    cache_write_tokens bigint, output_tokens bigint, reasoning_tokens bigint, duration_ms bigint, latency_ms bigint,
-    cost numeric, currency text, rate_card_id bigint, instance_rate_id bigint, provider_cost numeric,
-    is_estimated boolean, tags jsonb, corrects text
-) ON COMMIT DELETE ROWS;
-DELETE FROM metering_staged
-"""
+_TYPES = (
+    "seq int, app_id bigint, event_id text, content_hash bytea, occurred_at timestamptz, received_at timestamptz, "
+    "period date, attribution_id bigint, requests bigint, input_tokens bigint, cached_input_tokens bigint, "
+    "cache_write_tokens bigint, output_tokens bigint, reasoning_tokens bigint, duration_ms bigint, latency_ms bigint, "
+    "cost numeric, currency text, rate_card_id bigint, instance_rate_id bigint, provider_cost numeric, "
+    "is_estimated boolean, tags jsonb, corrects text"
+)
+CREATE = f"CREATE TEMP TABLE IF NOT EXISTS metering_staged ({_TYPES}) ON COMMIT DELETE ROWS; DELETE FROM metering_staged"  # noqa: S608
 
 ROLLUP_MEASURES = (
     "events", "requests", "input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens",
@@ -100,12 +103,13 @@ def _stored_from(source: str) -> str:
 
 # Ids first, since the query reads from them; the other writes follow in an order that is always the same. Each is sorted
 # by its key (events are staged in order of their ids), so that processes that work at once never wait in a circle.
-_INSERT = (
-    f"WITH added AS ({_KEYS} ON CONFLICT (app_id, event_id) DO NOTHING RETURNING app_id, event_id), "  # noqa: S608
+_INSERT_PARTS = (
+    f"added AS ({_KEYS} ON CONFLICT (app_id, event_id) DO NOTHING RETURNING app_id, event_id), "  # noqa: S608
     "fresh AS (SELECT s.* FROM metering_staged s JOIN added USING (app_id, event_id)), "
     f"{_stored_from('fresh')} "
     "SELECT s.seq FROM metering_staged s LEFT JOIN added USING (app_id, event_id) WHERE added.event_id IS NULL"
 )
+_INSERT = f"WITH {_INSERT_PARTS}"
 _ARE_KNOWN = "SELECT EXISTS (SELECT FROM metering_staged JOIN metering_eventkey USING (app_id, event_id))"
 # The same where every id is new, in the same order. Three statements in one trip.
 _INSERT_NEW = f"SAVEPOINT all_new; {_KEYS}; WITH {_stored_from('metering_staged')} SELECT"
@@ -113,13 +117,62 @@ _INSERT_NEW = f"SAVEPOINT all_new; {_KEYS}; WITH {_stored_from('metering_staged'
 # stored need not be kept aside and joined. Most batches are new; who resends pays for the look.
 MANY = 500
 
+# Up to so many events an argument costs less than a table that is filled and emptied.
+FEW = 200
+_ARGUMENT = (
+    "metering_staged AS MATERIALIZED (SELECT "  # noqa: S608
+    f"{COLUMNS.replace(' tags,', ' tags::jsonb,')} "
+    f"FROM json_to_recordset(%s::json) AS s ({_TYPES.replace('tags jsonb', 'tags text')}))"
+)
+_INSERT_FEW = f"WITH {_ARGUMENT}, {_INSERT_PARTS}"
+_SAME = (
+    "SELECT s.seq FROM metering_staged s JOIN metering_eventkey k USING (app_id, event_id) "
+    "WHERE s.seq = ANY(%s) AND k.content_hash = s.content_hash"
+)
+_SAME_OF_FEW = f"WITH {_ARGUMENT} {_SAME}"
+_NAMES = COLUMNS.split(", ")
+
 _SPECIAL = re.compile(r"[\\\t\n\r]")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_ESCAPED = re.compile(r"\\(.)")
+_MEANT = {"t": "\t", "n": "\n", "r": "\r", "\\": "\\"}
 
 
 def text(value: str) -> str:
     """Write a text as COPY reads it."""
     return value.translate(_ESCAPES) if _SPECIAL.search(value) else value
+
+
+def store(lines: Sequence[str]) -> dict[int, bool]:
+    """Store the events of these lines of COLUMNS, each numbered, that are new, with their sums.
+
+    Of those whose ids were there, returns by number whether they say the same as the first of their id: that is looked up by a
+    statement of its own, so that it sees what a parallel transaction committed.
+    """
+    if len(lines) <= FEW:
+        argument = _argument(lines)
+        known = [seq for (seq,) in prepared.run(_INSERT_FEW, [argument])]
+        same = prepared.run(_SAME_OF_FEW, [argument, known]) if known else []
+    else:
+        copy(lines)
+        known = sorted(insert(len(lines)))
+        same = _same(known) if known else []
+    are_same = {seq for (seq,) in same}
+    return {seq: seq in are_same for seq in known}
+
+
+def _argument(lines: Iterable[str]) -> str:
+    """Write lines of COPY as an array of objects, all values texts."""
+    return encode([_record(line) for line in lines])
+
+
+def _record(line: str) -> dict[str, str]:
+    values = zip(_NAMES, line[:-1].split("\t"), strict=True)
+    return {name: _meant(value) if "\\" in value else value for name, value in values if value != NULL}
+
+
+def _meant(value: str) -> str:
+    return _ESCAPED.sub(lambda found: _MEANT[found[1]], value)
 
 
 def copy(lines: Iterable[str]) -> None:
@@ -164,15 +217,7 @@ def _insert_all(cursor: Any) -> bool:
     return True
 
 
-def same_content(known: Iterable[int]) -> set[int]:
-    """Return which of these staged events say the same as the first of their id.
-
-    A statement of its own, so that it sees what a parallel transaction committed.
-    """
+def _same(known: list[int]) -> list[tuple[int]]:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT s.seq FROM metering_staged s JOIN metering_eventkey k USING (app_id, event_id) "
-            "WHERE s.seq = ANY(%s) AND k.content_hash = s.content_hash",
-            [sorted(known)],
-        )
-        return {seq for (seq,) in cursor.fetchall()}
+        cursor.execute(_SAME, [known])
+        return cursor.fetchall()

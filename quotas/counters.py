@@ -8,12 +8,24 @@ from decimal import Decimal
 
 from django.db import connection
 
+from marketplace.core import prepared
 from marketplace.core.epochs import LIMITS
 from quotas.book import LimitBook, LimitFacts
 
 ZERO = Decimal(0)
 Key = tuple[int, datetime]
 MOST_REMEMBERED = 200_000
+_LOCK = (
+    "SELECT id, limit_id, window_starts_at, window_ends_at, spent, held, overrun, ceiling "
+    "FROM quotas_limitcounter WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+)
+_EPOCH = "SELECT value FROM core_epoch WHERE name = %s"
+_WRITE = (
+    "UPDATE quotas_limitcounter c SET spent = v.spent, held = v.held, overrun = v.overrun, "
+    "ceiling = v.ceiling, is_hard = v.is_hard "
+    "FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::bool[]) "
+    "AS v(id, spent, held, overrun, ceiling, is_hard) WHERE c.id = v.id"
+)
 
 _ids: dict[Key, int] = {}
 _lock = threading.Lock()
@@ -153,23 +165,14 @@ def lock(ids: Iterable[int], *, book: LimitBook, at: datetime) -> tuple[dict[int
 
     The fixed order is what keeps processes that lock overlapping chains from waiting for each other in a circle.
     """
-    with connection.cursor() as cursor:
-        # Two statements in one trip: the second one sees what was committed while the first one waited.
-        cursor.execute(
-            "SELECT id, limit_id, window_starts_at, window_ends_at, spent, held, overrun, ceiling "
-            "FROM quotas_limitcounter WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE; "
-            "SELECT value FROM core_epoch WHERE name = %s",
-            [sorted(set(ids)), LIMITS],
-        )
-        rows = cursor.fetchall()
-        cursor.nextset()
-        epoch = cursor.fetchone()
+    # The second one sees what was committed while the first one waited.
+    rows, epoch = prepared.run_in_one_trip((_LOCK, [sorted(set(ids))]), (_EPOCH, [LIMITS]))
     found = {}
     for row in rows:
         limit = book.by_id[row[1]]
         is_hard = _refuses(limit, at)
         found[row[0]] = Counter(row[0], limit, row[2], row[3], row[4], row[5], row[6], row[7], is_hard)
-    return found, epoch[0] if epoch else 0
+    return found, epoch[0][0] if epoch else 0
 
 
 def follow(counters: Iterable[Counter], book: LimitBook, *, at: datetime) -> None:
@@ -191,18 +194,14 @@ def write(counters: Iterable[Counter]) -> None:
     changed = [counter for counter in counters if counter.is_changed]
     if not changed:
         return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE quotas_limitcounter c SET spent = v.spent, held = v.held, overrun = v.overrun, "
-            "ceiling = v.ceiling, is_hard = v.is_hard "
-            "FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::bool[]) "
-            "AS v(id, spent, held, overrun, ceiling, is_hard) WHERE c.id = v.id",
-            [
-                [counter.id for counter in changed],
-                [counter.spent for counter in changed],
-                [counter.held for counter in changed],
-                [counter.overrun for counter in changed],
-                [counter.ceiling for counter in changed],
-                [counter.is_hard for counter in changed],
-            ],
-        )
+    prepared.run(
+        _WRITE,
+        [
+            [counter.id for counter in changed],
+            [counter.spent for counter in changed],
+            [counter.held for counter in changed],
+            [counter.overrun for counter in changed],
+            [counter.ceiling for counter in changed],
+            [counter.is_hard for counter in changed],
+        ],
+    )

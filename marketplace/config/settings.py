@@ -48,6 +48,8 @@ DATABASES["default"]["OPTIONS"]["pool"] = {
     "max_size": env.int("HALFPENNY_DB_POOL", 16),
     "timeout": 10,
 }
+# Hot statements are planned once for a connection. A pooler that hands connections out by transaction may not allow that.
+DATABASES["default"]["OPTIONS"]["prepare_threshold"] = 5 if env.bool("HALFPENNY_DB_PLANS", True) else None
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -1,7 +1,8 @@
 """Epoch triggers: data that processes cache raises a counter when it changes, in the same transaction."""
 
 import pgtrigger
-from django.db import connection
+
+from marketplace.core import prepared
 
 DIRECTORY = "directory"
 LIMITS = "limits"
@@ -23,6 +24,4 @@ def raise_epoch(epoch: str, *, name: str, operation: pgtrigger.Operation | None 
 
 def read_epochs() -> dict[str, int]:
     """Return the value of every epoch; one that was never raised is absent and counts as 0."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT name, value FROM core_epoch")
-        return dict(cursor.fetchall())
+    return dict(prepared.run("SELECT name, value FROM core_epoch"))

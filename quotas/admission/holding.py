@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from msgspec.structs import replace
 
+from marketplace.core import prepared
 from marketplace.core.json import encode
 from metering.attribution import Dimensions
 from metering.ingest import Usage
@@ -15,31 +15,36 @@ from metering.rating import Quantities
 from quotas.admission.deciding import Decision
 from quotas.admission.words import Admitted, HoldRequest, Refused
 
+_INSERT = (
+    "INSERT INTO quotas_hold (id, state, app_id, subscription_id, counter_ids, amounts, usage, "
+    "counted_output_tokens, created_at, expires_at) SELECT id, 'held', app_id, subscription_id, counter_ids, amounts, usage, "
+    "0, %s, expires_at FROM json_to_recordset(%s::json) AS h (id uuid, app_id bigint, subscription_id uuid, "
+    "counter_ids bigint[], amounts numeric[], usage jsonb, expires_at timestamptz)"
+)
+
 
 def insert_holds(holds: Sequence[HoldRequest], decided: Sequence[Decision], *, at: datetime) -> None:
-    rows = []
-    for request, decision in zip(holds, decided, strict=True):
-        if isinstance(decision.answer, Refused):
-            continue
-        counter_ids = ",".join(str(counter.id) for counter, _ in decision.held)
-        amounts = ",".join(format(amount, "f") for _, amount in decision.held)
-        usage = _as_admitted(request, decision.answer)
-        facts = encode(usage_to_json(usage)).replace("\\", "\\\\")
-        rows.append(
-            f"{request.id}\theld\t{usage.who.app_id}\t{usage.who.subscription_id or chr(92) + 'N'}\t{{{counter_ids}}}\t"
-            f"{{{amounts}}}\t{facts}\t0\t{at.isoformat()}\t{request.expires_at.isoformat()}\n"
-        )
-    if not rows:
-        return
-    with (
-        connection.cursor() as cursor,
-        connection.wrap_database_errors,
-        cursor.copy(
-            "COPY quotas_hold (id, state, app_id, subscription_id, counter_ids, amounts, usage, "
-            "counted_output_tokens, created_at, expires_at) FROM STDIN"
-        ) as copy,
-    ):
-        copy.write("".join(rows))
+    """Write down the calls that were admitted, in one statement."""
+    rows = [
+        _row(request, decision.answer, decision)
+        for request, decision in zip(holds, decided, strict=True)
+        if not isinstance(decision.answer, Refused)
+    ]
+    if rows:
+        prepared.run(_INSERT, [at, encode(rows)])
+
+
+def _row(request: HoldRequest, answer: Admitted, decision: Decision) -> dict[str, Any]:
+    usage = _as_admitted(request, answer)
+    return {
+        "id": request.id,
+        "app_id": usage.who.app_id,
+        "subscription_id": usage.who.subscription_id,
+        "counter_ids": [counter.id for counter, _ in decision.held],
+        "amounts": [format(amount, "f") for _, amount in decision.held],
+        "usage": usage_to_json(usage),
+        "expires_at": request.expires_at,
+    }
 
 
 def _as_admitted(request: HoldRequest, answer: Admitted) -> Usage:

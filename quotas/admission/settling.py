@@ -6,8 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.db import connection
-
+from marketplace.core import prepared
 from metering.ingest import ACCEPTED, Batch, Prepared, Receipt
 from quotas import counters
 from quotas.admission.chains import Chains, ClassOf, Used
@@ -15,6 +14,12 @@ from quotas.admission.overruns import Overrun
 from quotas.admission.words import Settled, Settlement
 from quotas.counters import Counter
 from quotas.models import Hold
+
+_END = (
+    "UPDATE quotas_hold SET state = CASE WHEN id = ANY(%s) THEN 'released' ELSE 'settled' END, ended_at = %s "
+    "WHERE id = ANY(ARRAY(SELECT id FROM quotas_hold WHERE id = ANY(%s) AND state = 'held' ORDER BY id "
+    "FOR NO KEY UPDATE)) RETURNING id, counter_ids, amounts, usage->>'model' = ''"
+)
 
 
 @dataclass(slots=True)
@@ -40,14 +45,9 @@ def end_holds(settlements: Sequence[Settlement], *, at: datetime) -> dict[UUID, 
         return {}
     # Of two ends of one hold in a batch the first one counts.
     is_released = {s.hold_id: s.usage is None for s in reversed(settlements)}
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE quotas_hold SET state = CASE WHEN id = ANY(%s) THEN 'released' ELSE 'settled' END, ended_at = %s "
-            "WHERE id = ANY(ARRAY(SELECT id FROM quotas_hold WHERE id = ANY(%s) AND state = 'held' ORDER BY id "
-            "FOR NO KEY UPDATE)) RETURNING id, counter_ids, amounts, usage->>'model' = ''",
-            [[hold_id for hold_id, released in is_released.items() if released], at, list(is_released)],
-        )
-        return {row[0]: EndedHold(*row[1:]) for row in cursor.fetchall()}
+    released = [hold_id for hold_id, is_one in is_released.items() if is_one]
+    rows = prepared.run(_END, [released, at, list(is_released)])
+    return {row[0]: EndedHold(*row[1:]) for row in rows}
 
 
 def without_released(

@@ -11,12 +11,17 @@ from metering.ratecards import UnknownPrice
 from tests.factories import NOW
 from tests.metering.conftest import make_usage
 
+# Up to which number of events they are an argument, and from which number all are taken for new.
+WAYS = {"few": (staging.FEW, staging.MANY), "some": (0, staging.MANY), "many": (0, 1)}
+
 
 class TestRecord:
-    @pytest.fixture(params=[1, staging.MANY], ids=["as many", "as few"], autouse=True)
-    def many(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Store the batches of these tests in both ways."""
-        monkeypatch.setattr(staging, "MANY", request.param)
+    @pytest.fixture(params=WAYS, autouse=True)
+    def way(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Store the batches of these tests in each way."""
+        few, many = WAYS[request.param]
+        monkeypatch.setattr(staging, "FEW", few)
+        monkeypatch.setattr(staging, "MANY", many)
 
     def test_rates_and_rolls_up_in_one_go(self, who: Dimensions) -> None:
         receipts = ingest.record([make_usage(who, "e1"), make_usage(who, "e2", tokens=20)], at=NOW)

@@ -178,8 +178,8 @@ class TestRecord:
         facts, one, other = stream
         self._limit_tokens(who)
 
-        # One stores batches as if all were new as long as that works, the other one never does.
-        found = [self._left_by(who, one, many=1), self._left_by(who, other, many=staging.MANY)]
+        # One stores batches as if all were new as long as that works, the other one as an argument.
+        found = [self._left_by(who, one, few=0), self._left_by(who, other, few=staging.FEW)]
 
         assert found[0] == found[1]
         rollups, counters, events = found[0]
@@ -201,10 +201,10 @@ class TestRecord:
         )
 
     def _left_by(
-        self, who: Dimensions, sent: list[list[Fact]], *, many: int
+        self, who: Dimensions, sent: list[list[Fact]], *, few: int
     ) -> tuple[list[dict[str, Any]], Any, int]:
         """Report a stream, give what it left behind, and take it back."""
-        with transaction.atomic(), patch.object(staging, "MANY", many):
+        with transaction.atomic(), patch.multiple(staging, FEW=few, MANY=1):
             for batch in sent:
                 admission.report([fact.usage(who) for fact in batch], at=NOW)
             assert differences() == []

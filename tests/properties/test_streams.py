@@ -156,13 +156,13 @@ def who(cast: Cast) -> Dimensions:
 @pytest.mark.django_db
 class TestStream:
     @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(streams(), st.sampled_from([1, staging.MANY]))
+    @given(streams(), st.sampled_from([(0, 1), (0, staging.MANY), (staging.FEW, staging.MANY)]))
     def test_gives_the_sums_and_the_bill_of_its_different_events(
-        self, who: Dimensions, stream: tuple[list[Fact], list[list[Fact]]], many: int
+        self, who: Dimensions, stream: tuple[list[Fact], list[list[Fact]]], way: tuple[int, int]
     ) -> None:
         different, sent = stream
 
-        found, billed = self._left_by(who, sent, many=many)
+        found, billed = self._left_by(who, sent, way=way)
 
         assert found == by_hour(different)
         # A charge of nothing for nothing used is no line.
@@ -170,10 +170,10 @@ class TestStream:
         assert {code for code, cents in bill(different).items() if cents} <= billed.keys()
 
     def _left_by(
-        self, who: Dimensions, sent: list[list[Fact]], *, many: int
+        self, who: Dimensions, sent: list[list[Fact]], *, way: tuple[int, int]
     ) -> tuple[dict[Any, Any], dict[str, int]]:
         """Report a stream, give its roll-ups and its bill, and take it back."""
-        with transaction.atomic(), patch.object(staging, "MANY", many):
+        with transaction.atomic(), patch.multiple(staging, FEW=way[0], MANY=way[1]):
             for batch in sent:
                 admission.report([fact.usage(who) for fact in batch], at=MIDDLE + timedelta(days=14))
             assert rollups.differences() == []

@@ -32,7 +32,9 @@ def usage(number: int, who: Dimensions, *, tokens: int = 100, start: datetime = 
     )
 
 
-def send_all(*, who: Dimensions, count: int, contested: int, seed: int, many: int) -> dict[str, list[str]]:
+def send_all(
+    *, who: Dimensions, count: int, contested: int, seed: int, few: int, many: int
+) -> dict[str, list[str]]:
     """Send the events 0 to ``count`` in an order and in batches of this process alone, some of them twice.
 
     The first ``contested`` ids come with a content that differs from that of every other process. A batch of ``many``
@@ -41,7 +43,7 @@ def send_all(*, who: Dimensions, count: int, contested: int, seed: int, many: in
     events = [usage(number, who, tokens=100 + (seed if number < contested else 0)) for number in range(count)]
     stream = shuffled(events + events[:: 7 + seed], seed)
     told: dict[str, list[str]] = {"accepted": [], "duplicate": [], "conflict": []}
-    with patch.object(staging, "MANY", many):
+    with patch.multiple(staging, FEW=few, MANY=many):
         for batch in cut(stream, seed, largest=150):
             for receipt in ingest.record(batch, at=NOVEMBER):
                 told[receipt.status].append(receipt.event_id)

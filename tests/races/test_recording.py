@@ -16,14 +16,17 @@ pytestmark = [pytest.mark.race, pytest.mark.django_db(transaction=True)]
 
 
 class TestRecord:
-    # By which size all new is a guess worth trying: for every batch, for none, for some.
-    @pytest.mark.parametrize("many", [1, staging.MANY, 75])
+    # Up to which size a batch is an argument, and by which size all new is a guess worth trying: for none, all, some.
+    @pytest.mark.parametrize(("few", "many"), [(0, 1), (staging.FEW, staging.MANY), (40, 75)])
     def test_counts_each_event_once_whoever_sends_it_in_whatever_order(
-        self, processes: Processes, who: Dimensions, many: int
+        self, processes: Processes, who: Dimensions, few: int, many: int
     ) -> None:
         told = processes.run(
             "tests.races.recording:send_all",
-            [{"who": who, "count": 1500, "contested": 0, "seed": seed, "many": many} for seed in range(4)],
+            [
+                {"who": who, "count": 1500, "contested": 0, "seed": seed, "few": few, "many": many}
+                for seed in range(4)
+            ],
         )
 
         accepted = [event_id for each in told for event_id in each["accepted"]]
@@ -38,7 +41,10 @@ class TestRecord:
     ) -> None:
         told = processes.run(
             "tests.races.recording:send_all",
-            [{"who": who, "count": 300, "contested": 100, "seed": seed, "many": 40} for seed in range(4)],
+            [
+                {"who": who, "count": 300, "contested": 100, "seed": seed, "few": 20, "many": 40}
+                for seed in range(4)
+            ],
         )
 
         accepted = [event_id for each in told for event_id in each["accepted"]]
