@@ -179,7 +179,6 @@ def activate(policy: AutoApprovalPolicy, *, by: Actor, at: datetime, note: str =
         _end(before, by=by, at=at, reason=f"Policy {policy.number} took its place.")
     proposing.decide(
         policy,
-        AutoApprovalPolicy.TRANSITIONS,
         to=State.ACTIVE,
         action="catalog.auto_approval.active",
         by=by.user,
@@ -193,15 +192,13 @@ def reject(policy: AutoApprovalPolicy, *, by: Actor, at: datetime, note: str) ->
     access.require_platform(by, *PROPOSERS)
     note = proposing.require_reason(note, field="note", who="Whoever proposed it reads it.")
     action = "catalog.auto_approval.rejected"
-    proposing.decide(policy, AutoApprovalPolicy.TRANSITIONS, to=State.REJECTED, action=action, by=by.user, at=at, note=note)  # fmt: skip
+    proposing.decide(policy, to=State.REJECTED, action=action, by=by.user, at=at, note=note)  # fmt: skip
 
 
 def withdraw(policy: AutoApprovalPolicy, *, by: Actor, at: datetime) -> None:
     """Take a proposal back; for who made it."""
     action = "catalog.auto_approval.withdrawn"
-    proposing.withdraw(
-        policy, AutoApprovalPolicy.TRANSITIONS, to=State.WITHDRAWN, action=action, by=by.user, at=at
-    )
+    proposing.withdraw(policy, to=State.WITHDRAWN, action=action, by=by.user, at=at)
 
 
 def switch_off(*, by: Actor, at: datetime, reason: str) -> None:

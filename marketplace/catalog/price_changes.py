@@ -77,7 +77,6 @@ def approve(change: PriceChange, *, by: Actor, at: datetime, notice_days: int, n
     starts_at = at + timedelta(days=notice_days)
     proposing.decide(
         change,
-        PriceChange.TRANSITIONS,
         to=State.ANNOUNCED,
         action="catalog.price_change.announced",
         by=by.user,
@@ -100,7 +99,6 @@ def reject(change: PriceChange, *, by: Actor, at: datetime, note: str) -> None:
     _require_second(change, by)
     proposing.decide(
         change,
-        PriceChange.TRANSITIONS,
         to=State.REJECTED,
         action="catalog.price_change.rejected",
         by=by.user,

@@ -98,7 +98,7 @@ def reject(takedown: Takedown, *, by: Actor, at: datetime, note: str) -> None:
 def withdraw(takedown: Takedown, *, by: Actor, at: datetime) -> None:
     """Take a proposal back; for who made it."""
     action = "catalog.takedown.withdrawn"
-    proposing.withdraw(takedown, Takedown.TRANSITIONS, to=State.WITHDRAWN, action=action, by=by.user, at=at)
+    proposing.withdraw(takedown, to=State.WITHDRAWN, action=action, by=by.user, at=at)
 
 
 def carry_out(*, at: datetime) -> int:
@@ -194,7 +194,8 @@ def _lock(takedown: Takedown) -> None:
     takedown.version = (
         Version.objects.select_for_update(of=("self",)).select_related("app__owner_team").get(pk=takedown.version_id)
     )  # fmt: skip
-    takedown.state = Takedown.objects.select_for_update().values_list("state", flat=True).get(pk=takedown.pk)
+    Takedown.objects.select_for_update().get(pk=takedown.pk)
+    takedown.refresh_from_db(fields=["state"])
 
 
 def _decide(
@@ -203,7 +204,6 @@ def _decide(
     action = f"catalog.takedown.{to}"
     proposing.decide(
         takedown,
-        Takedown.TRANSITIONS,
         to=to,
         action=action,
         by=by,

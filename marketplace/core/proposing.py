@@ -6,7 +6,7 @@ A model takes its columns from ``Proposal``, has states and transitions of its o
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -26,7 +26,9 @@ class OwnProposal(NotAllowed):
 
 
 class Proposal(models.Model):
-    """Columns of something that is proposed and decided."""
+    """Columns of something that is proposed and decided. Its model adds ``state`` and the table of transitions."""
+
+    TRANSITIONS: ClassVar[Transitions]
 
     reason = models.TextField()
     proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
@@ -65,7 +67,6 @@ def require_reason(reason: str, *, field: str = "reason", who: str = "Whoever de
 
 def decide(
     proposal: Proposal,
-    transitions: Transitions,
     *,
     to: str,
     action: str,
@@ -78,11 +79,11 @@ def decide(
     if proposal.proposed_by_id == by.pk:
         raise OwnProposal
     decided = {"decided_by": by, "decided_at": at, "decision_note": note, **(changes or {})}
-    move(proposal, transitions, to=to, action=action, at=at, by=by, reason=note, changes=decided)
+    move(proposal, proposal.TRANSITIONS, to=to, action=action, at=at, by=by, reason=note, changes=decided)
 
 
-def withdraw(proposal: Proposal, transitions: Transitions, *, to: str, action: str, by: Any, at: datetime) -> None:  # fmt: skip
+def withdraw(proposal: Proposal, *, to: str, action: str, by: Any, at: datetime) -> None:
     """Take a proposal back; for who made it. Raises NotAllowed, or IllegalTransition when it was decided."""
     if proposal.proposed_by_id != by.pk:
         raise NotAllowed("Only who proposed it takes it back.")
-    move(proposal, transitions, to=to, action=action, at=at, by=by)
+    move(proposal, proposal.TRANSITIONS, to=to, action=action, at=at, by=by)
