@@ -6,7 +6,7 @@ from django.db import IntegrityError, transaction
 
 from marketplace.accounts.access import Actor, actor_for
 from marketplace.catalog import price_changes, subscriptions
-from marketplace.catalog.models import App, Plan, Subscription
+from marketplace.catalog.models import App, Listing, Plan, Subscription
 from marketplace.catalog.plan_terms import PlanTerms
 from marketplace.catalog.version_models import PriceChange
 from marketplace.core.errors import NotAllowed
@@ -19,7 +19,7 @@ from tests.conftest import Cast
 from tests.factories import NOW
 
 DAY = timedelta(days=1)
-DEAR, CHEAP = PlanTerms(fee=Decimal(50)), PlanTerms(fee=Decimal(1))
+DEAR, CHEAP = PlanTerms(fee=Decimal(50)), PlanTerms(fee=Decimal(5))
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ class TestBegin:
 
         subscription.refresh_from_db()
         assert subscription.plan == offered(app)
-        assert subscription.plan.charges[0]["amount"] == "1"
+        assert subscription.plan.charges[0]["amount"] == "5"
         assert PriceChange.objects.get().state == "done"
         # Billing reads fees by the days of each plan from this entry.
         entry = AuditEntry.objects.get(action="catalog.subscription.plan_changed")
@@ -146,7 +146,7 @@ class TestReject:
         price_changes.reject(rise, by=second, at=NOW, note="Too much.")
 
         assert offered(app) == rise.old_plan
-        assert app.listing.version == rise.version
+        assert Listing.objects.get().version == rise.version
         assert Notice.objects.filter(recipient=cast.creator, text__contains="Too much.").exists()
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from marketplace.accounts.access import actor_for
 from marketplace.catalog import rollbacks, takedowns
-from marketplace.catalog.check_models import CheckRun
+from marketplace.catalog.check_models import CheckFinding, CheckRun
 from marketplace.catalog.models import App, Listing
 from marketplace.catalog.reviews import ChecksNotPassed
 from marketplace.core.errors import Conflict, InvalidInput, NotAllowed
@@ -61,8 +61,16 @@ class TestRollBack:
             roll_back(app, cast)
 
     def test_does_not_bring_back_what_fails_today(self, cast: Cast, app: App) -> None:
-        CheckRun.objects.create(
+        run = CheckRun.objects.create(
             version=app.versions.get(number=1), name="secrets", state="failed", created_at=NOW, ended_at=NOW
+        )
+        CheckFinding.objects.create(
+            run=run,
+            rule="secrets.key",
+            severity="critical",
+            place="prompt",
+            message="A key.",
+            fingerprint="f",
         )
 
         with pytest.raises(ChecksNotPassed):

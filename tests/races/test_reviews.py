@@ -1,5 +1,7 @@
 """Two reviewers who press at the same moment: one decides, the other is told, and nothing is half done."""
 
+from functools import partial
+
 import pytest
 
 from marketplace.accounts.access import actor_for
@@ -36,10 +38,10 @@ class TestReviewers:
             return Review.objects.select_related("version__app__owner_team", "submitted_by").get(pk=review.pk)
 
         presses = [
-            lambda one=fresh(): reviews.approve(one, by=cast.approver, at=NOW),
-            lambda one=fresh(): reviews.reject(one, by=colleagues[0], at=NOW, reason="No."),
-            lambda one=fresh(): reviews.request_changes(one, by=colleagues[1], at=NOW, reason="Name them."),
-            lambda one=fresh(): reviews.approve(one, by=colleagues[2], at=NOW),
+            partial(reviews.approve, fresh(), by=cast.approver, at=NOW),
+            partial(reviews.reject, fresh(), by=colleagues[0], at=NOW, reason="No."),
+            partial(reviews.request_changes, fresh(), by=colleagues[1], at=NOW, reason="Name them."),
+            partial(reviews.approve, fresh(), by=colleagues[2], at=NOW),
         ]
         done, errors = at_once(presses)
 
@@ -56,7 +58,7 @@ class TestReviewers:
         review = make_review(cast)
 
         done, errors = at_once(
-            [lambda by=person: review_claims.take(review, by=by, at=NOW) for person in colleagues]
+            [partial(review_claims.take, review, by=person, at=NOW) for person in colleagues]
         )
 
         assert (len(done), len(errors)) == (1, 2)
@@ -70,7 +72,7 @@ class TestReviewers:
 
         done, errors = at_once(
             [
-                lambda by=actor_for(person): takedowns.propose(app, reason="It leaks.", by=by, at=NOW)
+                partial(takedowns.propose, app, reason="It leaks.", by=actor_for(person), at=NOW)
                 for person in colleagues[:2]
             ]
         )
@@ -82,8 +84,8 @@ class TestReviewers:
 
         done, errors = at_once(
             [
-                lambda one=fresh(): takedowns.approve(one, by=actor_for(cast.approver), at=NOW),
-                lambda one=fresh(): takedowns.reject(one, by=actor_for(colleagues[2]), at=NOW, note="No."),
+                partial(takedowns.approve, fresh(), by=actor_for(cast.approver), at=NOW),
+                partial(takedowns.reject, fresh(), by=actor_for(colleagues[2]), at=NOW, note="No."),
             ]
         )
         assert (len(done), len(errors)) == (1, 1)
