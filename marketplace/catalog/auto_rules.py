@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from marketplace.core.money import format_amount
+from marketplace.core.money import format_amount, format_money, round_minor
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,11 @@ def judge(terms: Terms, one: Submission) -> tuple[Rule, ...]:
     """Ask every rule; a version is approved by itself when all of them hold. What is not known does not hold."""
     limit = format_amount(terms.max_monthly_cost, terms.currency)
     is_known = one.monthly_cost is not None and one.currency == terms.currency
-    cost = format_amount(one.monthly_cost, one.currency) if one.monthly_cost is not None else "not known"
+    cost = (
+        format_money(round_minor(one.monthly_cost, one.currency), one.currency)
+        if one.monthly_cost is not None
+        else "not known"
+    )
     return (
         Rule("Risk score", str(one.risk_score), f"up to {terms.max_risk}", one.risk_score <= terms.max_risk),
         Rule("Cost a month, upper end", cost, f"up to {limit}", is_known and one.monthly_cost <= terms.max_monthly_cost),  # type: ignore[operator]
