@@ -10,6 +10,8 @@ SAME, REMOVED, ADDED, LEFT_OUT = "same", "removed", "added", "left_out"
 MOST_WORDS = 1_500
 # So many words, or lines, of what stayed the same are shown around a change.
 CONTEXT = 12
+# Texts that have less in common are another text: a word here and there that stayed would only be in the way.
+LEAST_ALIKE = 0.4
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 
 
@@ -32,6 +34,8 @@ def diff(old: str, new: str) -> list[Part]:
     if is_lines:
         before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
     matcher = SequenceMatcher(None, before, after, autojunk=False)
+    if old and new and matcher.ratio() < LEAST_ALIKE:
+        return [Part(REMOVED, old), Part(ADDED, new)]
     parts: list[Part] = []
     blocks = matcher.get_opcodes()
     for number, (what, i, j, k, end) in enumerate(blocks):

@@ -33,6 +33,12 @@ class TestDiff:
         assert Part("removed", "line 7 of a long text\n") in parts
         assert Part("added", "row 7 of a long text\n") in parts
 
+    def test_takes_what_has_little_in_common_for_another_text(self) -> None:
+        assert text_diff.diff("Rewrite the message so that it is polite.", "Sum up in one line") == [
+            Part("removed", "Rewrite the message so that it is polite."),
+            Part("added", "Sum up in one line"),
+        ]
+
     @given(st.text(max_size=200), st.text(max_size=200))
     def test_loses_nothing_of_either_text(self, old: str, new: str) -> None:
         parts = text_diff.diff(old, new)

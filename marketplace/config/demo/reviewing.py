@@ -46,7 +46,7 @@ REASONS = (
 )
 NOTICE_DAYS = 30
 TERMS = Terms(max_risk=20, max_monthly_cost=Decimal(50), currency="USD", sample_percent=100)
-SECOND = "grace.lindqvist@demo.example"
+SECOND = "grace.moreau@demo.example"
 
 
 class Reviewing:
@@ -63,7 +63,7 @@ class Reviewing:
         self._talk()
         self._approve_by_itself("invoice-extractor")
         self._raise_price("sentiment-labeler")
-        self._appeal("ticket-classifier")
+        self._appeal("tone-rewriter")
         self._propose_takedown("policy-qa")
         self._end("release-notes", successor="meeting-summarizer")
 
@@ -71,7 +71,7 @@ class Reviewing:
         """Four eyes need a second pair."""
         at = self.timeline.ago(80, 9)
         organization = self.cast.teams["team-ux"].organization
-        person = User.objects.create(email=SECOND, first_name="Grace", last_name="Lindqvist")
+        person = User.objects.create(email=SECOND, first_name="Grace", last_name="Moreau")
         person.set_unusable_password()
         person.save()
         Membership.objects.create(
@@ -147,7 +147,9 @@ class Reviewing:
         )
 
     def _appeal(self, slug: str) -> None:
-        review = self._hand_in(slug, days_ago=6, changes={"instructions": "Sort the ticket. Add a priority."})
+        review = self._hand_in(
+            slug, days_ago=6, changes={"instructions": "Rewrite the mail, and sum it up in one line."}
+        )
         reviews.reject(
             review,
             by=self.approver.user,
@@ -156,7 +158,7 @@ class Reviewing:
             policy_url=f"{POLICY}#scope",
         )
         creator = actor_for(self.cast.creator(review.version.app.owner_team.slug))
-        text = "A priority is what the label is for: nobody reads one without the other."
+        text = "The line is the subject of the mail: nobody sends one without the other."
         appeals.of_rejection(review, text=text, by=creator, at=self.timeline.ago(2, 9))
 
     def _propose_takedown(self, slug: str) -> None:
