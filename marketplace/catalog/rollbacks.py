@@ -12,6 +12,7 @@ from marketplace.catalog import check_states, publishing, searching, takedowns
 from marketplace.catalog.app_people import approvers_of, makers_of
 from marketplace.catalog.models import App, Version
 from marketplace.catalog.reviews import ChecksNotPassed, NotFoundAfterPublishing
+from marketplace.catalog.takedown_models import Takedown
 from marketplace.core import proposing
 from marketplace.core.errors import Conflict
 from marketplace.core.notices import notify
@@ -23,7 +24,7 @@ def roll_back(version: Version, *, by: Actor, at: datetime, reason: str) -> None
 
     For the app's makers and its approvers. Raises NotAllowed, InvalidInput without a reason, NotLive when nothing is
     live (an app that was taken down does not come back this way), ChecksNotPassed when the earlier version does not
-    pass today's rules, Conflict for one that was never live.
+    pass today's rules, Conflict for one that was never live and while a takedown is open.
     """
     reason = proposing.require_reason(reason, who="The log keeps it, and its makers read it.")
     access.require(may_roll_back(version.app, by), message="This is for the app's makers and approvers.")
@@ -35,6 +36,10 @@ def roll_back(version: Version, *, by: Actor, at: datetime, reason: str) -> None
         raise takedowns.NotLive(version.app)
     if target.state != Version.State.DEPRECATED:
         raise Conflict("Only a version that was live before can come back.", code="never_live")
+    if Takedown.objects.filter(app=version.app_id, state__in=Takedown.OPEN).exists():
+        raise Conflict(
+            "A takedown is under way. A new version that is approved ends it.", code="takedown_open"
+        )
     if titles := check_states.blocking(target, at=at):
         raise ChecksNotPassed(titles)
     publishing.put_live(target, by=by.user, at=at, reason=f"Rolled back from version {live.number}: {reason}")

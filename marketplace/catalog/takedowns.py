@@ -108,7 +108,7 @@ def carry_out(*, at: datetime) -> int:
     for takedown in due.select_related("app__owner_team", "version__app").order_by("pk"):
         with transaction.atomic():
             _lock(takedown)
-            if takedown.state != State.PENDING:
+            if takedown.state != State.PENDING or takedown.version.state != Version.State.LISTED:
                 continue
             move(
                 takedown,

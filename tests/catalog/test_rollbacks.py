@@ -82,6 +82,8 @@ class TestRollBack:
         second = factories.make_user()
         factories.join(second, None, "approver", organization=cast.company)
         takedown = takedowns.propose(app, reason="It leaks.", by=actor_for(cast.approver), at=NOW)
+        with pytest.raises(Conflict, match="takedown is under way"):
+            roll_back(app, cast)
         takedowns.approve(takedown, by=actor_for(second), at=NOW)
 
         with pytest.raises(takedowns.NotLive):

@@ -50,7 +50,7 @@ def rules(request: PersonRequest) -> HttpResponse:
         "reason_form": reason_form,
         "holiday_form": holiday_form,
         "may_keep_reasons": request.actor.is_platform(*canned_reasons.KEEPERS),
-        "tabs": tabs("rules"),
+        "tabs": tabs("rules", for_rules_only=_decides_nothing(request)),
     }
     return render(request, "catalog/review_rules.html", context)
 
@@ -107,7 +107,7 @@ def auto_approval(request: PersonRequest) -> HttpResponse:
         "looked": seen.count(),
         "disagreed": seen.filter(would_approve=False).count(),
         "may_propose": may_propose,
-        "tabs": tabs("policy"),
+        "tabs": tabs("policy", for_rules_only=_decides_nothing(request)),
     }  # fmt: skip
     return render(request, "catalog/auto_approval.html", context)
 
@@ -156,3 +156,7 @@ def _require_reader(request: PersonRequest) -> None:
     actor = request.actor
     is_reader = actor.is_platform(Role.APPROVER, Role.OPERATOR) or actor.organizations_as(Role.APPROVER)
     access.require(bool(is_reader), message="This is for approvers and operators.")
+
+
+def _decides_nothing(request: PersonRequest) -> bool:
+    return Role.APPROVER not in request.actor.roles and not request.user.is_superuser

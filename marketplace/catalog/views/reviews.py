@@ -171,8 +171,11 @@ def require_approver(request: PersonRequest) -> None:
     access.require(bool(is_approver), message="This is for approvers only.")
 
 
-def tabs(current: str, waiting: int | None = None) -> list[dict[str, Any]]:
-    """Lay out the tabs over the pages of reviews; ``waiting`` is how many wait, where it is known."""
+def tabs(current: str, waiting: int | None = None, *, for_rules_only: bool = False) -> list[dict[str, Any]]:
+    """Lay out the tabs over the pages of reviews; ``waiting`` is how many wait, where it is known.
+
+    Operators keep the rules and decide nothing: they get the tabs of those alone.
+    """
     found = (
         ("queue", "Waiting", "catalog:reviews"),
         ("second", "Second looks", "catalog:second-looks"),
@@ -188,6 +191,7 @@ def tabs(current: str, waiting: int | None = None) -> list[dict[str, Any]]:
             "count": waiting if name == "queue" and waiting is not None else "",
         }
         for name, label, url_name in found
+        if name in ("policy", "rules") or not for_rules_only
     ]
 
 
