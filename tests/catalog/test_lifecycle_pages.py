@@ -139,6 +139,9 @@ class TestLifecycle:
         assert Deprecation.objects.get().state == "announced"
         coming = signed_in(cast.consumer).get(path("subscription-price", subscription.pk)).content.decode()
         assert "A better one exists." in coming
+        shown = signed_in(cast.consumer).get(path("listing", app.slug)).content.decode()
+        assert "takes no new subscriptions" in shown
+        assert path("subscribe", app.slug) not in shown
         client.post(path("deprecation-withdraw", app.slug), {"reason": "You asked."})
         assert Deprecation.objects.get().state == "withdrawn"
 
