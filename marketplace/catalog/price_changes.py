@@ -34,6 +34,8 @@ def begin(version: Version, *, by: User, at: datetime) -> PriceChange | None:
     assert new is not None
     if (running := _open_for(version.app, new, by=by, at=at)) is not None:
         return running
+    if new.is_offered:
+        return None
     held = _held_plans(version.app, new)
     old = plans.offered(version.app) or (held[0] if held else None)
     if not held or old is None:
@@ -142,6 +144,18 @@ def apply_due(*, at: datetime) -> int:
             _go_over(change, at=at)
             count += 1
     return count
+
+
+def plan_to_go_on_with(version: Version) -> Plan | None:
+    """Return the plan that a copy of a version carries: its own while it is offered or may come to be, else what is offered.
+
+    So a price that was refused or called off does not come again with the next version.
+    """
+    own = version.plan
+    if own is None or own.is_offered:
+        return own
+    is_coming = PriceChange.objects.filter(new_plan=own, state__in=OPEN).exists()
+    return own if is_coming else plans.offered(version.app) or own
 
 
 def coming_for(subscription: Subscription) -> PriceChange | None:

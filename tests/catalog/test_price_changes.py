@@ -149,6 +149,25 @@ class TestReject:
         assert Listing.objects.get().version == rise.version
         assert Notice.objects.filter(recipient=cast.creator, text__contains="Too much.").exists()
 
+    def test_does_not_bring_the_price_again_with_the_next_version(
+        self, cast: Cast, app: App, rise: PriceChange, second: Actor
+    ) -> None:
+        price_changes.reject(rise, by=second, at=NOW, note="Too much.")
+
+        approve_next(cast, app, instructions="Be kinder.")
+
+        assert PriceChange.objects.get().state == "rejected"
+        assert offered(app) == rise.old_plan
+
+
+class TestPending:
+    def test_stays_when_a_version_without_another_price_is_approved(
+        self, cast: Cast, app: App, rise: PriceChange
+    ) -> None:
+        approve_next(cast, app, instructions="Be kinder.")
+
+        assert PriceChange.objects.get().state == "proposed"
+
 
 class TestApplyDue:
     @pytest.fixture
