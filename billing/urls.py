@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.views import books, estimates, events, invoices, periods, prices
+from billing.views import books, estimates, events, invoices, periods, price_effects, prices
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
 
 app_name = "billing"
@@ -24,6 +24,7 @@ urlpatterns = [
     path("finance/earnings/", books.earned, name="earnings"),
     path("catalog/<slug:slug>/price/<slug:code>/", prices.price, name="price"),
     path("finance/estimate/", estimates.estimate, name="estimate"),
+    path("bills/prices/<uuid:subscription_id>/", price_effects.price_effect, name="price-effect"),
     path("bills/", invoices.bills, name="bills"),
     path("bills/events/<slug:slug>/<event_id:event_id>/", events.event_bill, name="event-bill"),
 ]

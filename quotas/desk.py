@@ -116,7 +116,7 @@ def waiting_for(given: Sequence[Hat], *, at: datetime) -> list[Item]:
     with_notes = [
         replace(
             item,
-            assignee=noted.marks[item.key].assignee if item.key in noted.marks else None,
+            assignee=noted.assignees.get(item.key),
             lookers=tuple(noted.lookers.get(item.key, ())),
             snoozed_until=noted.snoozed.get(item.key),
         )
@@ -177,8 +177,8 @@ def _has_right(request: IncreaseRequest, hat: Hat) -> bool:
 
 
 def _reviews(actor: Actor) -> list[Item]:
-    """Reviews of apps, by the rules of the catalogue; what the person submitted themselves is left out."""
-    found = queries_review.queue(actor).exclude(submitted_by=actor.user)[:MOST]
+    """Reviews of apps, by the rules of the catalogue, but those of which the person submitted, and those that wait for an answer."""
+    found = queries_review.queue(actor).filter(paused_at=None).exclude(submitted_by=actor.user)[:MOST]
     return [_of_review(review) for review in found]
 
 
@@ -196,11 +196,7 @@ def _of_review(review: Review) -> Item:
         due_at=review.due_at,
         monthly=projection.cost.mean if projection else None,
         currency=projection.currency if projection else "",
-        risk=risk.of_review(
-            check_state=review.smoke_run.state,
-            margin=projection.margin if projection else None,
-            margin_at_high_cost=projection.margin_at_high_cost if projection else None,
-        ),
+        risk=risk.of_review(review.risk_score, [text for _, text in review.risk_reasons]),
     )
 
 

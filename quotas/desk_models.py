@@ -17,35 +17,23 @@ def _one_item() -> Q:
 
 
 class DeskMark(models.Model):
-    """Who has taken, or was given, something that waits. Without a row, nobody has."""
+    """Who has taken, or was given, a request that waits. Without a row, nobody has. Reviews are claimed in the catalogue."""
 
-    increase = models.OneToOneField("quotas.IncreaseRequest", models.CASCADE, null=True, related_name="mark")
-    review = models.OneToOneField("catalog.Review", models.CASCADE, null=True, related_name="mark")
+    increase = models.OneToOneField("quotas.IncreaseRequest", models.CASCADE, related_name="mark")
     assignee = models.ForeignKey("accounts.User", models.CASCADE, related_name="+")
     assigned_by = models.ForeignKey("accounts.User", models.CASCADE, related_name="+")
     assigned_at = models.DateTimeField()
     note = models.CharField(max_length=200, blank=True)
 
-    class Meta:
-        constraints = [models.CheckConstraint(condition=_one_item(), name="desk_mark_has_one_item")]
-
     def __str__(self) -> str:
-        return f"{self.assignee} has {self.item_kind} {self.item_id}"
-
-    @property
-    def item_kind(self) -> str:
-        return next(kind for kind in ITEM_KINDS if getattr(self, f"{kind}_id") is not None)
-
-    @property
-    def item_id(self) -> Any:
-        return getattr(self, f"{self.item_kind}_id")
+        return f"{self.assignee} has {self.increase}"
 
 
 class DeskGlance(models.Model):
     """When somebody last had something that waits on their screen, and until when they do not want to see it."""
 
     increase = models.ForeignKey("quotas.IncreaseRequest", models.CASCADE, null=True, related_name="glances")
-    review = models.ForeignKey("catalog.Review", models.CASCADE, null=True, related_name="glances")
+    review = models.ForeignKey("catalog.Review", models.CASCADE, null=True, related_name="+")
     person = models.ForeignKey("accounts.User", models.CASCADE, related_name="+")
     seen_at = models.DateTimeField(null=True)
     snoozed_until = models.DateTimeField(null=True)

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from marketplace.accounts.models import User
+from marketplace.catalog import review_claims
 from marketplace.catalog.models import Review
 from marketplace.core import audit
 from marketplace.core.errors import InvalidInput
@@ -18,7 +19,7 @@ from quotas.increase_models import IncreaseRequest
 from quotas.models import DeskGlance, DeskMark, SavedDesk
 
 # Somebody is looking as long as their page has asked within this time; it asks every ten seconds.
-LOOKING = timedelta(seconds=30)
+LOOKING = review_claims.LOOKING
 LONGEST_SNOOZE = timedelta(days=30)
 MOST_SAVED = 20
 Item = IncreaseRequest | Review
@@ -27,9 +28,9 @@ ItemKey = tuple[str, UUID]
 
 @dataclass(frozen=True)
 class Notes:
-    """What is noted on things, by kind and id."""
+    """What is noted on things, by kind and id: who has them, who looks, until when they are put off."""
 
-    marks: dict[ItemKey, DeskMark]
+    assignees: dict[ItemKey, User]
     lookers: dict[ItemKey, list[User]]
     snoozed: dict[ItemKey, datetime]
 
@@ -39,14 +40,17 @@ def key_of(item: Item) -> ItemKey:
     return ("increase" if isinstance(item, IncreaseRequest) else "review", item.pk)
 
 
-def assign(item: Item, *, to: User, by: User, at: datetime, path: str, note: str = "") -> DeskMark:
+def assign(item: Item, *, to: User, by: User, at: datetime, path: str, note: str = "") -> None:
     """Give something to somebody, or take it (``to`` is ``by``); whoever had it before has it no more.
 
     That ``to`` may decide it is for the caller to know. ``path`` leads to the thing in the notice.
     """
+    if isinstance(item, Review):
+        review_claims.give(item, to=to, by=by, at=at, path=path, note=note)
+        return
     with transaction.atomic():
-        mark, _ = DeskMark.objects.update_or_create(
-            **_of(item),
+        DeskMark.objects.update_or_create(
+            increase=item,
             defaults={"assignee": to, "assigned_by": by, "assigned_at": at, "note": note[:200]},
         )
         audit.record(
@@ -60,21 +64,22 @@ def assign(item: Item, *, to: User, by: User, at: datetime, path: str, note: str
         if to.pk != by.pk:
             text = f"{by} passed on to you: {item}." + (f" {note}" if note else "")
             notify([to], text=text, at=at, key=f"desk:{item.pk}:{to.pk}:{at.isoformat()}", path=path)
-    return mark
 
 
 def release(item: Item, *, by: User, at: datetime) -> bool:
     """Give something back to everybody; False when nobody had it."""
+    if isinstance(item, Review):
+        return review_claims.release(item, by=by, at=at)
     with transaction.atomic():
-        gone, _ = DeskMark.objects.filter(**_of(item)).delete()
+        gone, _ = DeskMark.objects.filter(increase=item).delete()
         if gone:
             audit.record("quotas.desk.released", subject=item, at=at, by=by)
     return bool(gone)
 
 
-def clear(item: Item) -> None:
+def clear(item: IncreaseRequest) -> None:
     """Forget who had it, once it goes on to other people."""
-    DeskMark.objects.filter(**_of(item)).delete()
+    DeskMark.objects.filter(increase=item).delete()
 
 
 def snooze(item: Item, *, until: datetime, by: User, at: datetime) -> None:
@@ -84,30 +89,34 @@ def snooze(item: Item, *, until: datetime, by: User, at: datetime) -> None:
     DeskGlance.objects.update_or_create(**_of(item), person=by, defaults={"snoozed_until": until})
 
 
-def look(item: Item, *, by: User, at: datetime) -> list[User]:
-    """Note that somebody has something on their screen; returns who else has."""
+def look(item: IncreaseRequest, *, by: User, at: datetime) -> list[User]:
+    """Note that somebody has a request on their screen; returns who else has. Of a review, the catalogue knows."""
     DeskGlance.objects.update_or_create(**_of(item), person=by, defaults={"seen_at": at})
     others = _looking(at).filter(**_of(item)).exclude(person=by).select_related("person")
     return [glance.person for glance in others.order_by("pk")]
 
 
 def notes(keys: Iterable[ItemKey], *, by: User, at: datetime) -> Notes:
-    """Read what is noted on things (two queries)."""
+    """Read what is noted on things (four queries)."""
     by_kind: dict[str, list[UUID]] = {"increase": [], "review": []}
     for kind, pk in keys:
         by_kind[kind].append(pk)
-    of_these = Q(increase__in=by_kind["increase"]) | Q(review__in=by_kind["review"])
-    marks = DeskMark.objects.filter(of_these).select_related("assignee")
-    wanted = Q(seen_at__gte=at - LOOKING) & ~Q(person=by) | Q(person=by, snoozed_until__gt=at)
-    lookers: dict[ItemKey, list[User]] = {}
+    marks = DeskMark.objects.filter(increase__in=by_kind["increase"]).select_related("assignee")
+    assignees: dict[ItemKey, User] = {("increase", mark.increase_id): mark.assignee for mark in marks}
+    for pk, claim in review_claims.holders(by_kind["review"], at=at).items():
+        assignees["review", pk] = claim.person
+    looking = review_claims.lookers(by_kind["review"], but=by, at=at)
+    lookers: dict[ItemKey, list[User]] = {("review", pk): people for pk, people in looking.items()}
     snoozed: dict[ItemKey, datetime] = {}
+    of_these = Q(increase__in=by_kind["increase"]) | Q(review__in=by_kind["review"])
+    wanted = Q(seen_at__gte=at - LOOKING) & ~Q(person=by) | Q(person=by, snoozed_until__gt=at)
     for glance in DeskGlance.objects.filter(of_these & wanted).select_related("person").order_by("pk"):
         key = (glance.item_kind, glance.item_id)
         if glance.person_id != by.pk:
             lookers.setdefault(key, []).append(glance.person)
         elif glance.snoozed_until is not None:
             snoozed[key] = glance.snoozed_until
-    return Notes({(mark.item_kind, mark.item_id): mark for mark in marks}, lookers, snoozed)
+    return Notes(assignees, lookers, snoozed)
 
 
 def keep(person: User, *, name: str, query: str) -> SavedDesk:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from marketplace.catalog import review_risk
+
 HIGH, MEDIUM, LOW = "high", "medium", "low"
 RANKS = {HIGH: 0, MEDIUM: 1, LOW: 2}
 TONES = {HIGH: "danger", MEDIUM: "warn", LOW: "ok"}
@@ -49,19 +51,9 @@ def of_increase(verdict: Mapping[str, Any]) -> Risk:
 REASONS = {"increase": "large increase", "cost": "dear", "duration": "long or endless"}
 
 
-def of_review(*, check_state: str, margin: Decimal | None, margin_at_high_cost: Decimal | None) -> Risk:
-    """Grade an app's review by its check and what the projected margin is."""
-    grave = ["negative margin"] if margin is not None and margin < 0 else []
-    doubtful = [
-        *(["check warned"] if check_state != "passed" else []),
-        *(["margin not known"] if margin is None else []),
-        *(
-            ["thin margin"]
-            if not grave and margin_at_high_cost is not None and margin_at_high_cost < 0
-            else []
-        ),
-    ]
-    return Risk(HIGH if grave else MEDIUM if doubtful else LOW, (*grave, *doubtful))
+def of_review(score: int, reasons: Sequence[str]) -> Risk:
+    """Grade an app's review by the score that the catalogue gave it when it was opened."""
+    return Risk(review_risk.grade_of(score), tuple(reasons))
 
 
 def _broken(verdict: Mapping[str, Any]) -> Sequence[str]:

@@ -14,15 +14,25 @@ NOT_PASSED = frozenset({"queued", "running", "failed", "could_not_check"})
 
 def newest_runs(version: Version) -> list[CheckRun]:
     """Return the newest run of each check, with its findings, in the order of the names (two queries)."""
+    return newest_runs_of([version]).get(version.pk, [])
+
+
+def newest_runs_of(versions: Iterable[Version]) -> dict[int, list[CheckRun]]:
+    """Return the newest runs of several versions, by version (two queries)."""
     newest = (
-        CheckRun.objects.filter(version=version)
-        .order_by("name", "-created_at", "-pk")
-        .distinct("name")
+        CheckRun.objects.filter(version__in=[version.pk for version in versions])
+        .order_by("version", "name", "-created_at", "-pk")
+        .distinct("version", "name")
         .prefetch_related("findings")
         .select_related("requested_by", "seen_by")
     )
-    by_name = {run.name: run for run in newest}
-    return [by_name[name] for name in CheckRun.Name.values if name in by_name]
+    found: dict[int, dict[str, CheckRun]] = {}
+    for run in newest:
+        found.setdefault(run.version_id, {})[run.name] = run
+    return {
+        version_id: [by_name[name] for name in CheckRun.Name.values if name in by_name]
+        for version_id, by_name in found.items()
+    }
 
 
 def waived_prints(version: Version, *, at: datetime) -> frozenset[str]:

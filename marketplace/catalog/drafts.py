@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
 from marketplace.accounts.models import Team, User
-from marketplace.catalog import about, plans
+from marketplace.catalog import about, plans, price_changes
 from marketplace.catalog.inputs import schema_of
 from marketplace.catalog.models import App, Version
 from marketplace.catalog.plan_terms import PlanTerms
@@ -132,6 +132,7 @@ def start_next_version(app: App, *, by: User, at: datetime) -> Version:
     copied = {
         name: getattr(source, name) for name in (*WORKINGS, *PROMISES, "template", "input_schema", "plan")
     }
+    copied["plan"] = price_changes.plan_to_go_on_with(source)
     version = Version.objects.create(
         app=app,
         number=newest.number + 1,

@@ -4,9 +4,9 @@ from datetime import datetime
 
 from django.urls import reverse
 
-from marketplace.catalog import check_states, projections, reviews
+from marketplace.catalog import auto_approvals, check_states, projections, reviews
 from marketplace.catalog.check_models import CheckRun
-from marketplace.catalog.models import Version
+from marketplace.catalog.models import Review, Version
 from marketplace.core.notices import notify
 from marketplace.core.transitions import move
 
@@ -36,11 +36,12 @@ def settle(version: Version, *, cause: object, at: datetime) -> None:
         )
         _tell(version, "failed. See what to change.", cause=cause, at=at)
     else:
-        _open_review(version, at=at)
+        review = _open_review(version, at=at)
         _tell(version, f"{result}. A reviewer decides next.", cause=cause, at=at)
+        auto_approvals.consider(review, at=at)
 
 
-def _open_review(version: Version, *, at: datetime) -> None:
+def _open_review(version: Version, *, at: datetime) -> Review:
     run = check_states.newest_smoke_run(version)
     if run is None:
         raise RuntimeError(f"{version} has no smoke run.")
@@ -48,7 +49,7 @@ def _open_review(version: Version, *, at: datetime) -> None:
         version.check_runs.filter(name=CheckRun.Name.SUSTAINABILITY).order_by("-created_at", "-pk").first()
     )
     projection = projections.from_json(margin.facts.get("projection") or {}) if margin else None
-    reviews.open_review(version, smoke_run=run, projection=projection, at=at)
+    return reviews.open_review(version, smoke_run=run, projection=projection, at=at)
 
 
 def _failed_in_words(found: dict[str, str]) -> str:

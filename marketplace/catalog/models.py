@@ -7,13 +7,17 @@ from django.db.models import F, Q
 from pgtrigger import Condition, Delete, Insert, Protect, UpdateOf
 
 from marketplace.catalog import (  # noqa: F401  Django looks here
+    auto_approval_models,
     check_models,
     collection_models,
     discovery_models,
     entries,
     rating_models,
+    takedown_models,
+    version_models,
 )
 from marketplace.catalog.owning import first_ownership
+from marketplace.catalog.review_models import Review  # noqa: F401  Django looks here
 from marketplace.core import epochs
 from marketplace.core.ids import uuid7
 from marketplace.core.transitions import Transitions
@@ -86,9 +90,11 @@ class Version(models.Model):
         "changes_requested": frozenset({"submitted", "withdrawn"}),
         "approved": frozenset({"listed"}),
         "listed": frozenset({"deprecated", "suspended", "withdrawn"}),
-        "suspended": frozenset({"listed", "withdrawn"}),
-        "deprecated": frozenset({"withdrawn"}),
-        "withdrawn": frozenset(),
+        "suspended": frozenset({"listed", "deprecated", "withdrawn"}),
+        # Back to the catalogue: rolled back to.
+        "deprecated": frozenset({"listed", "withdrawn"}),
+        # Back to review: its rejection was appealed against.
+        "withdrawn": frozenset({"in_review"}),
     }
     EDITABLE: ClassVar[frozenset[str]] = frozenset({"draft", "changes_requested"})
 
@@ -366,52 +372,3 @@ class SmokeRun(models.Model):
 
     def __str__(self) -> str:
         return f"Smoke run of {self.version}"
-
-
-class Review(models.Model):
-    """The decision on a submitted version, by somebody who did not submit it."""
-
-    class State(models.TextChoices):
-        OPEN = "open"
-        APPROVED = "approved"
-        CHANGES_REQUESTED = "changes_requested"
-        REJECTED = "rejected"
-        WITHDRAWN = "withdrawn"
-
-    TRANSITIONS: ClassVar[Transitions] = {
-        "open": frozenset({"approved", "changes_requested", "rejected", "withdrawn"}),
-        "approved": frozenset(),
-        "changes_requested": frozenset(),
-        "rejected": frozenset(),
-        "withdrawn": frozenset(),
-    }
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    version = models.ForeignKey("catalog.Version", models.CASCADE, related_name="reviews")
-    smoke_run = models.ForeignKey("catalog.SmokeRun", models.PROTECT, related_name="+")
-    state = models.CharField(max_length=20, choices=State, default=State.OPEN)
-    submitted_by = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
-    opened_at = models.DateTimeField()
-    due_at = models.DateTimeField()
-    decided_by = models.ForeignKey("accounts.User", models.PROTECT, null=True, blank=True, related_name="+")
-    decided_at = models.DateTimeField(null=True, blank=True)
-    reason = models.TextField(blank=True)
-    projection = models.JSONField(default=dict, help_text="The cost projection that was on the page.")
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["version"], condition=Q(state="open"), name="review_one_open"),
-            models.CheckConstraint(
-                condition=Q(decided_by__isnull=True) | ~Q(decided_by=F("submitted_by")),
-                name="review_four_eyes",
-                violation_error_message="Nobody decides their own submission.",
-            ),
-            models.CheckConstraint(
-                condition=Q(state__in=["open", "withdrawn"])
-                | Q(decided_by__isnull=False, decided_at__isnull=False),
-                name="review_decided_has_decider",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"Review of {self.version}"

@@ -20,16 +20,21 @@ def plan_of(version: Version) -> Plan | None:
     return version.app.plans.filter(is_offered=True).order_by("-number").first()
 
 
+def offered(app: App) -> Plan | None:
+    """Return the plan that makers set the terms of, as it is offered now; None before the first approval."""
+    return app.plans.filter(code=CODE, is_offered=True).order_by("-number").first()
+
+
 def propose(version: Version, terms: PlanTerms, *, currency: str, at: datetime) -> Plan:
     """Make the plan that an editable version proposes, in place of its earlier proposal.
 
     Terms that are offered already are not proposed again: the plan in force is returned. The caller holds the
     version's row, so two edits do not race for the next number.
     """
-    offered = version.app.plans.filter(code=CODE, is_offered=True).order_by("-number").first()
-    if offered is not None and offered.currency == currency and terms_of(offered) == terms:
-        _replace_proposal(version, offered)
-        return offered
+    in_force = offered(version.app)
+    if in_force is not None and in_force.currency == currency and terms_of(in_force) == terms:
+        _replace_proposal(version, in_force)
+        return in_force
     last = version.app.plans.filter(code=CODE).aggregate(last=Max("number"))["last"] or 0
     plan = Plan.objects.create(
         app=version.app,

@@ -1,6 +1,6 @@
 """What can be seen of the catalogue, and by whom. How it is searched: ``catalog.searching``."""
 
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor
@@ -14,6 +14,7 @@ from marketplace.catalog.models import (
     SubscriptionKey,
     Version,
 )
+from marketplace.catalog.version_models import Deprecation
 
 IN_THE_MAKING = ("draft", "submitted", "checking", "in_review", "changes_requested")
 
@@ -32,8 +33,16 @@ def visible_listings(actor: Actor | None) -> QuerySet[Listing]:
 
 
 def listing_for(actor: Actor | None, *, slug: str) -> Listing:
-    """Return one listing by its app's slug; raises NotFound for what the actor may not see."""
+    """Return one listing by its app's slug; raises NotFound for what the actor may not see.
+
+    It comes with ``ends_at`` and ``successor_slug`` where the end of the app is announced.
+    """
+    ending = Deprecation.objects.filter(app=OuterRef("app"), state=Deprecation.State.ANNOUNCED)
     shown = visible_listings(actor).select_related("version", "app__owner_team__organization")
+    shown = shown.annotate(
+        ends_at=Subquery(ending.values("ends_at")[:1]),
+        successor_slug=Subquery(ending.values("successor__slug")[:1]),
+    )
     return access.get(shown, app__slug=slug)
 
 

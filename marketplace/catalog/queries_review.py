@@ -1,6 +1,6 @@
 """What an approver sees: the queue, one decision, and the log of all that were made."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,10 +8,13 @@ from django.db.models import Q, QuerySet
 
 from marketplace.accounts.access import Actor, Role
 from marketplace.catalog import about, inputs, plans
-from marketplace.catalog.models import Review, Version
+from marketplace.catalog.models import Plan, Review, Version
 from marketplace.catalog.plan_terms import terms_of
 from marketplace.catalog.price_words import price_text
+from marketplace.catalog.scans.behavior import in_words
 from marketplace.core.errors import InvalidInput
+
+LISTED_ONCE = ("listed", "deprecated", "suspended")
 
 
 @dataclass(frozen=True)
@@ -72,13 +75,20 @@ def decided(actor: Actor, *, text: str = "", outcome: str = "", person: str = ""
 def last_approved(version: Version) -> Version | None:
     """Return the version of the same app that was approved last before this one."""
     return (
-        version.app.versions.filter(
-            number__lt=version.number, state__in=["listed", "deprecated", "suspended"]
-        )
+        version.app.versions.filter(number__lt=version.number, state__in=LISTED_ONCE)
         .select_related("app", "plan")
         .order_by("-number")
         .first()
     )
+
+
+def before_of(version: Version, versions: Iterable[Version]) -> Version | None:
+    """Pick the same out of all versions of an app, which come with their plans; the app is shared."""
+    earlier = [one for one in versions if one.number < version.number and one.state in LISTED_ONCE]
+    found = max(earlier, key=lambda one: one.number, default=None)
+    if found is not None:
+        found.app = version.app
+    return found
 
 
 def differences(version: Version, *, before: Version | None) -> list[Change]:
@@ -100,7 +110,10 @@ def _reviewed(version: Version) -> dict[str, str]:
         "Instructions": version.instructions,
         "Prompt": version.prompt_template,
         "Inputs": _inputs_in_words(version.input_schema),
+        "Expected answers": _examples_in_words(version.examples),
         "Endpoint": version.endpoint_url,
+        # The same bytes are kept once, so the id tells other code.
+        "Code": f"archive {str(version.archive_id)[-8:]}" if version.archive_id else "",
         "Models": ", ".join(version.allowed_models),
         "Longest answer": f"{version.max_output_tokens:,} tokens",
         "Price": price_text(terms_of(plan), currency=plan.currency) if plan else "",
@@ -110,8 +123,26 @@ def _reviewed(version: Version) -> dict[str, str]:
         else f"{version.declared_cost_per_call.normalize():f}",
         "Answers within": f"{version.slo_latency_ms:,} ms",
         "Available": f"{version.slo_availability_percent} %",
+        "Free calls": _free_calls(plan),
+        "A subscription": _subscription_limits(plan),
         "Calls of the whole app": f"{version.daily_calls_limit:,} a day, {version.monthly_calls_limit:,} a month",
     }
+
+
+def _examples_in_words(examples: list[dict[str, Any]]) -> str:
+    return "\n".join(
+        f"{number}. {'; '.join(in_words(one) for one in example['expect'])}"
+        for number, example in enumerate(examples, start=1)
+    )
+
+
+def _free_calls(plan: Plan | None) -> str:
+    free = terms_of(plan).free_calls if plan else 0
+    return f"{free:,} a month" if free else ""
+
+
+def _subscription_limits(plan: Plan | None) -> str:
+    return f"{plan.daily_calls_limit:,} calls a day, {plan.monthly_calls_limit:,} a month" if plan else ""
 
 
 def _inputs_in_words(schema: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
 from marketplace.accounts.models import User
-from marketplace.catalog import about, check_runs, checks, endpoints, examples, plans, prompts
+from marketplace.catalog import about, check_runs, checks, endpoints, examples, plans, prompts, takedowns
 from marketplace.catalog.models import App, Review, SmokeRun, Subscription, Version
 from marketplace.core import audit, jobs
 from marketplace.core.errors import Conflict, FieldError, InvalidInput
@@ -103,6 +103,7 @@ def withdraw(version: Version, *, by: User, at: datetime, reason: str = "") -> N
             action="catalog.review.withdrawn",
             at=at,
             by=by,
+            changes={"paused_at": None},
         )
     for run in locked.smoke_runs.filter(state=SmokeRun.State.QUEUED):
         changes = {"finding": "The version was withdrawn before its check began.", "ended_at": at}
@@ -116,6 +117,8 @@ def withdraw(version: Version, *, by: User, at: datetime, reason: str = "") -> N
             changes=changes,
         )
     check_runs.end_withdrawn(locked, by=by, at=at)
+    if not locked.app.versions.filter(state=Version.State.LISTED).exists():
+        takedowns.end_fixed(locked, by=by, at=at)
     version.refresh_from_db()
 
 

@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 from marketplace.accounts import keys
 from marketplace.accounts.models import ApiKey, CostCenter, Team, User
 from marketplace.catalog.models import App, AppKey, Environment, Plan, Subscription, SubscriptionKey, Version
+from marketplace.catalog.version_models import Deprecation
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, InvalidInput
 from marketplace.core.transitions import move
@@ -22,6 +23,16 @@ class NotListed(Conflict):
     def __init__(self, app: App) -> None:
         self.app = app
         super().__init__(f"{app.name} is not listed at the moment and takes no new subscriptions.")
+
+
+class EndsSoon(Conflict):
+    """The end of the app is announced; nobody new subscribes."""
+
+    code = "ends_soon"
+
+    def __init__(self, app: App, ends_at: datetime) -> None:
+        self.app, self.ends_at = app, ends_at
+        super().__init__(f"{app.name} ends on {ends_at:%-d %b %Y} and takes no new subscriptions.")
 
 
 class AlreadySubscribed(Conflict):
@@ -115,8 +126,8 @@ def change_plan(subscription: Subscription, *, plan: Plan, by: User, at: datetim
     subscription.plan = plan
 
 
-def cancel(subscription: Subscription, *, by: User, at: datetime, reason: str = "") -> None:
-    """End a subscription and all its keys at once. Raises IllegalTransition when it had ended before."""
+def cancel(subscription: Subscription, *, by: User | None, at: datetime, reason: str = "") -> None:
+    """End a subscription and all its keys at once; without a person, because its app ended. Raises IllegalTransition when it had ended before."""
     with transaction.atomic():
         move(
             subscription,
@@ -217,6 +228,8 @@ def _get_or_create(
     identity = {"app": app, "team": team, "environment": environment}
     if found := current.filter(**identity).first():
         return found, False
+    if environment == Environment.PRODUCTION:
+        _require_staying(app)
     try:
         with transaction.atomic():
             subscription = Subscription.objects.create(**identity, **terms, starts_at=at, created_by=by)
@@ -237,6 +250,12 @@ def _require_listed(app: App, *, team: Team) -> None:
     is_offered_to = app.is_public or app.owner_team.organization_id == team.organization_id
     if listing is None or listing.version.state != Version.State.LISTED or not is_offered_to:
         raise NotListed(app)
+
+
+def _require_staying(app: App) -> None:
+    ending = Deprecation.objects.filter(app=app, state=Deprecation.State.ANNOUNCED).first()
+    if ending is not None:
+        raise EndsSoon(app, ending.ends_at)
 
 
 def _require_offered(plan: Plan, *, app: App) -> None:

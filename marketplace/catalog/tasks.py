@@ -1,10 +1,21 @@
-"""Work of the catalogue in the background: checks, rescans, waivers and owners that end by date, saved searches."""
+"""Work of the catalogue in the background: checks, rescans, saved searches, and whatever has a date."""
 
 from celery import shared_task
 from django.http import QueryDict
 from django.utils import timezone
 
-from marketplace.catalog import check_runs, ownership, rescans, saved_searches, scanning, waivers
+from marketplace.catalog import (
+    check_runs,
+    deprecations,
+    ownership,
+    price_changes,
+    rescans,
+    reviews,
+    saved_searches,
+    scanning,
+    takedowns,
+    waivers,
+)
 from marketplace.catalog.forms.filters import filters_of
 from marketplace.core import jobs
 from marketplace.core.models import Job
@@ -39,3 +50,14 @@ def rescan() -> None:
 def expire_waivers() -> None:
     """End waivers whose date has come, and tell who relied on them."""
     waivers.expire(at=timezone.now())
+
+
+@shared_task(name="catalog.tend_versions", expires=250)
+def tend_versions() -> None:
+    """Carry out what has a date: rejections and takedowns that were not fixed, prices that rise, apps that end."""
+    now = timezone.now()
+    reviews.reject_overdue(at=now)
+    takedowns.carry_out(at=now)
+    price_changes.apply_due(at=now)
+    deprecations.remind(at=now)
+    deprecations.end_due(at=now)

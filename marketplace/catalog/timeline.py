@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import Q, TextField
+from django.db.models.functions import Cast
 
-from marketplace.catalog.models import Version
+from marketplace.catalog.models import SmokeRun, Version
 from marketplace.core.models import AuditEntry
 
 # Action -> what happened, icon, tone. Left out: what another entry of the same moment says already.
@@ -44,9 +45,10 @@ class TimelineEntry:
 
 
 def timeline(versions: Sequence[Version]) -> list[TimelineEntry]:
-    """Tell the history of these versions, newest first. They come with their smoke runs; one query."""
+    """Tell the history of these versions, newest first (one query)."""
     number_by_version = {str(version.pk): version.number for version in versions}
-    run_ids = [str(run.pk) for version in versions for run in version.smoke_runs.all()]
+    runs = SmokeRun.objects.filter(version__in=[version.pk for version in versions])
+    run_ids = runs.annotate(text=Cast("pk", TextField())).values("text")
     entries = (
         AuditEntry.objects.filter(
             Q(subject_type="catalog.version", subject_id__in=number_by_version)

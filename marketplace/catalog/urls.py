@@ -6,12 +6,17 @@ from marketplace.catalog.views import (
     advisories,
     checks,
     collections,
+    coming,
     creator,
     kept,
+    lifecycle,
     listings,
     material,
     ratings,
+    review_rules,
+    review_talk,
     reviews,
+    second_looks,
     subscriptions,
     transfers,
     waivers,
@@ -40,6 +45,12 @@ creator_urls: list[URLPattern] = [
     path("creator/findings/<int:finding_id>/waive/", waivers.propose, name="waive"),
     path("creator/waivers/<uuid:waiver_id>/", waivers.waiver, name="waiver"),
     path("creator/apps/<slug:slug>/transfer/", transfers.transfer, name="transfer"),
+    path("creator/apps/<slug:slug>/changes/", lifecycle.changes, name="creator-changes"),
+    path("creator/apps/<slug:slug>/lifecycle/", lifecycle.lifecycle, name="lifecycle"),
+    path("creator/apps/<slug:slug>/lifecycle/goes-on/", lifecycle.withdraw_end, name="deprecation-withdraw"),
+    path(
+        "creator/apps/<slug:slug>/lifecycle/<int:version_number>/back/", lifecycle.roll_back, name="roll-back"
+    ),
 ]
 
 review_urls: list[URLPattern] = [
@@ -48,7 +59,31 @@ review_urls: list[URLPattern] = [
     path("reviews/live/", waivers.live, name="live-findings"),
     path("reviews/live/<uuid:run_id>/seen/", waivers.mark_seen, name="live-finding-seen"),
     path("advisories/", advisories.advisories, name="advisories"),
+    path("reviews/log.csv", reviews.log_csv, name="review-log-csv"),
+    path("reviews/filters/", reviews.keep_filter, name="review-filter-keep"),
+    path("reviews/filters/<int:saved_id>/forget/", reviews.forget_filter, name="review-filter-forget"),
+    path("reviews/second/", second_looks.waiting, name="second-looks"),
+    path("reviews/apps/<slug:slug>/takedown/", second_looks.propose_takedown, name="takedown-propose"),
+    path("reviews/takedowns/<uuid:takedown_id>/", second_looks.takedown, name="takedown"),
+    path(
+        "reviews/takedowns/<uuid:takedown_id>/appeal/", second_looks.appeal_takedown, name="takedown-appeal"
+    ),
+    path("reviews/appeals/<uuid:appeal_id>/", second_looks.appeal, name="appeal"),
+    path("reviews/prices/<uuid:change_id>/", second_looks.price_change, name="price-change"),
+    path("reviews/looks/<uuid:look_id>/", second_looks.post_review, name="post-review"),
+    path("reviews/rules/", review_rules.rules, name="review-rules"),
+    path("reviews/rules/reasons/<int:reason_id>/retire/", review_rules.retire_reason, name="reason-retire"),
+    path(
+        "reviews/rules/holidays/<int:holiday_id>/remove/", review_rules.remove_holiday, name="holiday-remove"
+    ),
+    path("reviews/auto-approval/", review_rules.auto_approval, name="auto-approval"),
     path("reviews/<uuid:review_id>/", reviews.decide, name="review"),
+    path("reviews/<uuid:review_id>/talk/", review_talk.talk, name="review-talk"),
+    path("reviews/<uuid:review_id>/answer/", review_talk.answer, name="review-answer"),
+    path("reviews/<uuid:review_id>/looking/", review_talk.looking, name="review-looking"),
+    path("reviews/<uuid:review_id>/claim/", review_talk.claim, name="review-claim"),
+    path("reviews/<uuid:review_id>/appeal/", review_talk.appeal, name="review-appeal"),
+    path("reviews/<uuid:review_id>/files/<int:attachment_id>/", review_talk.attachment, name="review-file"),
 ]
 
 consumer_urls: list[URLPattern] = [
@@ -70,6 +105,7 @@ consumer_urls: list[URLPattern] = [
     path("subscriptions/", subscriptions.subscriptions, name="subscriptions"),
     path("subscriptions/<uuid:subscription_id>/", subscriptions.subscription, name="subscription"),
     path("subscriptions/<uuid:subscription_id>/plan/", subscriptions.change_plan, name="subscription-plan"),
+    path("subscriptions/<uuid:subscription_id>/price/", coming.coming, name="subscription-price"),
     path("subscriptions/<uuid:subscription_id>/cancel/", subscriptions.cancel, name="subscription-cancel"),
     path("subscriptions/<uuid:subscription_id>/keys/", subscriptions.make_key, name="subscription-keys"),
     path(

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from marketplace.catalog import queries_review
 from marketplace.catalog.models import Listing, Version
-from marketplace.catalog.queries_review import Change
+from marketplace.catalog.queries_review import LISTED_ONCE, Change
 
-LISTED_ONCE = ("listed", "deprecated", "suspended")
 # A prompt, a text of instructions and an endpoint are the maker's own business.
-NOT_SHOWN = frozenset({"Instructions", "Prompt", "Endpoint", "Expected calls a month", "Listed for"})
+NOT_SHOWN = frozenset(
+    {"Instructions", "Prompt", "Endpoint", "Code", "Expected answers", "Expected calls a month", "Listed for"}
+)
 MOST_VERSIONS = 20
 
 

@@ -93,6 +93,15 @@ SECTIONS = (
         frozenset({Role.OPERATOR}),
         is_platform=True,
     ),
+    Section(
+        "Review rules",
+        "catalog:review-rules",
+        "scale",
+        "Operate",
+        frozenset({Role.OPERATOR}),
+        is_platform=True,
+        also=("catalog:auto-approval",),
+    ),
     Section("Jobs", "gateway:jobs", "list-checks", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
     Section("Models", "gateway:models", "cpu", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
     Section(

@@ -27,6 +27,8 @@ CURRENCY = env.str("HALFPENNY_CURRENCY", "USD")
 LEGAL_ENTITY = env.str("HALFPENNY_LEGAL_ENTITY", "Halfpenny Demo Company")
 DEFAULT_REVENUE_SHARE = env.decimal("HALFPENNY_REVENUE_SHARE", Decimal("0.20"))
 SANDBOX_CREDIT = env.decimal("HALFPENNY_SANDBOX_CREDIT", Decimal("1.00"))
+PRICE_NOTICE_DAYS = env.int("HALFPENNY_PRICE_NOTICE_DAYS", 30)
+DEPRECATION_NOTICE_DAYS = env.int("HALFPENNY_DEPRECATION_NOTICE_DAYS", 30)
 HOLD_SECONDS = env.int("HALFPENNY_HOLD_SECONDS", 300)
 PUBLIC_URL = env.str("HALFPENNY_PUBLIC_URL", "http://127.0.0.1:8000")
 
@@ -280,6 +282,7 @@ CELERY_BEAT_SCHEDULE = {
     "tell-catalogue": {"task": "metering.tell_catalogue", "schedule": 3600.0},
     "rescan": {"task": "catalog.rescan", "schedule": crontab(hour="1", minute="40")},
     "expire-waivers": {"task": "catalog.expire_waivers", "schedule": 3600.0},
+    "tend-versions": {"task": "catalog.tend_versions", "schedule": 300.0},
     "tend-inboxes": {"task": "metering.tend_inboxes", "schedule": 3600.0},
     "find-free-usage": {"task": "metering.find_free_usage", "schedule": 3600.0},
     "tell-of-conflicts": {"task": "metering.tell_of_conflicts", "schedule": 3600.0},

@@ -50,6 +50,7 @@ class Served:
             "x-halfpenny-route": self.reason,
             "x-halfpenny-cache": "bypass",
             "x-halfpenny-cost": to_text(self.cost),
+            **self.admission.caller.ending_headers,
         }
 
 

@@ -16,6 +16,7 @@ from marketplace.catalog.owning import AppOwnership
 from marketplace.core.epochs import DIRECTORY, read_epochs
 from marketplace.core.errors import NotAllowed, NotFound, Unavailable
 from marketplace.gateway import books
+from marketplace.gateway.sunset import Ending, ending_of
 from metering.attribution import Dimensions
 from metering.inbox_models import AttributionRule, Inbox
 from metering.origins import Meaning, Origins, Owner, Payer, Reporter
@@ -61,6 +62,7 @@ class AppFacts:
     max_output_tokens: int
     endpoint_url: str
     signing_secret: str
+    ending: Ending | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,11 @@ class Caller:
         if self.next_owner is None or at < self.next_owner[0]:
             return self.who
         return self.who._replace(owner_team_id=self.next_owner[1])
+
+    @property
+    def ending_headers(self) -> dict[str, str]:
+        """What an answer says of the app's end; nothing while none is announced."""
+        return self.app.ending.headers if self.app.ending else {}
 
     def require_active(self) -> None:
         """Raise SubscriptionEnded unless the subscription may call."""
@@ -288,6 +295,7 @@ def _app_facts(app: App, version: Version) -> AppFacts:
         max_output_tokens=version.max_output_tokens,
         endpoint_url=version.endpoint_url,
         signing_secret=version.signing_secret,
+        ending=ending_of(app),
     )
 
 

@@ -8,9 +8,12 @@ from django.urls import NoReverseMatch, reverse
 
 from billing.models import Invoice
 from marketplace.accounts.models import CostCenter, User
+from marketplace.catalog.auto_approval_models import PostReview
 from marketplace.catalog.check_models import CheckFinding, CheckWaiver
 from marketplace.catalog.models import Plan, Review, SmokeRun, Subscription
 from marketplace.catalog.rating_models import Rating
+from marketplace.catalog.takedown_models import Appeal, Takedown
+from marketplace.catalog.version_models import PriceChange
 from metering.inbox_models import UnattributedGroup
 from metering.kept.schedules import token_of
 from metering.models import Correction, EventConflict, RateProposal, ReportSchedule, Rerating, UsageEvent
@@ -65,6 +68,17 @@ DETAILS = (
     Detail("creator", "quotas:limits", lambda: ("app", _app_limit().app_id)),
     Detail("consumer", "quotas:limits-why", lambda: ("subscription", *_own("where2eat")())),
     Detail("approver", "catalog:review", lambda: (Review.objects.get(state="open").pk,)),
+    Detail("approver", "catalog:review-talk", lambda: (Review.objects.get(state="open").pk,)),
+    Detail("creator", "catalog:review-appeal", lambda: (Review.objects.filter(state="rejected").latest("opened_at").pk,)),
+    Detail("approver", "catalog:takedown", lambda: (Takedown.objects.get(state="proposed").pk,)),
+    Detail("approver", "catalog:takedown-propose", _given("where2eat")),
+    Detail("approver", "catalog:appeal", lambda: (Appeal.objects.get(state="open").pk,)),
+    Detail("approver", "catalog:price-change", lambda: (PriceChange.objects.get(state="announced").pk,)),
+    Detail("approver", "catalog:post-review", lambda: (PostReview.objects.get().pk,)),
+    Detail("creator", "catalog:lifecycle", _given("where2eat")),
+    Detail("creator", "catalog:creator-changes", _given("survey-digest")),
+    Detail("consumer", "catalog:subscription-price", _own("where2eat")),
+    Detail("consumer", "billing:price-effect", _own("where2eat")),
     Detail(
         "approver", "catalog:review", lambda: (Review.objects.filter(state="approved").latest("opened_at").pk,)
     ),
@@ -141,6 +155,9 @@ NO_PAGES = {
     "metering:rerating-csv", "metering:rerating-progress",
     "metering:view-remove", "metering:report-stop", "quotas:increase-looking", "quotas:increase-pass-on",
     "quotas:desk-forget", "quotas:delegation-end", "quotas:capacity-end",
+    "catalog:review-answer", "catalog:review-claim", "catalog:review-file", "catalog:review-looking",
+    "catalog:review-filter-forget", "catalog:takedown-appeal", "catalog:reason-retire", "catalog:holiday-remove",
+    "catalog:deprecation-withdraw", "catalog:roll-back",
     "catalog:rating-withdraw", "catalog:search-remove",
     "catalog:wish-withdraw", "catalog:collection-remove", "catalog:rating-hide", "catalog:rating-show",
 }  # fmt: skip

@@ -2,9 +2,9 @@
 
 from decimal import Decimal
 
-from marketplace.catalog import check_runs, checks, drafts, submissions, templates_library
+from marketplace.catalog import check_runs, checks, drafts, reviews, submissions, templates_library
 from marketplace.catalog.judging import SmokeCall
-from marketplace.catalog.models import Review, SmokeRun, Version
+from marketplace.catalog.models import App, Review, SmokeRun, Version
 from marketplace.catalog.scans.findings import Report
 from tests.conftest import Cast
 from tests.factories import NOW
@@ -47,3 +47,32 @@ def make_review(cast: Cast, **changes: object) -> Review:
     run = make_submitted(cast, **changes)
     checks.finish(checks.start(run.pk, at=NOW), GOOD_CALLS, at=NOW, revenue_share=SHARE)
     return run.version.reviews.get()
+
+
+def pass_to_review(cast: Cast, draft: Version) -> Review:
+    """Hand a draft in and let it pass its check."""
+    run = submissions.submit(draft, by=cast.creator, at=NOW)
+    pass_scans(run.version)
+    checks.finish(checks.start(run.pk, at=NOW), GOOD_CALLS, at=NOW, revenue_share=SHARE)
+    return Review.objects.get(version=draft, smoke_run=run)
+
+
+def next_in_review(cast: Cast, app: App, **changes: object) -> Review:
+    """The next version of a live app, changed, waiting for its decision."""
+    draft = drafts.start_next_version(app, by=cast.creator, at=NOW)
+    drafts.edit(draft, by=cast.creator, at=NOW, changes=changes)
+    return pass_to_review(cast, draft)
+
+
+def approve_next(cast: Cast, app: App, **changes: object) -> Version:
+    """The next version of a live app, changed and approved."""
+    review = next_in_review(cast, app, **changes)
+    reviews.approve(review, by=cast.approver, at=NOW)
+    return Version.objects.get(pk=review.version_id)
+
+
+def make_live(cast: Cast, **changes: object) -> App:
+    """A live app of the creator's team."""
+    review = make_review(cast, **changes)
+    reviews.approve(review, by=cast.approver, at=NOW)
+    return App.objects.select_related("owner_team__organization").get(pk=review.version.app_id)

@@ -99,3 +99,36 @@ class TestDecisions:
 
         assert (response.status_code, response.json()["code"]) == (403, "own_submission")
         assert Review.objects.get().state == "open"
+
+
+class TestAround:
+    def test_asks_and_answers(self, approver: APIClient, cast: Cast) -> None:
+        path = f"{REVIEWS}/{make_review(cast).pk}"
+
+        asked = approver.post(f"{path}/needs-info", {"text": "Which languages?"})
+        again = approver.post(f"{path}/needs-info", {"text": "And why?"})
+        answered = client_of(cast.creator).post(f"{path}/answer", {"text": "English."})
+
+        assert (asked.status_code, again.status_code, answered.status_code) == (200, 409, 200)
+        assert asked.json()["paused_at"] is not None
+        assert answered.json()["paused_at"] is None
+        assert client_of(cast.stranger).post(f"{path}/answer", {"text": "x"}).status_code == 404
+
+    def test_gives_changes_a_date(self, approver: APIClient, cast: Cast) -> None:
+        path = f"{REVIEWS}/{make_review(cast).pk}/request-changes"
+
+        past = approver.post(path, {"reason": "Name them.", "fix_by": "2020-01-01T00:00:00Z"})
+
+        assert (past.status_code, past.json()["errors"][0]["field"]) == (400, "fix_by")
+        assert Review.objects.get().state == "open"
+
+    def test_appeals_once(self, approver: APIClient, cast: Cast) -> None:
+        path = f"{REVIEWS}/{make_review(cast).pk}"
+        approver.post(f"{path}/reject", {"reason": "We have three."})
+        creator = client_of(cast.creator)
+
+        made = creator.post(f"{path}/appeal", {"text": "None is polite."})
+
+        assert (made.status_code, made.json()["state"]) == (201, "open")
+        assert creator.post(f"{path}/appeal", {"text": "Please."}).status_code == 409
+        assert client_of(cast.stranger).post(f"{path}/appeal", {"text": "x"}).status_code == 404

@@ -1,4 +1,3 @@
-from datetime import UTC, datetime
 from decimal import Decimal
 from unittest.mock import patch
 
@@ -19,15 +18,6 @@ from tests import factories
 from tests.catalog.making import GOOD_CALLS, SHARE, make_draft, make_review, pass_scans
 from tests.conftest import Cast
 from tests.factories import NOW
-
-
-class TestBusinessDaysAfter:
-    @pytest.mark.parametrize(("day", "due"), [(16, 19), (19, 24), (20, 25), (21, 25), (22, 25)])
-    def test_skips_saturday_and_sunday(self, day: int, due: int) -> None:
-        # 16 November 2026 is a Monday, the 19th a Thursday, the 21st a Saturday.
-        at = datetime(2026, 11, day, 12, tzinfo=UTC)
-
-        assert reviews.business_days_after(at, 3) == datetime(2026, 11, due, 12, tzinfo=UTC)
 
 
 class TestApprove:

@@ -54,26 +54,8 @@ class TestOfIncrease:
 
 
 class TestOfReview:
-    @pytest.mark.parametrize(
-        ("check", "margin", "at_high", "grade"),
-        [
-            ("passed", "10", "5", "low"),
-            ("warned", "10", "5", "medium"),
-            ("passed", "10", "-1", "medium"),
-            ("passed", "-1", "-5", "high"),
-            ("passed", None, None, "medium"),
-        ],
-    )
-    def test_grades_by_check_and_margin(
-        self, check: str, margin: str | None, at_high: str | None, grade: str
-    ) -> None:
-        found = risk.of_review(
-            check_state=check,
-            margin=None if margin is None else D(margin),
-            margin_at_high_cost=None if at_high is None else D(at_high),
-        )
-
-        assert found.grade == grade
+    def test_takes_score_and_reasons_of_the_catalogue(self) -> None:
+        assert risk.of_review(60, ["negative margin"]) == risk.Risk("high", ("negative margin",))
 
 
 class TestObstacles:

@@ -1,4 +1,4 @@
-"""/reviews: the queue of an approver, and the three decisions."""
+"""/reviews: the queue of an approver, the three decisions, questions and answers, appeals."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +14,10 @@ from rest_framework.response import Response
 
 from marketplace.accounts import access
 from marketplace.accounts.requests import actor_of
-from marketplace.catalog import queries_review, reviews
+from marketplace.catalog import appeals, queries_review, review_talk, reviews
 from marketplace.catalog.api.fields import CheckSerializer, ReasonSerializer, VersionSerializer
 from marketplace.catalog.models import Review
+from marketplace.catalog.takedown_models import Appeal
 
 
 class ReviewSerializer(serializers.ModelSerializer):
@@ -33,8 +34,37 @@ class ReviewSerializer(serializers.ModelSerializer):
         model = Review
         fields = (
             "id", "app", "state", "version", "check", "projection", "submitted_by", "opened_at", "due_at",
-            "decided_by", "decided_at", "reason",
+            "paused_at", "risk_score", "risk_reasons", "decided_by", "decided_at", "reason", "policy_url", "fix_by",
+            "is_automatic",
         )  # fmt: skip
+
+
+class ChangesSerializer(ReasonSerializer):
+    """What is to change, and until when."""
+
+    fix_by = serializers.DateTimeField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Not handed in again by then, it is rejected.",
+    )
+
+
+class TextSerializer(serializers.Serializer):
+    """A question, an answer, or an appeal."""
+
+    text = serializers.CharField(max_length=4_000)
+
+
+class AppealSerializer(serializers.ModelSerializer):
+    """An appeal, and what became of it."""
+
+    id = serializers.CharField(read_only=True)
+    app = serializers.CharField(source="app.slug", read_only=True)
+
+    class Meta:
+        model = Appeal
+        fields = ("id", "app", "state", "text", "appealed_at", "due_at", "decided_at", "decision_note")
 
 
 class ReviewFilter(filters.FilterSet):
@@ -68,17 +98,50 @@ class ReviewViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         """Approve the version: it is in the catalogue when this answers."""
         return self._decide(request, reviews.approve)
 
-    @extend_schema(request=ReasonSerializer, responses=ReviewSerializer)
+    @extend_schema(request=ChangesSerializer, responses=ReviewSerializer)
     @action(detail=True, methods=["post"], url_path="request-changes")
     def request_changes(self, request: Request, pk: str) -> Response:
-        """Send the version back to its maker with a reason."""
-        return self._decide(request, reviews.request_changes)
+        """Send the version back to its maker with a reason; with a date, it is rejected when not handed in by then."""
+        review = self.get_object()
+        body = ChangesSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        reviews.request_changes(review, by=actor_of(request).user, at=timezone.now(), **body.validated_data)
+        return Response(ReviewSerializer(self.get_object()).data)
 
     @extend_schema(request=ReasonSerializer, responses=ReviewSerializer)
     @action(detail=True, methods=["post"])
     def reject(self, request: Request, pk: str) -> Response:
         """Reject the version for good with a reason."""
         return self._decide(request, reviews.reject)
+
+    @extend_schema(request=TextSerializer, responses=ReviewSerializer)
+    @action(detail=True, methods=["post"], url_path="needs-info")
+    def needs_info(self, request: Request, pk: str) -> Response:
+        """Ask the version's makers something; the clock stands until their answer."""
+        review, text = self._told(request)
+        review_talk.ask(review, question=text, by=actor_of(request), at=timezone.now())
+        return Response(ReviewSerializer(self.get_object()).data)
+
+    @extend_schema(request=TextSerializer, responses=ReviewSerializer)
+    @action(detail=True, methods=["post"])
+    def answer(self, request: Request, pk: str) -> Response:
+        """Answer the open question, as one of the makers; the clock goes on."""
+        review, text = self._told(request)
+        review_talk.answer(review, text=text, by=actor_of(request), at=timezone.now())
+        return Response(ReviewSerializer(self.get_object()).data)
+
+    @extend_schema(request=TextSerializer, responses={201: AppealSerializer})
+    @action(detail=True, methods=["post"])
+    def appeal(self, request: Request, pk: str) -> Response:
+        """Appeal against a rejection, as one of the makers: somebody who had no part in it decides."""
+        review, text = self._told(request)
+        made = appeals.of_rejection(review, text=text, by=actor_of(request), at=timezone.now())
+        return Response(AppealSerializer(made).data, status=201)
+
+    def _told(self, request: Request) -> tuple[Review, str]:
+        body = TextSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        return self.get_object(), body.validated_data["text"]
 
     def _decide(self, request: Request, act: Callable[..., Any]) -> Response:
         review = self.get_object()

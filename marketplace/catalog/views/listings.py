@@ -66,6 +66,7 @@ def listing(request: PersonRequest, slug: str) -> HttpResponse:
     view = listing_pages.listing_view(found, actor=actor)
     context = {
         "view": view,
+        "found": found,
         "base_url": settings.PUBLIC_URL.rstrip("/"),
         "shell_body": listing_pages.shell_body(found.version),
         "sandbox_credit": settings.SANDBOX_CREDIT,

@@ -27,6 +27,7 @@ from marketplace.config.demo.apps import AppBuilder
 from marketplace.config.demo.chronicle import Chronicle
 from marketplace.config.demo.months import close_months, months
 from marketplace.config.demo.progress import Told
+from marketplace.config.demo.reviewing import Reviewing
 from marketplace.config.demo.subscriptions import sell
 from marketplace.config.demo.timeline import Timeline
 from marketplace.config.price_list import seed_catalogue
@@ -86,13 +87,14 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         # Not the shared snapshot: this transaction may yet be rolled back.
         book = load_price_book()
     with told.step("Apps, checks and reviews"):
-        apps = AppBuilder(
+        builder = AppBuilder(
             cast,
             timeline,
             book=book,
             provider_url=installation.provider_url,
             share=installation.terms.default_share.share,
-        ).build()
+        )
+        apps = builder.build()
     with told.step("Subscriptions and keys"):
         sold = sell(cast, apps, timeline, chronicle)
     with told.step(f"{events:,} usage events", total=events):
@@ -120,6 +122,8 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         deciding.commit(cast, timeline)
         increases.ask_for_more(cast, timeline)
         deciding.arrange(cast, timeline)
+    with told.step("Reviews, prices to come, an app that ends"):
+        Reviewing(cast, builder, timeline).tell()
     with told.step("Incidents"):
         incidents.find(cast, apps, timeline, events=events)
     return Loaded(written, rolled_up, closed)
