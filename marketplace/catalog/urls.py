@@ -9,6 +9,7 @@ from marketplace.catalog.views import (
     creator,
     kept,
     listings,
+    manifests,
     material,
     ratings,
     reviews,
@@ -22,6 +23,8 @@ app_name = "catalog"
 creator_urls: list[URLPattern] = [
     path("creator/", creator.my_apps, name="creator-apps"),
     path("creator/new/", creator.choose_template, name="creator-templates"),
+    path("creator/import/", manifests.import_manifest, name="manifest-import"),
+    path("creator/apps/<slug:slug>/manifest.<slug:form>", manifests.export, name="manifest-export"),
     path("creator/new/<slug:template_key>/", creator.create_app, name="creator-new"),
     path("creator/preview/", creator.preview, name="creator-preview"),
     path("creator/checks/<uuid:run_id>/", creator.check, name="check"),

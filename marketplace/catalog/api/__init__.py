@@ -7,6 +7,7 @@ from marketplace.catalog.api import (
     checks,
     discovery,
     listings,
+    manifests,
     reviews,
     subscriptions,
     transfers,
@@ -14,6 +15,7 @@ from marketplace.catalog.api import (
 
 ROUTES: list[tuple[str, type[ViewSetMixin], str]] = [
     *apps.ROUTES,
+    *manifests.ROUTES,
     *checks.ROUTES,
     *reviews.ROUTES,
     *listings.ROUTES,
