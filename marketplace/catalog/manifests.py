@@ -13,6 +13,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.utils.text import slugify
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError as SchemaError
 
@@ -91,6 +92,39 @@ def export(version: Version) -> dict[str, Any]:
             name: value for name, value in terms_of(plan).as_json().items() if value is not None
         }
     return manifest
+
+
+def of_template(template: AppTemplate) -> dict[str, Any]:
+    """Return a template as a manifest to start from, without a database."""
+    is_http = template.kind == App.Kind.HTTP
+    manifest: dict[str, Any] = {
+        "halfpenny": FORMAT,
+        "app": {
+            "slug": slugify(template.name),
+            "kind": template.kind,
+            "template": template.key,
+            **template.about,
+            "is_public": True,
+        },
+        "inputs": [_input_out(one, template.example_input) for one in template.inputs],
+        **({"endpoint": {"url": ""}} if is_http else {"prompt": _prompt_of_template(template)}),
+    }
+    if template.output_format != "text":
+        manifest["output"] = {"format": template.output_format, "schema": dict(template.output_schema)}
+    promises = {"slo_availability_percent": "99.5", **template.promises}
+    manifest["promises"] = promises
+    terms = template.plan.as_json()
+    manifest["plan"] = {name: value for name, value in terms.items() if value is not None}
+    return manifest
+
+
+def _prompt_of_template(template: AppTemplate) -> dict[str, Any]:
+    return {
+        "instructions": template.instructions,
+        "template": template.prompt_template,
+        "models": list(template.allowed_models),
+        "max_output_tokens": template.max_output_tokens,
+    }
 
 
 def read(data: Mapping[str, Any], *, allow_http: bool) -> Manifest:
