@@ -19,7 +19,7 @@ from marketplace.core.errors import Conflict, InvalidInput
 
 WORKINGS = (
     "instructions", "prompt_template", "example_input", "endpoint_url", "allowed_models", "max_output_tokens",
-    "examples", "archive_id", "output_format", "output_schema", "contract",
+    "examples", "archive_id", "output_format", "output_schema", "endpoint_contract",
 )  # fmt: skip
 PROMISES = (
     "expected_monthly_calls", "declared_cost_per_call", "slo_latency_ms", "slo_availability_percent",

@@ -20,8 +20,8 @@ from jsonschema.exceptions import ValidationError as SchemaError
 from marketplace.accounts.models import Team, User
 from marketplace.catalog import (
     about,
-    contracts,
     drafts,
+    endpoint_contracts,
     endpoints,
     examples,
     language_models,
@@ -231,7 +231,9 @@ def _prompt_out(version: Version) -> dict[str, Any]:
 
 
 def _endpoint_out(version: Version) -> dict[str, Any]:
-    return {"url": version.endpoint_url} | ({"contract": version.contract} if version.contract else {})
+    return {"url": version.endpoint_url} | (
+        {"contract": version.endpoint_contract} if version.endpoint_contract else {}
+    )
 
 
 def _promises_out(version: Version) -> dict[str, Any]:
@@ -264,7 +266,7 @@ def _changes(data: Mapping[str, Any], *, inputs: list[Input], terms: PlanTerms) 
         "output_format": output.get("format", "text"),
         "output_schema": output.get("schema", {}),
         "endpoint_url": endpoint.get("url", ""),
-        "contract": endpoint.get("contract", {}),
+        "endpoint_contract": endpoint.get("contract", {}),
         "instructions": prompt.get("instructions", ""),
         "prompt_template": prompt.get("template", ""),
         "allowed_models": prompt.get("models", []),
@@ -311,8 +313,8 @@ def _endpoint_errors(
             found, lambda: endpoints.check_url(url, allow_http=allow_http), place=lambda _: "endpoint.url"
         )
     if contract:
-        check = lambda: contracts.check(contract, endpoint_url=url, example_input=example)  # noqa: E731
-        _caught(found, check, place=lambda field: f"endpoint.{field}")
+        check = lambda: endpoint_contracts.check(contract, endpoint_url=url, example_input=example)  # noqa: E731
+        _caught(found, check, place=lambda field: field.replace("endpoint_contract", "endpoint.contract", 1))
     return found
 
 

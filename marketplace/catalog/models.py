@@ -12,6 +12,7 @@ from marketplace.catalog import (  # noqa: F401  Django looks here
     discovery_models,
     entries,
     rating_models,
+    run_models,
 )
 from marketplace.catalog.owning import first_ownership
 from marketplace.core import epochs
@@ -125,7 +126,7 @@ class Version(models.Model):
         default=dict, help_text="JSON Schema of an answer that is JSON or a table."
     )
     endpoint_url = models.URLField(blank=True, help_text="Where an HTTP app is called.")
-    contract = models.JSONField(
+    endpoint_contract = models.JSONField(
         default=dict, help_text="OpenAPI document that an HTTP app keeps to; empty: none."
     )
     signing_secret = models.CharField(max_length=80, blank=True)
@@ -179,7 +180,7 @@ class Version(models.Model):
                     "output_format",
                     "output_schema",
                     "endpoint_url",
-                    "contract",
+                    "endpoint_contract",
                     "examples",
                     "archive_id",
                     "allowed_models",

@@ -82,7 +82,28 @@ def instruction(output_format: str, schema: Mapping[str, Any]) -> str:
     if output_format == "text":
         return ""
     wanted = json.dumps(whole_schema(output_format, schema), ensure_ascii=False)
-    return f"Answer with JSON alone, without any words around it. It must fit this JSON Schema:\n{wanted}"
+    shape = ' It is an object whose only property "rows" has the list.' if output_format == "table" else ""
+    return (
+        f"Answer with JSON alone, without any words around it.{shape} It must fit this JSON Schema:\n{wanted}"
+    )
+
+
+def response_format(output_format: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask a model for JSON in OpenAI's way; empty for text.
+
+    Providers want an object at the top and named properties; what is looser is asked for as any object, or in words.
+    """
+    if output_format == "text":
+        return {}
+    wanted: dict[str, Any] = dict(whole_schema(output_format, schema))
+    if output_format == "table":
+        shared = {"$defs": wanted.pop("$defs")} if "$defs" in wanted else {}
+        wanted = {"type": "object", "properties": {"rows": wanted}, "required": ["rows"], **shared}
+    if wanted.get("type") != "object":
+        return {}
+    if "properties" not in wanted:
+        return {"type": "json_object"}
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": wanted}}
 
 
 def read(answer: str, *, output_format: str, schema: Mapping[str, Any]) -> Output:

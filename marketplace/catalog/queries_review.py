@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from marketplace.accounts.access import Actor, Role
-from marketplace.catalog import about, contracts, inputs, outputs, plans
+from marketplace.catalog import about, endpoint_contracts, inputs, outputs, plans
 from marketplace.catalog.models import Review, Version
 from marketplace.catalog.plan_terms import terms_of
 from marketplace.catalog.price_words import price_text
@@ -102,7 +102,7 @@ def _reviewed(version: Version) -> dict[str, str]:
         "Inputs": _inputs_in_words(version.input_schema),
         "Answer": outputs.in_words(version.output_format, version.output_schema),
         "Endpoint": version.endpoint_url,
-        "Contract": contracts.in_words(version.contract),
+        "Contract": endpoint_contracts.in_words(version.endpoint_contract),
         "Models": ", ".join(version.allowed_models),
         "Longest answer": f"{version.max_output_tokens:,} tokens",
         "Price": price_text(terms_of(plan), currency=plan.currency) if plan else "",

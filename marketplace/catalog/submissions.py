@@ -13,7 +13,7 @@ from marketplace.catalog import (
     about,
     check_runs,
     checks,
-    contracts,
+    endpoint_contracts,
     endpoints,
     examples,
     outputs,
@@ -177,10 +177,12 @@ def _prompt_errors(version: Version) -> list[FieldError]:
 
 def _http_errors(version: Version, *, allow_http: bool) -> list[FieldError]:
     errors = _caught(lambda: endpoints.check_url(version.endpoint_url, allow_http=allow_http))
-    if errors or not version.contract:
+    if errors or not version.endpoint_contract:
         return errors
     url, example = version.endpoint_url, version.example_input
-    return _caught(lambda: contracts.check(version.contract, endpoint_url=url, example_input=example))
+    return _caught(
+        lambda: endpoint_contracts.check(version.endpoint_contract, endpoint_url=url, example_input=example)
+    )
 
 
 def _caught(check: Callable[[], Any], prefix: str = "") -> list[FieldError]:

@@ -4,7 +4,7 @@ from celery import shared_task
 from django.http import QueryDict
 from django.utils import timezone
 
-from marketplace.catalog import check_runs, ownership, rescans, saved_searches, scanning, waivers
+from marketplace.catalog import check_runs, kept_runs, ownership, rescans, saved_searches, scanning, waivers
 from marketplace.catalog.forms.filters import filters_of
 from marketplace.core import jobs
 from marketplace.core.models import Job
@@ -39,3 +39,9 @@ def rescan() -> None:
 def expire_waivers() -> None:
     """End waivers whose date has come, and tell who relied on them."""
     waivers.expire(at=timezone.now())
+
+
+@shared_task(name="catalog.forget_runs", expires=3_000)
+def forget_runs() -> None:
+    """Delete kept runs whose time is over."""
+    kept_runs.forget_expired(at=timezone.now())

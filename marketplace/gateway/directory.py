@@ -1,7 +1,8 @@
 """Who calls: keys, subscriptions and apps, looked up once and kept until the directory's epoch moves on."""
 
 import hmac
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -61,6 +62,9 @@ class AppFacts:
     max_output_tokens: int
     endpoint_url: str
     signing_secret: str
+    output_format: str = "text"
+    output_schema: Mapping[str, Any] = field(default_factory=dict)
+    endpoint_contract: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +292,9 @@ def _app_facts(app: App, version: Version) -> AppFacts:
         max_output_tokens=version.max_output_tokens,
         endpoint_url=version.endpoint_url,
         signing_secret=version.signing_secret,
+        output_format=version.output_format,
+        output_schema=version.output_schema,
+        endpoint_contract=version.endpoint_contract,
     )
 
 

@@ -9,6 +9,7 @@ from marketplace.catalog.api import (
     listings,
     manifests,
     reviews,
+    runs,
     subscriptions,
     transfers,
 )
@@ -18,6 +19,7 @@ ROUTES: list[tuple[str, type[ViewSetMixin], str]] = [
     *manifests.ROUTES,
     *checks.ROUTES,
     *reviews.ROUTES,
+    *runs.ROUTES,
     *listings.ROUTES,
     *subscriptions.ROUTES,
     *transfers.ROUTES,

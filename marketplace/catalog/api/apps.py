@@ -92,7 +92,9 @@ class DraftSerializer(serializers.Serializer):
     output_schema = serializers.DictField(
         required=False, help_text="JSON Schema that answers are held against; of rows for a table."
     )
-    contract = serializers.DictField(required=False, help_text="OpenAPI document that an HTTP app keeps to.")
+    endpoint_contract = serializers.DictField(
+        required=False, help_text="OpenAPI document that an HTTP app keeps to."
+    )
     endpoint_url = serializers.CharField(max_length=200, required=False, allow_blank=True)
     allowed_models = serializers.ListField(
         child=serializers.CharField(max_length=80), required=False, max_length=20

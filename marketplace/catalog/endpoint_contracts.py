@@ -13,7 +13,7 @@ from marketplace.catalog import held_schemas
 from marketplace.catalog.held_schemas import depth, path_of, pointed_at, references
 from marketplace.core.errors import FieldError, InvalidInput
 
-FIELD = "contract"
+FIELD = "endpoint_contract"
 MAX_CHARS = 200_000
 MAX_DEPTH = 40
 MAX_REFERENCES = 2_000
