@@ -1,6 +1,7 @@
 """Running an app by its own input: a hosted prompt app here, an HTTP app at its creator's endpoint."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -15,7 +16,7 @@ from marketplace.catalog.outputs import Output
 from marketplace.catalog.prompts import render, validate_input
 from marketplace.core.json import encode
 from marketplace.gateway import books, requests
-from marketplace.gateway.directory import AppFacts, Caller
+from marketplace.gateway.directory import AppFacts
 from marketplace.gateway.http_apps import DEFAULT_TIMEOUT_S, AppAnswer, AppUnavailable
 from marketplace.gateway.pipeline import FindCaller, Gateway, Served
 from marketplace.gateway.providers.base import ProviderBadResponse
@@ -59,7 +60,7 @@ async def run(gateway: Gateway, find: FindCaller, *, data: Any, feature: str = "
     validate_input(caller.app.input_schema, data)
     if caller.app.kind == App.Kind.HTTP:
         return await _run_http(gateway, find, data)
-    served, completion = await gateway.complete(find, lambda c: _prompt(c, data, feature))
+    served, completion = await gateway.complete(find, lambda c: request_for(c.app, data, feature=feature))
     try:
         choices = _completion.decode(completion.body).choices
     except msgspec.DecodeError as error:
@@ -71,8 +72,8 @@ async def run(gateway: Gateway, find: FindCaller, *, data: Any, feature: str = "
     return AppRun(output.value, served, output.problems)
 
 
-def _prompt(caller: Caller, data: dict[str, Any], feature: str) -> ModelRequest:
-    app = caller.app
+def request_for(app: AppFacts, data: Mapping[str, Any], *, feature: str = "") -> ModelRequest:
+    """Build the model request of a hosted app for an input; raises InvalidInput when the prompt cannot be filled."""
     text = render(app.prompt_template, data)
     if wanted := outputs.instruction(app.output_format, app.output_schema):
         text = f"{text}\n\n{wanted}"

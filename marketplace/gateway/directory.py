@@ -239,7 +239,7 @@ def caller_of(
         feature="",
     )
     next_owner = (coming.starts_at, coming.team_id) if coming else None
-    return Caller(who, _app_facts(app, version), subscription.state, epoch, next_owner)
+    return Caller(who, app_facts(app, version), subscription.state, epoch, next_owner)
 
 
 def caller_of_id(
@@ -278,7 +278,8 @@ def _listed_version(app: App) -> Version | None:
     return listing.version if listing and listing.version.state == Version.State.LISTED else None
 
 
-def _app_facts(app: App, version: Version) -> AppFacts:
+def app_facts(app: App, version: Version) -> AppFacts:
+    """Return what runs when a version is called."""
     return AppFacts(
         app_id=app.pk,
         slug=app.slug,
