@@ -14,6 +14,7 @@ from marketplace.catalog import (  # noqa: F401  Django looks here
     entries,
     rating_models,
     run_models,
+    unfinished_models,
 )
 from marketplace.catalog.owning import first_ownership
 from marketplace.core import epochs

@@ -16,6 +16,7 @@ from marketplace.catalog.views import (
     runs,
     subscriptions,
     transfers,
+    unfinished,
     waivers,
 )
 
@@ -24,6 +25,9 @@ app_name = "catalog"
 creator_urls: list[URLPattern] = [
     path("creator/", creator.my_apps, name="creator-apps"),
     path("creator/new/", creator.choose_template, name="creator-templates"),
+    path("creator/begun/", unfinished.begun, name="begun"),
+    path("creator/begun/<uuid:form_id>/keep/", unfinished.keep, name="form-keep"),
+    path("creator/begun/<uuid:form_id>/drop/", unfinished.drop, name="form-drop"),
     path("creator/import/", manifests.import_manifest, name="manifest-import"),
     path("creator/apps/<slug:slug>/manifest.<slug:form>", manifests.export, name="manifest-export"),
     path("creator/new/<slug:template_key>/", creator.create_app, name="creator-new"),
