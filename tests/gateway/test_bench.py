@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from marketplace.catalog import benches, examples
 from marketplace.catalog.bench_models import BenchResult, BenchRun
@@ -64,7 +65,7 @@ class TestRun:
 
         shown = client.get(address, {"models": ["llm-8b", "llm-70b"]}).content.decode()
         client.post(address, {"models": ["llm-8b", "llm-70b"]})
-        job = jobs.run(Job.objects.get(name="gateway.run_bench").pk, at=NOW)
+        job = jobs.run(Job.objects.get(name="gateway.run_bench").pk, at=timezone.now())
 
         assert "for 4 calls to llm-8b, llm-70b" in shown
         assert job is not None

@@ -8,7 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.utils import timezone
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods
 
 from marketplace.catalog import prompts
 from marketplace.core import epochs
@@ -34,17 +34,18 @@ class CallCost:
 
 
 @login_required
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def call_cost(request: HttpRequest) -> HttpResponse:
     """Work out what a call with the typed example costs with each chosen model, the cheapest first."""
+    form = request.POST if request.method == "POST" else request.GET
     try:
-        prompt = _prompt(request.POST)
+        prompt = _prompt(form)
     except InvalidInput as error:
         return render(request, "gateway/_call_cost.html", {"problem": error.errors[0].message})
-    longest = request.POST.get("max_output_tokens", "")
+    longest = form.get("max_output_tokens", "")
     output = min(int(longest), MAX_OUTPUT) if longest.isdecimal() else 0
     context = {
-        "costs": costs(prompt, models=request.POST.getlist("allowed_models"), output_tokens=output),
+        "costs": costs(prompt, models=form.getlist("allowed_models"), output_tokens=output),
         "input_tokens": tokens.count(prompt),
         "currency": settings.CURRENCY,
     }
