@@ -72,7 +72,8 @@ def _takes_file(one: Input) -> bool:
 
 def _field_of(one: Input) -> forms.Field:
     # What is required is asked for after files were read.
-    shared: dict[str, Any] = {"label": one.title, "help_text": one.help, "required": False}
+    label = one.title if one.is_required else f"{one.title} (optional)"
+    shared: dict[str, Any] = {"label": label, "help_text": one.help, "required": False}
     if one.kind == "choice":
         return forms.ChoiceField(choices=[("", "–"), *((c, c) for c in one.choices)], **shared)
     if one.kind == "number":

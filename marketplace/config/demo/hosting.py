@@ -7,8 +7,10 @@ from uuid import UUID
 
 from marketplace.catalog import benches, kept_runs, unfinished
 from marketplace.catalog.bench_models import BenchResult, BenchRun
+from marketplace.catalog.forms import app_form
 from marketplace.catalog.kept_runs import Result
 from marketplace.catalog.models import App, Subscription
+from marketplace.catalog.templates_library import get_template
 from marketplace.config.demo.people import Cast
 from marketplace.config.demo.timeline import Timeline
 
@@ -100,13 +102,27 @@ def _bench(cast: Cast, timeline: Timeline) -> None:
 
 def _begin(cast: Cast, timeline: Timeline) -> None:
     """Let the creator begin an app and be called away."""
-    typed = {
+    template = get_template("batch-labeler")
+    creator = cast.person("creator")
+    team = cast.teams["team-ux"]
+    initial = app_form.initial_of_template(template, contact=creator.email, team=None)
+    typed = {name: _sent(value) for name, value in initial.items() if value not in ("", None)}
+    rows = app_form.rows_of_template(template)
+    typed |= {
+        "team": [str(team.pk)],
         "name": ["Review labeler"],
         "summary": ["Sorts what guests write about us."],
-        "inputs-TOTAL_FORMS": ["1"],
+        "inputs-TOTAL_FORMS": [str(len(rows))],
         "inputs-INITIAL_FORMS": ["0"],
-        "inputs-0-name": ["entries"],
-        "inputs-0-title": ["Reviews"],
-        "inputs-0-kind": ["text"],
     }
-    unfinished.keep(BEGUN, typed, template="batch-labeler", by=cast.person("creator"), at=timeline.ago(0, 9))
+    for number, row in enumerate(rows):
+        given = {name: value for name, value in row.items() if value not in ("", None, False)}
+        typed |= {f"inputs-{number}-{name}": _sent(value) for name, value in given.items()}
+    unfinished.keep(BEGUN, typed, template="batch-labeler", by=creator, at=timeline.ago(0, 9))
+
+
+def _sent(value: object) -> list[str]:
+    """Return a value as a browser sends it."""
+    if isinstance(value, list):
+        return [str(one) for one in value]
+    return ["on"] if value is True else [str(value)]
