@@ -19,7 +19,7 @@ from marketplace.core.errors import Conflict, InvalidInput
 
 WORKINGS = (
     "instructions", "prompt_template", "example_input", "endpoint_url", "allowed_models", "max_output_tokens",
-    "examples", "archive_id",
+    "examples", "archive_id", "output_format", "output_schema", "endpoint_contract",
 )  # fmt: skip
 PROMISES = (
     "expected_monthly_calls", "declared_cost_per_call", "slo_latency_ms", "slo_availability_percent",
@@ -27,8 +27,8 @@ PROMISES = (
 )  # fmt: skip
 EDITABLE = frozenset({*about.NAMES, *WORKINGS, *PROMISES, "owner_contact", "inputs", "plan"})
 MAX_SLUG = 60
-# Words that would read like a path of ours behind /catalog/ or /apps/.
-RESERVED_SLUGS = frozenset({"new", "search", "compare", "run"})
+# Words that would read like a path of ours behind /catalog/, /apps/ or /manifests/.
+RESERVED_SLUGS = frozenset({"new", "search", "compare", "run", "schema", "check"})
 
 
 class NotEditable(Conflict):
@@ -83,6 +83,8 @@ def create_from_template(
         example_input=dict(template.example_input),
         allowed_models=list(template.allowed_models),
         max_output_tokens=template.max_output_tokens,
+        output_format=template.output_format,
+        output_schema=dict(template.output_schema),
         signing_secret=_new_secret() if template.kind == App.Kind.HTTP else "",
         created_at=at,
         **_promises_of(template),

@@ -8,12 +8,15 @@ from pgtrigger import Condition, Delete, Insert, Protect, UpdateOf
 
 from marketplace.catalog import (  # noqa: F401  Django looks here
     auto_approval_models,
+    bench_models,
     check_models,
     collection_models,
     discovery_models,
     entries,
     rating_models,
+    run_models,
     takedown_models,
+    unfinished_models,
     version_models,
 )
 from marketplace.catalog.owning import first_ownership
@@ -27,6 +30,14 @@ class Environment(models.TextChoices):
     PRODUCTION = "production"
     STAGING = "staging"
     SANDBOX = "sandbox"
+
+
+class OutputFormat(models.TextChoices):
+    """What the answer of an app is; JSON and tables are held against the app's output schema."""
+
+    TEXT = "text", "Text"
+    JSON = "json", "JSON"
+    TABLE = "table", "Table"
 
 
 class App(models.Model):
@@ -118,7 +129,14 @@ class Version(models.Model):
     prompt_template = models.TextField(blank=True, help_text="User message; {{ name }} stands for an input.")
     input_schema = models.JSONField(default=dict, help_text="JSON Schema of the input.")
     example_input = models.JSONField(default=dict)
+    output_format = models.CharField(max_length=5, choices=OutputFormat, default=OutputFormat.TEXT)
+    output_schema = models.JSONField(
+        default=dict, help_text="JSON Schema of an answer that is JSON or a table."
+    )
     endpoint_url = models.URLField(blank=True, help_text="Where an HTTP app is called.")
+    endpoint_contract = models.JSONField(
+        default=dict, help_text="OpenAPI document that an HTTP app keeps to; empty: none."
+    )
     signing_secret = models.CharField(max_length=80, blank=True)
     examples = models.JSONField(default=list, help_text="Inputs with what is expected of their answers.")
     archive = models.ForeignKey(
@@ -167,7 +185,10 @@ class Version(models.Model):
                     "instructions",
                     "prompt_template",
                     "input_schema",
+                    "output_format",
+                    "output_schema",
                     "endpoint_url",
+                    "endpoint_contract",
                     "examples",
                     "archive_id",
                     "allowed_models",

@@ -7,8 +7,9 @@ is first compiled, whoever put it into the database. There is no arithmetic and 
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from functools import lru_cache, wraps
 from typing import Any
 
 from jinja2 import TemplateError, TemplateSyntaxError, meta, nodes
@@ -23,6 +24,8 @@ from marketplace.core.errors import FieldError, InvalidInput
 MAX_TEMPLATE_CHARS = 20_000
 MAX_PROMPT_CHARS = 200_000
 MAX_RANGE = 100
+# Characters that all filters of one rendering may look at: half a second at worst.
+MAX_WORK = 5_000_000
 MAX_ERRORS = 10
 FIELD = "prompt_template"
 
@@ -86,9 +89,28 @@ def _short_range(*bounds: int) -> range:
     return numbers
 
 
+_work: ContextVar[list[int] | None] = ContextVar("work", default=None)
+
+
+def _counted(apply: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a filter count what it looks at: a loop of filters that writes nothing is not bounded by any length."""
+
+    @wraps(apply)
+    def counting(*arguments: Any, **options: Any) -> Any:
+        left = _work.get()
+        if left is not None:
+            left[0] -= 50 + sum(len(one) for one in arguments if isinstance(one, str))
+            if left[0] < 0:
+                message = "takes too long with this input; leave out filters inside loops"
+                raise InvalidInput(FIELD, message, limit=MAX_WORK, code="prompt_too_slow")
+        return apply(*arguments, **options)
+
+    return counting
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(autoescape=False, keep_trailing_newline=True)
-    environment.filters = {name: environment.filters[name] for name in FILTERS}
+    environment.filters = {name: _counted(environment.filters[name]) for name in FILTERS}
     environment.tests = {name: environment.tests[name] for name in TESTS | {"==", "!=", "<", "<=", ">", ">="}}
     environment.globals = {"range": _short_range}
     return environment
@@ -112,6 +134,7 @@ def render(text: str, inputs: Mapping[str, Any]) -> str:
     Raises InvalidInput when the template is not allowed, fails on these values, or gets too long.
     """
     pieces, length = [], 0
+    counting = _work.set([MAX_WORK])
     try:
         for piece in _compiled(text).generate(inputs):
             length += len(piece)
@@ -123,6 +146,8 @@ def render(text: str, inputs: Mapping[str, Any]) -> str:
         raise InvalidInput(
             FIELD, f"cannot be filled with this input: {error}", code="prompt_failed"
         ) from error
+    finally:
+        _work.reset(counting)
     return "".join(pieces)
 
 

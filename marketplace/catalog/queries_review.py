@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from marketplace.accounts.access import Actor, Role
-from marketplace.catalog import about, inputs, plans
+from marketplace.catalog import about, endpoint_contracts, inputs, outputs, plans
 from marketplace.catalog.models import Plan, Review, Version
 from marketplace.catalog.plan_terms import terms_of
 from marketplace.catalog.price_words import price_text
@@ -114,6 +114,8 @@ def _reviewed(version: Version) -> dict[str, str]:
         "Endpoint": version.endpoint_url,
         # The same bytes are kept once, so the id tells other code.
         "Code": f"archive {str(version.archive_id)[-8:]}" if version.archive_id else "",
+        "Answer": outputs.in_words(version.output_format, version.output_schema),
+        "Contract": endpoint_contracts.in_words(version.endpoint_contract),
         "Models": ", ".join(version.allowed_models),
         "Longest answer": f"{version.max_output_tokens:,} tokens",
         "Price": price_text(terms_of(plan), currency=plan.currency) if plan else "",

@@ -13,6 +13,7 @@ from marketplace.catalog.models import Version
 from marketplace.catalog.scans import running
 from marketplace.catalog.scans.findings import Report, sorted_findings
 from marketplace.catalog.scans.running import ToolFailed
+from marketplace.core.money import to_text
 
 logger = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
@@ -49,9 +50,14 @@ def rules_hash(name: str) -> str:
 
 def judge_answers(version: Version, calls: Sequence[SmokeCall]) -> Report:
     """Compare the answers of the calls with what the maker's examples expect. Raises ToolFailed."""
-    outputs = tuple((one.example, one.output) for one in calls if one.example is not None and not one.error)
+    made = [(one.example, one) for one in calls if one.example is not None and not one.error]
+    outputs = tuple((example, one.output) for example, one in made)
+    costs = tuple((example, to_text(one.cost)) for example, one in made)
     subject = replace(
-        subjects.subject_of(version, "behavior"), examples=tuple(version.examples), outputs=outputs
+        subjects.subject_of(version, "behavior"),
+        examples=tuple(version.examples),
+        outputs=outputs,
+        costs=costs,
     )
     return running.run(CheckRun.Name.BEHAVIOR, subject)
 

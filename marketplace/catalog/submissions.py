@@ -9,7 +9,18 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
 from marketplace.accounts.models import User
-from marketplace.catalog import about, check_runs, checks, endpoints, examples, plans, prompts, takedowns
+from marketplace.catalog import (
+    about,
+    check_runs,
+    checks,
+    endpoint_contracts,
+    endpoints,
+    examples,
+    outputs,
+    plans,
+    prompts,
+    takedowns,
+)
 from marketplace.catalog.models import App, Review, SmokeRun, Subscription, Version
 from marketplace.core import audit, jobs
 from marketplace.core.errors import Conflict, FieldError, InvalidInput
@@ -137,6 +148,7 @@ def check_complete(version: Version, *, allow_http: bool) -> None:
         lambda: prompts.validate_input(version.input_schema, version.example_input), "example_input."
     )
     errors += _caught(lambda: examples.check(version.examples, version.input_schema))
+    errors += _caught(lambda: outputs.check(version.output_format, version.output_schema))
     if errors:
         raise InvalidInput.several(errors)
 
@@ -168,7 +180,13 @@ def _prompt_errors(version: Version) -> list[FieldError]:
 
 
 def _http_errors(version: Version, *, allow_http: bool) -> list[FieldError]:
-    return _caught(lambda: endpoints.check_url(version.endpoint_url, allow_http=allow_http))
+    errors = _caught(lambda: endpoints.check_url(version.endpoint_url, allow_http=allow_http))
+    if errors or not version.endpoint_contract:
+        return errors
+    url, example = version.endpoint_url, version.example_input
+    return _caught(
+        lambda: endpoint_contracts.check(version.endpoint_contract, endpoint_url=url, example_input=example)
+    )
 
 
 def _caught(check: Callable[[], Any], prefix: str = "") -> list[FieldError]:

@@ -7,6 +7,7 @@ from django.utils import timezone
 from marketplace.catalog import (
     check_runs,
     deprecations,
+    kept_runs,
     ownership,
     price_changes,
     rescans,
@@ -61,3 +62,9 @@ def tend_versions() -> None:
     price_changes.apply_due(at=now)
     deprecations.remind(at=now)
     deprecations.end_due(at=now)
+
+
+@shared_task(name="catalog.forget_runs", expires=3_000)
+def forget_runs() -> None:
+    """Delete kept runs whose time is over."""
+    kept_runs.forget_expired(at=timezone.now())

@@ -49,6 +49,7 @@ SECTIONS = (
         also=("catalog:collections", "catalog:compare", "catalog:searches", "catalog:wishes"),
     ),
     Section("Subscriptions", "catalog:subscriptions", "plug"),
+    Section("My runs", "catalog:runs", "history"),
     Section("Usage", "metering:usage", "chart-line"),
     Section(
         "Unattributed",

@@ -29,6 +29,7 @@ DEFAULT_REVENUE_SHARE = env.decimal("HALFPENNY_REVENUE_SHARE", Decimal("0.20"))
 SANDBOX_CREDIT = env.decimal("HALFPENNY_SANDBOX_CREDIT", Decimal("1.00"))
 PRICE_NOTICE_DAYS = env.int("HALFPENNY_PRICE_NOTICE_DAYS", 30)
 DEPRECATION_NOTICE_DAYS = env.int("HALFPENNY_DEPRECATION_NOTICE_DAYS", 30)
+RUN_RETENTION_DAYS = env.int("HALFPENNY_RUN_RETENTION_DAYS", 30)
 HOLD_SECONDS = env.int("HALFPENNY_HOLD_SECONDS", 300)
 PUBLIC_URL = env.str("HALFPENNY_PUBLIC_URL", "http://127.0.0.1:8000")
 
@@ -257,6 +258,7 @@ CELERY_TASK_ROUTES = {
     "quotas.detect_incidents": {"queue": "celery"},
     "catalog.move_apps": {"queue": "celery"},
     "catalog.tell_of_new_matches": {"queue": "celery"},
+    "catalog.forget_runs": {"queue": "celery"},
     "catalog.rescan": {"queue": "celery"},
     "catalog.expire_waivers": {"queue": "celery"},
     "metering.find_free_usage": {"queue": "celery"},
@@ -283,6 +285,7 @@ CELERY_BEAT_SCHEDULE = {
     "rescan": {"task": "catalog.rescan", "schedule": crontab(hour="1", minute="40")},
     "expire-waivers": {"task": "catalog.expire_waivers", "schedule": 3600.0},
     "tend-versions": {"task": "catalog.tend_versions", "schedule": 300.0},
+    "forget-runs": {"task": "catalog.forget_runs", "schedule": 3600.0},
     "tend-inboxes": {"task": "metering.tend_inboxes", "schedule": 3600.0},
     "find-free-usage": {"task": "metering.find_free_usage", "schedule": 3600.0},
     "tell-of-conflicts": {"task": "metering.tell_of_conflicts", "schedule": 3600.0},

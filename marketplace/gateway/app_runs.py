@@ -1,29 +1,42 @@
 """Running an app by its own input: a hosted prompt app here, an HTTP app at its creator's endpoint."""
 
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from time import monotonic
 from typing import Annotated, Any
 
 import msgspec
 from msgspec.structs import replace
 
+from marketplace.catalog import endpoint_contracts, outputs
 from marketplace.catalog.models import App
+from marketplace.catalog.outputs import Output
 from marketplace.catalog.prompts import render, validate_input
 from marketplace.core.json import encode
 from marketplace.gateway import books, requests
-from marketplace.gateway.directory import Caller
+from marketplace.gateway.directory import AppFacts
+from marketplace.gateway.http_apps import DEFAULT_TIMEOUT_S, AppAnswer, AppUnavailable
 from marketplace.gateway.pipeline import FindCaller, Gateway, Served
 from marketplace.gateway.providers.base import ProviderBadResponse
 from marketplace.gateway.requests import ModelRequest
 from marketplace.gateway.router import AUTO
 from metering.rating import Quantities
 
+RETRY_PAUSES_S = (0.2, 0.8)
+MOST_PATIENCE_S = 1
+
 
 @dataclass(frozen=True, slots=True)
 class AppRun:
-    """The output of an app and what the call came to."""
+    """The output of an app and what the call came to.
+
+    ``problems`` says where the output does not fit what the app promises; the call was delivered all the same."""
 
     output: Any
     served: Served
+    problems: tuple[str, ...] = ()
 
 
 class _Message(msgspec.Struct):
@@ -47,31 +60,34 @@ async def run(gateway: Gateway, find: FindCaller, *, data: Any, feature: str = "
     validate_input(caller.app.input_schema, data)
     if caller.app.kind == App.Kind.HTTP:
         return await _run_http(gateway, find, data)
-    served, completion = await gateway.complete(find, lambda c: _prompt(c, data, feature))
+    served, completion = await gateway.complete(find, lambda c: request_for(c.app, data, feature=feature))
     try:
         choices = _completion.decode(completion.body).choices
     except msgspec.DecodeError as error:
         raise ProviderBadResponse("", "sent an answer that is not what was agreed") from error
-    return AppRun(choices[0].message.content or "", served)
+    app, answer = served.admission.caller.app, choices[0].message.content or ""
+    read = partial(outputs.read, answer, output_format=app.output_format, schema=app.output_schema)
+    # Holding an answer against its schema may take a moment, which other calls should not wait for.
+    output = read() if app.output_format == "text" else await gateway.in_turn(read)
+    return AppRun(output.value, served, output.problems)
 
 
-def _prompt(caller: Caller, data: dict[str, Any], feature: str) -> ModelRequest:
-    text = render(caller.app.prompt_template, data)
+def request_for(app: AppFacts, data: Mapping[str, Any], *, feature: str = "") -> ModelRequest:
+    """Build the model request of a hosted app for an input; raises InvalidInput when the prompt cannot be filled."""
+    text = render(app.prompt_template, data)
+    if wanted := outputs.instruction(app.output_format, app.output_schema):
+        text = f"{text}\n\n{wanted}"
     fields = {"model": AUTO, "messages": [{"role": "user", "content": text}], "temperature": 0}
-    return requests.chat(fields, app=caller.app, feature=feature)
+    if response_format := outputs.response_format(app.output_format, app.output_schema):
+        fields["response_format"] = response_format
+    return requests.chat(fields, app=app, feature=feature)
 
 
 async def _run_http(gateway: Gateway, find: FindCaller, data: dict[str, Any]) -> AppRun:
     admission, _ = await gateway.admit(find, lambda _: None)
     app = admission.caller.app
     try:
-        answer = await gateway.apps.call(
-            app.endpoint_url,
-            encode({"input": data}).encode(),
-            secret=app.signing_secret.encode(),
-            request_id=str(admission.id),
-            at=books.now(),
-        )
+        answer = await _call_endpoint(gateway, app, data, request_id=str(admission.id))
     except BaseException:
         await gateway.release(admission)
         raise
@@ -93,10 +109,41 @@ async def _run_http(gateway: Gateway, find: FindCaller, data: dict[str, Any]) ->
                 ),
             )
     served = await gateway.settle_app_call(admission, usage)
-    output = answer.output
-    if isinstance(output, dict) and set(output) == {"output"}:
-        output = output["output"]
-    return AppRun(output, served)
+    output = await gateway.in_turn(partial(_held, app, answer.output))
+    return AppRun(output.value, served, output.problems)
+
+
+async def _call_endpoint(gateway: Gateway, app: AppFacts, data: Any, *, request_id: str) -> AppAnswer:
+    """Call an endpoint, and again a moment later if it certainly did nothing: nobody was reached, or it said so.
+
+    All attempts go under one hold and one request id and share the time of one call, so whatever happens is charged
+    at most once, and an endpoint can tell that it is the same call.
+    """
+    body, until = encode({"input": data}).encode(), monotonic() + DEFAULT_TIMEOUT_S
+    for pause_s in (*RETRY_PAUSES_S, None):
+        try:
+            return await gateway.apps.call(
+                app.endpoint_url,
+                body,
+                secret=app.signing_secret.encode(),
+                request_id=request_id,
+                at=books.now(),
+                timeout_s=max(until - monotonic(), 0.1),
+            )
+        except AppUnavailable as error:
+            is_long = error.app_status is not None and error.retry_after_s > MOST_PATIENCE_S
+            if error.was_maybe_run or is_long or pause_s is None or monotonic() + pause_s >= until:
+                raise
+        await asyncio.sleep(pause_s)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _held(app: AppFacts, answer: Any) -> Output:
+    """Hold an endpoint's answer against its contract, and its output against the app's schema."""
+    broken = endpoint_contracts.misfits(app.endpoint_contract, endpoint_url=app.endpoint_url, body=answer)
+    value = answer["output"] if isinstance(answer, dict) and set(answer) == {"output"} else answer
+    output = outputs.hold(value, output_format=app.output_format, schema=app.output_schema)
+    return Output(output.value, (*(f"contract: {reason}" for reason in broken), *output.problems))
 
 
 def answer_of(run: AppRun) -> dict[str, Any]:
@@ -107,8 +154,10 @@ def answer_of(run: AppRun) -> dict[str, Any]:
         "output_tokens": used.output_tokens,
         "total_tokens": used.total_tokens,
     }
+    problems = {"problems": list(run.problems)} if run.problems else {}
     return {
         "output": run.output,
+        **problems,
         "usage": usage,
         "cost": run.served.headers["x-halfpenny-cost"],
         "model": run.served.model,

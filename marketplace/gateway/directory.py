@@ -1,7 +1,8 @@
 """Who calls: keys, subscriptions and apps, looked up once and kept until the directory's epoch moves on."""
 
 import hmac
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -63,6 +64,9 @@ class AppFacts:
     endpoint_url: str
     signing_secret: str
     ending: Ending | None = None
+    output_format: str = "text"
+    output_schema: Mapping[str, Any] = field(default_factory=dict)
+    endpoint_contract: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +246,7 @@ def caller_of(
         feature="",
     )
     next_owner = (coming.starts_at, coming.team_id) if coming else None
-    return Caller(who, _app_facts(app, version), subscription.state, epoch, next_owner)
+    return Caller(who, app_facts(app, version), subscription.state, epoch, next_owner)
 
 
 def caller_of_id(
@@ -281,7 +285,8 @@ def _listed_version(app: App) -> Version | None:
     return listing.version if listing and listing.version.state == Version.State.LISTED else None
 
 
-def _app_facts(app: App, version: Version) -> AppFacts:
+def app_facts(app: App, version: Version) -> AppFacts:
+    """Return what runs when a version is called."""
     return AppFacts(
         app_id=app.pk,
         slug=app.slug,
@@ -296,6 +301,9 @@ def _app_facts(app: App, version: Version) -> AppFacts:
         endpoint_url=version.endpoint_url,
         signing_secret=version.signing_secret,
         ending=ending_of(app),
+        output_format=version.output_format,
+        output_schema=version.output_schema,
+        endpoint_contract=version.endpoint_contract,
     )
 
 

@@ -79,12 +79,13 @@ def _input(version: Version, number: int) -> tuple[int | None, object]:
 async def _call_some(
     gateway: Gateway, *, find: Callable[[], Caller], inputs: Sequence[tuple[int | None, object]]
 ) -> list[SmokeCall | LimitReached]:
-    return await asyncio.gather(*(_call_once(gateway, find, example, data) for example, data in inputs))
+    return await asyncio.gather(*(call_once(gateway, find, example, data) for example, data in inputs))
 
 
-async def _call_once(
+async def call_once(
     gateway: Gateway, find: Callable[[], Caller], example: int | None, data: object
 ) -> SmokeCall | LimitReached:
+    """Make one call and say what it brought; one that was refused for lack of credit comes back as it is."""
     started = perf_counter()
     try:
         answer = await app_runs.run(gateway, lambda: gateway.read(find), data=data)
@@ -92,12 +93,15 @@ async def _call_once(
         return error
     except HalfpennyError as error:
         return SmokeCall(error=error.message, latency_ms=_ms_since(started), example=example)
+    # What is not what the app promises its callers is no answer to count on.
+    broken = f"The answer does not fit: {answer.problems[0]}" if answer.problems else ""
     used = answer.served.usage
     return SmokeCall(
         cost=answer.served.cost,
         input_tokens=used.input_tokens,
         output_tokens=used.output_tokens,
         latency_ms=_ms_since(started),
+        error=broken,
         output=answer.output if isinstance(answer.output, str) else json.dumps(answer.output, default=str),
         example=example,
     )

@@ -4,15 +4,17 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from marketplace.catalog.benches import JOB as BENCH_JOB
 from marketplace.catalog.check_runs import ENDPOINT_JOB
 from marketplace.core import jobs
 from marketplace.core.models import Job
-from marketplace.gateway import app_runs, background, endpoint_checks, kept_usage, smoke
+from marketplace.gateway import app_runs, background, bench, endpoint_checks, kept_usage, smoke
 from marketplace.gateway.directory import caller_of_id
 from marketplace.gateway.run_api import JOB_NAME
 from metering.attribution_rules import WORK
 
 jobs.work("gateway.run_smoke")(smoke.run)
+jobs.work(BENCH_JOB)(bench.run)
 jobs.work(ENDPOINT_JOB)(endpoint_checks.run)
 jobs.work(WORK)(kept_usage.count)
 

@@ -2,11 +2,14 @@
 
 from django.urls import path
 
-from marketplace.gateway.views import operator, providers, try_it
+from marketplace.gateway.views import bench, call_cost, operator, providers, try_it, use_app
 
 app_name = "gateway"
 urlpatterns = [
     path("catalog/<slug:slug>/try/", try_it.try_it, name="try"),
+    path("creator/apps/<slug:slug>/bench/", bench.app_bench, name="bench"),
+    path("creator/call-cost/", call_cost.call_cost, name="call-cost"),
+    path("use/<slug:slug>/", use_app.use_app, name="use"),
     path("operator/", operator.today, name="today"),
     path("operator/jobs/", operator.jobs, name="jobs"),
     path("operator/jobs/<uuid:job_id>/retry/", operator.retry_job, name="job-retry"),

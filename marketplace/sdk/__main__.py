@@ -1,4 +1,4 @@
-"""``python -m halfpenny``: look after the spool of an app that is not running."""
+"""``halfpenny``, or ``python -m halfpenny``: an app as a file, and the spool of an app that is not running."""
 
 import argparse
 import json
@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from . import apps_commands
 from .meter import Meter
 from .settings import ConfigurationError
 
@@ -13,14 +14,19 @@ from .settings import ConfigurationError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command with the settings of the environment; return its exit code."""
     parser = argparse.ArgumentParser(
-        prog="halfpenny", description="Uses HALFPENNY_URL, _KEY, _APP_ID, _SPOOL_DIR."
+        prog="halfpenny",
+        description="check, submit and status use HALFPENNY_URL and _TOKEN; flush and resend HALFPENNY_URL, _KEY, "
+        "_APP_ID, _SPOOL_DIR.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
+    apps_commands.add_to(commands)
     flush = commands.add_parser("flush", help="send what processes left in the spool when they ended")
     resend = commands.add_parser("resend", help="send rejected events again, under their ids")
     for command in (flush, resend):
         command.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS")
     chosen = parser.parse_args(arguments)
+    if chosen.command not in ("flush", "resend"):
+        return apps_commands.run(chosen)
     try:
         meter = Meter()
     except ConfigurationError as error:

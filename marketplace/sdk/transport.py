@@ -63,7 +63,7 @@ class Transport:
         body = gzip.compress(b"\n".join(lines) + b"\n", compresslevel=4)
         request = urllib.request.Request(self._address, body, self._headers, method="POST")
         # Built late: proxies and certificates are read from the environment, which a forked child may have changed.
-        self._opener = self._opener or urllib.request.build_opener(_NoRedirects)
+        self._opener = self._opener or urllib.request.build_opener(NoRedirects)
         try:
             with self._opener.open(request, timeout=self._timeout_s) as answer:
                 return _receipts(answer.read(MOST_ANSWER_BYTES), expected=len(lines))
@@ -73,7 +73,7 @@ class Transport:
             raise Away(f"{type(error).__name__}: {error}") from error
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
+class NoRedirects(urllib.request.HTTPRedirectHandler):
     """A redirected POST would become a GET, and its 200 would be taken for a receipt."""
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:

@@ -27,7 +27,19 @@ from tests.architecture.documents import CHECKOUT, GUIDES, Document, Named, comm
 
 OUR_APPS = ("core", "accounts", "catalog", "metering", "quotas", "billing", "gateway")
 OTHER_PROGRAMS = frozenset(
-    {"curl", "export", "cd", "git", "pg_dump", "pg_restore", "createdb", "psql", "openssl", "celery"}
+    {
+        "curl",
+        "export",
+        "cd",
+        "git",
+        "pg_dump",
+        "pg_restore",
+        "createdb",
+        "psql",
+        "openssl",
+        "celery",
+        "halfpenny",
+    }
 )
 MANAGE = re.compile(r"python3 manage\.py ((?:[^\s|;&<>()]|\$\([^)]*\))+(?: +(?:\"[^\"]*\"|[^\s|;&<>()])+)*)")
 DOTTED = re.compile(r"(?:marketplace|metering|quotas|billing)(?:\.\w+)+")

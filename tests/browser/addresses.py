@@ -12,6 +12,7 @@ from marketplace.catalog.auto_approval_models import PostReview
 from marketplace.catalog.check_models import CheckFinding, CheckWaiver
 from marketplace.catalog.models import Plan, Review, SmokeRun, Subscription
 from marketplace.catalog.rating_models import Rating
+from marketplace.catalog.run_models import KeptRun, RunShare
 from marketplace.catalog.takedown_models import Appeal, Takedown
 from marketplace.catalog.version_models import PriceChange
 from metering.inbox_models import UnattributedGroup
@@ -54,6 +55,11 @@ DETAILS = (
     Detail("creator", "catalog:checks", _given("palette-namer", 1)),
     Detail("approver", "catalog:checks", _given("contract-summary", 1)),
     Detail("creator", "catalog:creator-material", _given("survey-digest")),
+    Detail("creator", "catalog:creator-new", _given("batch-labeler")),
+    Detail("creator", "gateway:bench", _given("survey-digest")),
+    Detail("consumer", "gateway:use", _given("where2eat")),
+    Detail("consumer", "catalog:run", lambda: (KeptRun.objects.latest("created_at").pk,)),
+    Detail("creator", "catalog:shared-run", lambda: (RunShare.objects.get().pk,)),
     Detail("approver", "catalog:waiver", lambda: (CheckWaiver.objects.get().pk,)),
     Detail("creator", "catalog:waive", lambda: (CheckFinding.objects.get(rule="hygiene.zero-width").pk,)),
     Detail("creator", "metering:app-usage", _given("where2eat")),
@@ -159,6 +165,8 @@ NO_PAGES = {
     "catalog:review-filter-forget", "catalog:takedown-appeal", "catalog:reason-retire", "catalog:holiday-remove",
     "catalog:deprecation-withdraw", "catalog:roll-back",
     "catalog:rating-withdraw", "catalog:search-remove",
+    "catalog:manifest-export", "catalog:run-output",
+    "catalog:run-share", "catalog:run-delete", "catalog:form-keep", "catalog:form-drop",
     "catalog:wish-withdraw", "catalog:collection-remove", "catalog:rating-hide", "catalog:rating-show",
 }  # fmt: skip
 # Not pages of people: what machines ask for, Django's own admin, and two addresses that stand in mails only.

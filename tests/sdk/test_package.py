@@ -100,10 +100,15 @@ class TestWheel:
         run(python, "-m", "pip", "install", "--no-index", "--no-deps", wheel)
 
         told = run(python, "-I", "-c", USE, env=environment(server, tmp_path))
-        command = run(tmp_path / "venv" / "bin" / "halfpenny", "flush", env=environment(server, tmp_path))
+        halfpenny = tmp_path / "venv" / "bin" / "halfpenny"
+        command = run(halfpenny, "flush", env=environment(server, tmp_path))
+        run(halfpenny, "init", tmp_path / "app.json", "--template", "batch-labeler")
+        run(halfpenny, "init", tmp_path / "app.yaml", "--template", "batch-labeler")
 
         assert wheel.name == f"halfpenny-{__version__}-py3-none-any.whl"
         assert told.split()[1:] == [__version__, "True"]
         assert str(tmp_path) in told
         assert '"pending": 0' in command
+        assert (tmp_path / "app.json").read_text() == (SDK / "starters" / "batch-labeler.json").read_text()
+        assert (tmp_path / "app.yaml").read_text() == (SDK / "starters" / "batch-labeler.yaml").read_text()
         assert [event["input_tokens"] for event in server.events.values()] == [3]

@@ -7,15 +7,19 @@ from marketplace.catalog.api import (
     checks,
     discovery,
     listings,
+    manifests,
     reviews,
+    runs,
     subscriptions,
     transfers,
 )
 
 ROUTES: list[tuple[str, type[ViewSetMixin], str]] = [
     *apps.ROUTES,
+    *manifests.ROUTES,
     *checks.ROUTES,
     *reviews.ROUTES,
+    *runs.ROUTES,
     *listings.ROUTES,
     *subscriptions.ROUTES,
     *transfers.ROUTES,

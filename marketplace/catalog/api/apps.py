@@ -27,7 +27,7 @@ from marketplace.catalog import (
 from marketplace.catalog.api.fields import CheckSerializer, ReasonSerializer, VersionSerializer
 from marketplace.catalog.api.transfers import NewTransferSerializer, TransferSerializer
 from marketplace.catalog.inputs import inputs_of
-from marketplace.catalog.models import App, SmokeRun, Version
+from marketplace.catalog.models import App, OutputFormat, SmokeRun, Version
 from marketplace.catalog.plan_terms import PlanTerms, parse_terms, terms_of
 from marketplace.core.errors import InvalidInput
 from marketplace.core.money import parse_amount
@@ -87,6 +87,13 @@ class DraftSerializer(serializers.Serializer):
         required=False,
         max_length=10,
         help_text="Inputs with what is expected of their answers: contains, matches, max_length, json.",
+    )
+    output_format = serializers.ChoiceField(choices=OutputFormat.choices, required=False)
+    output_schema = serializers.DictField(
+        required=False, help_text="JSON Schema that answers are held against; of rows for a table."
+    )
+    endpoint_contract = serializers.DictField(
+        required=False, help_text="OpenAPI document that an HTTP app keeps to."
     )
     endpoint_url = serializers.CharField(max_length=200, required=False, allow_blank=True)
     allowed_models = serializers.ListField(

@@ -54,7 +54,7 @@ class VersionSerializer(serializers.ModelSerializer):
         model = Version
         fields = (
             "number", "state", "template", "about", "instructions", "prompt_template", "input_schema",
-            "example_input", "examples", "endpoint_url", "allowed_models", "max_output_tokens", "expected_monthly_calls",
+            "example_input", "examples", "output_format", "output_schema", "endpoint_url", "endpoint_contract", "allowed_models", "max_output_tokens", "expected_monthly_calls",
             "declared_cost_per_call", "slo_latency_ms", "slo_availability_percent", "daily_calls_limit",
             "monthly_calls_limit", "plan", "submitted_by", "submitted_at", "created_at",
         )  # fmt: skip

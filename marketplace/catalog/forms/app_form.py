@@ -1,6 +1,7 @@
 """The form of an app: one page, sectioned, whose fields carry the names that the bill estimator reads."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, cast
 
@@ -9,18 +10,22 @@ from django.db.models import QuerySet
 from django.forms.utils import ErrorDict
 
 from marketplace.accounts.models import Team
-from marketplace.catalog import about, endpoints, prompts
+from marketplace.catalog import about, endpoint_contracts, endpoints, manifest_files, outputs, prompts
 from marketplace.catalog.forms.inputs_form import InputRows, rows_of
 from marketplace.catalog.inputs import inputs_of, schema_of
 from marketplace.catalog.language_models import ModelChoice
-from marketplace.catalog.models import App, Version
+from marketplace.catalog.models import App, OutputFormat, Version
 from marketplace.catalog.plan_terms import PlanTerms, parse_terms
 from marketplace.catalog.templates_library import AppTemplate
 from marketplace.core.errors import InvalidInput
 from marketplace.core.money import to_text
 
 ABOUT = ("name", "summary", "description", "category", "icon", "is_public")
-WORKINGS = ("instructions", "prompt_template", "allowed_models", "max_output_tokens", "endpoint_url")
+WORKINGS = (
+    "instructions", "prompt_template", "allowed_models", "max_output_tokens", "endpoint_url", "endpoint_contract",
+)  # fmt: skip
+OF_HTTP = ("endpoint_url", "endpoint_contract")
+ANSWER = ("output_format", "output_schema")
 PLAN = ("fee", "free_calls", "price_per_call", "markup")
 # Form field -> field of the version. The short names are those that the estimator of a bill takes.
 PROMISES = {
@@ -77,6 +82,21 @@ class AppForm(forms.Form):
         help_text="Called with the input as JSON, signed with the app's secret.",
     )  # fmt: skip
 
+    endpoint_contract = forms.CharField(
+        label="Contract", required=False, strip=False, max_length=endpoint_contracts.MAX_CHARS,
+        widget=forms.Textarea(attrs={"rows": 5, "class": "mono", "spellcheck": "false"}),
+        help_text="Its OpenAPI 3 document, in JSON or YAML. Calls and answers are held against it.",
+    )  # fmt: skip
+
+    output_format = forms.ChoiceField(
+        label="Answer", choices=OutputFormat.choices, help_text="JSON and tables are held against a schema."
+    )
+    output_schema = forms.CharField(
+        label="Schema of the answer", required=False, max_length=outputs.MAX_SCHEMA_CHARS,
+        widget=forms.Textarea(attrs={"rows": 5, "class": "mono", "spellcheck": "false"}),
+        help_text="A JSON Schema; for a table, of one row, with a property for each column.",
+    )  # fmt: skip
+
     fee = _price_field("Monthly fee")
     price_per_call = _price_field("Price per call")
     free_calls = forms.IntegerField(
@@ -115,7 +135,7 @@ class AppForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.kind = kind
         self.currency = currency
-        left_out = ("endpoint_url",) if kind == App.Kind.HOSTED else WORKINGS[:-1]
+        left_out = OF_HTTP if kind == App.Kind.HOSTED else tuple(n for n in WORKINGS if n not in OF_HTTP)
         for name in (*left_out, *(() if teams is not None else ("team",))):
             del self.fields[name]
         if teams is not None:
@@ -135,6 +155,12 @@ class AppForm(forms.Form):
                 known.append((value, value))
         cast(forms.ChoiceField, self.fields[name]).choices = known
         return known
+
+    def clean_output_schema(self) -> dict[str, Any]:
+        return _object_in(self.cleaned_data["output_schema"])
+
+    def clean_endpoint_contract(self) -> dict[str, Any]:
+        return _object_in(self.cleaned_data["endpoint_contract"])
 
     def terms(self) -> PlanTerms:
         """Read the terms of the plan; raises InvalidInput."""
@@ -169,7 +195,7 @@ class AppEditor:
 
     def _changes(self) -> dict[str, Any]:
         data = self.form.cleaned_data
-        changes = {name: data[name] for name in (*ABOUT, "owner_contact", *WORKINGS) if name in data}
+        changes = {name: data[name] for name in (*ABOUT, "owner_contact", *WORKINGS, *ANSWER) if name in data}
         if "allowed_models" in changes:
             changes["allowed_models"] = sorted(changes["allowed_models"], key=self.form.model_order.index)
         changes |= {field: data[name] for name, field in PROMISES.items()}
@@ -187,9 +213,16 @@ class AppEditor:
             lambda: self.changes.update(plan=self.form.terms()),
             lambda: prompts.validate_input(schema, self.changes["example_input"]),
         ]
+        answer = [self.changes.get(name) for name in ANSWER]
+        checks.append(lambda: outputs.check(str(answer[0]), answer[1] or {}))
         if self.form.kind == App.Kind.HTTP:
-            url = self.changes["endpoint_url"]
+            url, contract = self.changes["endpoint_url"], self.changes.get("endpoint_contract")
             checks.append(lambda: endpoints.check_url(url, allow_http=self._allow_http))
+            if contract:
+                example = self.changes["example_input"]
+                checks.append(
+                    lambda: endpoint_contracts.check(contract, endpoint_url=url, example_input=example)
+                )
         else:
             checks.append(lambda: prompts.check_template(self.changes["prompt_template"], schema))
         if self.changes["monthly_calls_limit"] < self.changes["daily_calls_limit"]:
@@ -210,8 +243,24 @@ class AppEditor:
             if name.startswith("plan."):
                 name = plan_fields.get(name.removeprefix("plan."), name.removeprefix("plan."))
             name = _FORM_NAMES.get(name, name)
-            message = one.message[:1].upper() + one.message[1:]
+            place = name.partition(".")[2] if name.startswith(endpoint_contracts.FIELD) else ""
+            name = endpoint_contracts.FIELD if place else name
+            message = f"{place}: {one.message}" if place else one.message[:1].upper() + one.message[1:]
             self.form.add_error(name if name in self.form.fields else None, message)
+
+
+def _object_in(text: str) -> dict[str, Any]:
+    """Read an object typed as JSON or YAML; nothing typed is an empty one."""
+    if not text.strip():
+        return {}
+    try:
+        return manifest_files.read(text.encode(errors="surrogatepass"))
+    except InvalidInput as error:
+        raise forms.ValidationError(error.errors[0].message.capitalize()) from error
+
+
+def _typed(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) if value else ""
 
 
 def initial_of_template(template: AppTemplate, *, contact: str, team: Team | None) -> dict[str, Any]:
@@ -231,6 +280,8 @@ def initial_of_template(template: AppTemplate, *, contact: str, team: Team | Non
         "prompt_template": template.prompt_template,
         "allowed_models": list(template.allowed_models),
         "max_output_tokens": template.max_output_tokens,
+        "output_format": template.output_format,
+        "output_schema": _typed(template.output_schema),
         **defaults,
         **promises,
         **_initial_of_terms(template.plan),
@@ -239,7 +290,8 @@ def initial_of_template(template: AppTemplate, *, contact: str, team: Team | Non
 
 def initial_of_version(version: Version, terms: PlanTerms) -> dict[str, Any]:
     """Return what the form shows of a draft."""
-    workings = {name: getattr(version, name) for name in WORKINGS}
+    workings = {name: getattr(version, name) for name in (*WORKINGS, "output_format")}
+    workings |= {name: _typed(getattr(version, name)) for name in ("output_schema", "endpoint_contract")}
     promises = {name: getattr(version, field) for name, field in PROMISES.items()}
     if promises["cost_per_call"] is not None:
         promises["cost_per_call"] = to_text(promises["cost_per_call"])

@@ -73,6 +73,16 @@ class ExampleForm(forms.Form):
         help_text="A JSON Schema; every answer is JSON that it accepts.",
     )  # fmt: skip
 
+    json_field = forms.CharField(
+        required=False, max_length=200, label="A field of the JSON", help_text="Such as items[0].name"
+    )
+    json_field_equals = forms.CharField(
+        required=False, max_length=2_000, label="Equals", help_text="A word, a number, or JSON in quotes."
+    )
+    max_cost = forms.CharField(
+        required=False, max_length=40, label="Costs at most", help_text="Of one call, such as 0.002."
+    )
+
     def __init__(self, *args: Any, schema: dict[str, Any], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.inputs = inputs_asked(schema)
@@ -119,8 +129,23 @@ class ExampleForm(forms.Form):
             "matches": "matches",
             "max_length": "max_length",
             "json_schema": "json",
+            "max_cost": "max_cost",
         }
+        if path := data.get("json_field"):
+            field = {"path": path, "equals": _json_or_text(data.get("json_field_equals", ""))}
+            return [*self._plain(data, kinds), {"kind": "json_field", "value": field}]
+        return self._plain(data, kinds)
+
+    def _plain(self, data: dict[str, Any], kinds: dict[str, str]) -> list[dict[str, Any]]:
         return [{"kind": kind, "value": data[name]} for name, kind in kinds.items() if data.get(name)]
+
+
+def _json_or_text(text: str) -> Any:
+    """Read what a field equals: JSON where it is some, else the text itself."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _plain(value: Any) -> Any:

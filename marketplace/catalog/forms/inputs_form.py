@@ -144,3 +144,8 @@ def _number(text: str) -> int | float:
     if not value.is_finite():
         raise ArithmeticError
     return int(value) if value == value.to_integral_value() else float(value)
+
+
+def plain_number(value: Any) -> Any:
+    """Give a number that a form has read as JSON carries it; everything else as it is."""
+    return _number(str(value)) if isinstance(value, Decimal) else value

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -13,6 +14,9 @@ from referencing.exceptions import Unresolvable
 from marketplace.catalog.scans.findings import Found, Report, sorted_findings
 from marketplace.catalog.scans.subject import Subject
 
+FIELD_STEP = re.compile(r"([A-Za-z_][\w-]*)|\[(\d{1,4})\]", re.ASCII)
+FIELD_PATH = re.compile(r"(?:[A-Za-z_][\w-]*|\[\d{1,4}\])(?:\.[A-Za-z_][\w-]*|\[\d{1,4}\]){0,20}", re.ASCII)
+
 
 def scan(subject: Subject) -> Report:
     """Compare each answer with what is expected of its example; ``outputs`` are (number of example, answer)."""
@@ -20,9 +24,11 @@ def scan(subject: Subject) -> Report:
     judged = 0
     for number, example in enumerate(subject.examples):
         answers = [text for index, text in subject.outputs if index == number]
+        costs = [cost for index, cost in subject.costs if index == number]
         for expected in example.get("expect", ()):
-            judged += len(answers)
-            if one := _judge(number, expected, answers):
+            given = costs if expected["kind"] == "max_cost" else answers
+            judged += len(given)
+            if one := _judge(number, expected, given):
                 found.append(one)
     return Report(sorted_findings(found), "own rules, jsonschema", {"compared": judged})
 
@@ -41,7 +47,7 @@ def _judge(number: int, expected: Mapping[str, Any], answers: list[str]) -> Foun
 
 
 def meets(expected: Mapping[str, Any], answer: str) -> bool:
-    """Tell whether one answer keeps one expectation."""
+    """Tell whether one answer keeps one expectation; for its cost, the cost is given in its place."""
     kind, value = expected["kind"], expected["value"]
     if kind == "contains":
         return str(value).casefold() in answer.casefold()
@@ -49,17 +55,35 @@ def meets(expected: Mapping[str, Any], answer: str) -> bool:
         return re.search(value, answer) is not None
     if kind == "max_length":
         return len(answer) <= int(value)
+    if kind == "max_cost":
+        return Decimal(answer) <= Decimal(value)
+    if kind == "json_field":
+        return _has_field(value["path"], value["equals"], answer)
     return _is_json_of(value, answer)
 
 
 def in_words(expected: Mapping[str, Any]) -> str:
     kind, value = expected["kind"], expected["value"]
+    if kind == "json_field":
+        return f"{value['path']} equals {json.dumps(value['equals'], ensure_ascii=False)}"
     return {
+        "max_cost": f"costs at most {value}",
         "contains": f"contains “{value}”",
         "matches": f"matches {value}",
         "max_length": f"at most {value} characters",
         "json": "JSON of the given schema",
     }[kind]
+
+
+def _has_field(path: str, wanted: Any, answer: str) -> bool:
+    try:
+        found = json.loads(answer)
+        for name, index in FIELD_STEP.findall(path):
+            found = found[int(index)] if index else found[name]
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+        return False
+    # True equals 1 in Python; in JSON it does not.
+    return json.dumps(found, sort_keys=True) == json.dumps(wanted, sort_keys=True)
 
 
 def _is_json_of(schema: Any, answer: str) -> bool:

@@ -18,6 +18,7 @@ class Subject:
     input_schema: Mapping[str, Any] = field(default_factory=dict)
     examples: tuple[Mapping[str, Any], ...] = ()
     outputs: tuple[tuple[int, str], ...] = ()
+    costs: tuple[tuple[int, str], ...] = ()
     archive: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -28,4 +29,6 @@ def subject_from_json(data: Mapping[str, Any]) -> Subject:
     """Read back what ``as_json`` wrote."""
     names = ("authored", "listed_names", "examples")
     outputs = tuple((number, text) for number, text in data["outputs"])
-    return Subject(**{**data, **{name: tuple(data[name]) for name in names}, "outputs": outputs})
+    costs = tuple((number, cost) for number, cost in data.get("costs", ()))
+    lists = {name: tuple(data[name]) for name in names}
+    return Subject(**{**data, **lists, "outputs": outputs, "costs": costs})

@@ -1,5 +1,6 @@
 """App templates: what a new app starts from. One TOML file each; prices are texts, so that they stay exact."""
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ class AppTemplate:
     example_input: Mapping[str, Any]
     allowed_models: tuple[str, ...]
     max_output_tokens: int
+    output_format: str
+    output_schema: Mapping[str, Any]
     promises: Mapping[str, Any]
     plan: PlanTerms
 
@@ -64,6 +67,8 @@ def _read(path: Path) -> AppTemplate:
         example_input={name: _tidy(example) for name, example in examples},
         allowed_models=tuple(data["allowed_models"]),
         max_output_tokens=data["max_output_tokens"],
+        output_format=data.get("output_format", "text"),
+        output_schema=json.loads(data.get("output_schema", "{}")),
         promises=data["promises"],
         plan=parse_terms(data["plan"]),
     )

@@ -1,13 +1,13 @@
 """Pages of a creator: their apps, the form, one app with its history, a check as it runs."""
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -25,6 +25,7 @@ from marketplace.catalog import (
     queries_review,
     submissions,
     templates_library,
+    unfinished,
 )
 from marketplace.catalog.forms import app_form
 from marketplace.catalog.forms.app_form import AppEditor, AppForm
@@ -35,7 +36,9 @@ from marketplace.catalog.plan_terms import PlanTerms, terms_of
 from marketplace.catalog.previews import draw_card
 from marketplace.catalog.price_words import price_text
 from marketplace.catalog.timeline import timeline
+from marketplace.catalog.unfinished_models import UnfinishedForm
 from marketplace.catalog.views.hooks import find_url
+from marketplace.catalog.views.unfinished import resumed, typed_again
 from marketplace.core.errors import InvalidInput
 
 PAGE_SIZE = 25
@@ -71,15 +74,16 @@ def create_app(request: PersonRequest, template_key: str) -> HttpResponse:
     _require_creator(request)
     teams = access.own_teams(request.actor, role=Role.CREATOR).order_by("name")
     initial = app_form.initial_of_template(template, contact=request.actor.user.email, team=teams.first())
+    kept = resumed(request, template=template.key)
     form = AppForm(
-        request.POST or None,
+        _typed(request, kept),
         kind=template.kind,
         teams=teams,
         models=language_models.choosable(),
         currency=settings.CURRENCY,
         initial=initial,
     )
-    editor = _editor(request, form, rows=app_form.rows_of_template(template))
+    editor = _editor(request, form, rows=app_form.rows_of_template(template), kept=kept)
     if _is_saved(request, editor):
         version = drafts.create_from_template(
             template,
@@ -89,7 +93,9 @@ def create_app(request: PersonRequest, template_key: str) -> HttpResponse:
             changes=editor.changes,
         )
         return _after_saving(request, version)
-    return _form_page(request, editor, title=f"New app: {template.name}", icon=template.about["icon"])
+    return _form_page(
+        request, editor, title=f"New app: {template.name}", icon=template.about["icon"], template=template.key
+    )
 
 
 @login_required
@@ -100,15 +106,16 @@ def edit_app(request: PersonRequest, slug: str) -> HttpResponse:
     if not version.is_editable():
         raise drafts.NotEditable(version)
     plan = plans.plan_of(version)
+    kept = resumed(request, version=version)
     form = AppForm(
-        request.POST or None,
+        _typed(request, kept),
         kind=version.app.kind,
         teams=None,
         models=language_models.choosable(),
         currency=version.app.owner_team.organization.currency,
         initial=app_form.initial_of_version(version, terms_of(plan) if plan else PlanTerms()),
     )
-    editor = _editor(request, form, rows=app_form.rows_of_version(version))
+    editor = _editor(request, form, rows=app_form.rows_of_version(version), kept=kept)
     if _is_saved(request, editor):
         drafts.edit(version, by=request.actor.user, at=timezone.now(), changes=editor.changes)
         return _after_saving(request, version)
@@ -230,13 +237,24 @@ def _require_creator(request: PersonRequest) -> None:
     access.require(bool(request.actor.teams_as(Role.CREATOR)), message="This is for creators of a team only.")
 
 
-def _editor(request: PersonRequest, form: AppForm, *, rows: list[dict[str, Any]]) -> AppEditor:
+def _typed(request: PersonRequest, kept: UnfinishedForm | None) -> QueryDict | None:
+    """Return what the form shows: what was sent, else what was begun and kept, else its beginning (None)."""
+    return request.POST or (typed_again(kept) if kept else None)
+
+
+def _editor(
+    request: PersonRequest, form: AppForm, *, rows: list[dict[str, Any]], kept: UnfinishedForm | None
+) -> AppEditor:
     if request.method == "POST":
         return AppEditor(
             form,
             bound_rows(request.POST, add_row="add_input" in request.POST),
             allow_http=bool(settings.EGRESS_ALLOW),
         )
+    if kept is not None:
+        editor = AppEditor(form, bound_rows(typed_again(kept)), allow_http=bool(settings.EGRESS_ALLOW))
+        editor.forget_errors()
+        return editor
     return AppEditor(form, fresh_rows(rows), allow_http=bool(settings.EGRESS_ALLOW))
 
 
@@ -251,10 +269,19 @@ def _is_saved(request: PersonRequest, editor: AppEditor) -> bool:
 
 
 def _after_saving(request: PersonRequest, version: Version) -> HttpResponse:
+    if form_id := _form_id(request.POST.get("unfinished")):
+        unfinished.drop(form_id, by=request.actor.user)
     if request.POST.get("then") == "submit":
         return _submit(request, version)
     messages.success(request, "Saved as a draft.")
     return redirect("catalog:creator-app", version.app.slug)
+
+
+def _form_id(text: str | None) -> UUID | None:
+    try:
+        return UUID(text or "")
+    except ValueError:
+        return None
 
 
 def _submit(request: PersonRequest, version: Version) -> HttpResponse:
@@ -270,7 +297,13 @@ def _submit(request: PersonRequest, version: Version) -> HttpResponse:
 
 
 def _form_page(
-    request: PersonRequest, editor: AppEditor, *, title: str, icon: str, version: Version | None = None
+    request: PersonRequest,
+    editor: AppEditor,
+    *,
+    title: str,
+    icon: str,
+    version: Version | None = None,
+    template: str = "",
 ) -> HttpResponse:
     typed = editor.form.data if editor.form.is_bound else editor.form.initial
     context = {
@@ -281,6 +314,10 @@ def _form_page(
         "is_http": editor.form.kind == App.Kind.HTTP,
         "preview": draw_card(typed, editor.form.currency, icon=icon),
         "estimate_url": find_url("billing:estimate"),
+        "call_cost_url": find_url("gateway:call-cost"),
+        "form_id": _form_id(request.POST.get("unfinished") or request.GET.get("resume")) or uuid4(),
+        "form_of": f"app={version.app.slug}" if version else f"template={template}",
+        "is_resumed": "resume" in request.GET and request.method != "POST",
     }
     return render(request, "catalog/app_form.html", context)
 

@@ -1,6 +1,7 @@
 """What is told about each app of the demo world; ``apps`` writes it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -55,6 +56,8 @@ class AppFacts:
     endpoint: str = ""
     models: tuple[str, ...] = ()
     max_output_tokens: int = 512
+    output_format: str = "text"
+    output_schema: Mapping[str, Any] = field(default_factory=dict)
     daily_limit: int = 20_000
     monthly_limit: int = 400_000
     slo_latency_ms: int = 2_000
@@ -84,6 +87,8 @@ class AppFacts:
             "prompt_template": self.prompt,
             "inputs": self.inputs,
             "example_input": self.example,
+            "output_format": self.output_format,
+            "output_schema": dict(self.output_schema),
             "endpoint_url": provider_url + self.endpoint if self.endpoint else "",
             "allowed_models": self.allowed_models,
             "max_output_tokens": self.max_output_tokens,

@@ -147,6 +147,15 @@ INVOICE_EXTRACTOR = AppFacts(
     example={
         "invoice": "Invoice INV-20817 of 12 March 2026 from Norden Paper. Total USD 1,240.50, due on 11 April 2026."
     },
+    output_format="json",
+    output_schema={
+        "type": "object",
+        "properties": {
+            name: {"type": "array", "items": {"type": "string"}}
+            for name in ("numbers", "dates", "amounts", "names")
+        },
+        "required": ["numbers", "dates", "amounts", "names"],
+    },
     uses=(
         ModelUse("llm-8b", 60, 2_900, 350, 900),
         ModelUse("llm-70b", 40, 3_600, 420, 1_700, reasoning_percent=30),

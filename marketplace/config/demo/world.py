@@ -12,6 +12,7 @@ from marketplace.config.demo import (
     corrections,
     deciding,
     discovery,
+    hosting,
     inbox,
     incidents,
     increases,
@@ -113,6 +114,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         notices.tell(cast, apps, timeline, chronicle)
         kept.keep(cast, timeline)
         discovery.tell(cast, apps, timeline)
+        hosting.tell(cast, apps, timeline)
         chronicle.write()
     with told.step("Closed months"):
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))

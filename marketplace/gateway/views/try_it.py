@@ -1,5 +1,6 @@
 """Trying an app on its page, with the team's sandbox credit."""
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -13,9 +14,9 @@ from django.views.decorators.http import require_POST
 
 from marketplace.accounts import access
 from marketplace.accounts.models import Team
-from marketplace.catalog import queries, subscriptions
+from marketplace.catalog import outputs, queries, subscriptions
 from marketplace.catalog.inputs import Input, inputs_asked
-from marketplace.catalog.models import App
+from marketplace.catalog.models import App, OutputFormat, Version
 from marketplace.core.errors import HalfpennyError, InvalidInput, NotAllowed
 from marketplace.gateway import app_runs, background
 from marketplace.gateway.app_runs import AppRun
@@ -33,7 +34,8 @@ def try_it(request: HttpRequest, slug: str) -> HttpResponse:
         team = _team(actor, request.POST.get("team", ""))
         context["team"] = team
         data = _entered(inputs_asked(listing.version.input_schema), request.POST)
-        context["run"] = _run(actor, listing.app, data, team=team)
+        context["run"] = run = _run(actor, listing.app, data, team=team)
+        context |= _shown(run, listing.version)
     except InvalidInput as error:
         context["errors"] = error.errors
     except HalfpennyError as error:
@@ -42,6 +44,15 @@ def try_it(request: HttpRequest, slug: str) -> HttpResponse:
         context["back"] = request.headers.get("Referer", "")
         return render(request, "gateway/try_result.html", context)
     return render(request, "gateway/_try_result.html", context)
+
+
+def _shown(run: AppRun, version: Version) -> dict[str, Any]:
+    """Lay an output out as its app promises it: a table, JSON, or text."""
+    is_table = version.output_format == OutputFormat.TABLE
+    table = outputs.table_of(run.output, version.output_schema) if is_table else None
+    is_text = isinstance(run.output, str)
+    text = run.output if is_text else json.dumps(run.output, indent=2, ensure_ascii=False)
+    return {"table": table, "text": text}
 
 
 def _entered(inputs: list[Input], form: Mapping[str, str]) -> dict[str, Any]:

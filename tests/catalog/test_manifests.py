@@ -1,0 +1,157 @@
+"""Apps as manifests: out of a version, and into a draft."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from marketplace.catalog import drafts, manifests, templates_library
+from marketplace.catalog.models import App, Version
+from marketplace.core.errors import InvalidInput
+from tests.catalog.making import make_draft, make_submitted
+from tests.conftest import Cast
+from tests.factories import NOW, make_listed_app
+
+KEYS = [template.key for template in templates_library.all_templates()]
+
+
+def imported(cast: Cast, data: dict[str, Any]) -> Version:
+    manifest = manifests.read(data, allow_http=False)
+    return manifests.import_new(manifest, team=cast.creator_team, by=cast.creator, at=NOW)
+
+
+def unnamed(data: dict[str, Any]) -> dict[str, Any]:
+    """The same app under an address that is still free."""
+    copy = deepcopy(data)
+    copy["app"]["slug"] = f"{copy['app']['slug']}-again"
+    return copy
+
+
+class TestExport:
+    @pytest.mark.parametrize("template", KEYS)
+    def test_comes_back_as_it_went(self, cast: Cast, template: str) -> None:
+        data = unnamed(manifests.export(make_draft(cast, template)))
+
+        again = manifests.export(imported(cast, data))
+
+        assert again == data
+
+    def test_tells_no_secret(self, cast: Cast) -> None:
+        version = make_draft(cast, "http-app")
+
+        assert version.signing_secret
+        assert version.signing_secret not in str(manifests.export(version))
+
+
+class TestRead:
+    @pytest.fixture
+    def data(self, cast: Cast) -> dict[str, Any]:
+        return manifests.export(make_draft(cast, "summarizer"))
+
+    @pytest.mark.parametrize(
+        ("place", "value", "field", "words", "limit"),
+        [
+            (("app", "name"), "x" * 81, "app.name", "may have at most 80 characters", "80"),
+            (("app", "colour"), "red", "app.colour", "is not a field of a manifest", None),
+            (("app", "category"), "poetry", "app.category", "must be one of writing", None),
+            (("inputs", 0, "max_length"), 20_001, "inputs[0].max_length", "must be at most 20000", "20000"),
+            (("inputs", 0, "name"), "for", "inputs[0].name", "is a word of the template language", None),
+            (("inputs", 1, "example"), "haiku", "inputs[1].example", "must be one of sentences", None),
+            (("inputs", 1, "choices"), ["one"], "inputs[1].choices", "at least 2 entries", "2"),
+            (("prompt", "template"), "{{ nobody }}", "prompt.template", "is not an input of this app", None),
+            (("prompt", "template"), "{% set a = 1 %}", "prompt.template", "line 1", None),
+            (("plan", "fee"), 12.5, "plan.fee", 'must be a text in quotes, such as "0.004"', None),
+            (("plan", "fee"), "-1", "plan.fee", "not negative", None),
+            (("plan", "price_per_call"), "0", "plan.free_calls", "free of the price per call", None),
+            (("promises", "expected_monthly_calls"), 0, "promises.expected_monthly_calls", "at least 1", "1"),
+            (("promises", "daily_calls_limit"), 500_000, "promises.monthly_calls_limit", "daily limit", None),
+            (("output",), {"format": "json"}, "output.schema", "is missing", None),
+            (("examples",), [{"input": {}, "expect": []}], "examples[0].input.text", "is missing", None),
+            (("halfpenny",), 2, "halfpenny", "must be 1", None),
+            (("endpoint",), {"url": "https://a.example/"}, "endpoint", "does not belong", None),
+        ],
+    )
+    def test_names_the_path_in_the_file_and_the_limit(
+        self,
+        data: dict[str, Any],
+        place: tuple[Any, ...],
+        value: Any,
+        field: str,
+        words: str,
+        limit: str | None,
+    ) -> None:
+        part: Any = data
+        for step in place[:-1]:
+            part = part[step]
+        part[place[-1]] = value
+
+        with pytest.raises(InvalidInput) as refused:
+            manifests.read(data, allow_http=False)
+
+        found = {error.field: error for error in refused.value.errors}
+        assert field in found, found
+        assert words in found[field].message
+        assert found[field].limit == limit
+
+    @pytest.mark.parametrize(
+        ("place", "field"),
+        [
+            (("promises", "expected_monthly_calls"), "promises.expected_monthly_calls"),
+            (("app", "name"), "app.name"),
+            (("prompt",), "prompt"),
+            (("inputs",), "inputs"),
+        ],
+    )
+    def test_asks_for_what_is_missing(self, data: dict[str, Any], place: tuple[str, ...], field: str) -> None:
+        part: Any = data
+        for step in place[:-1]:
+            part = part[step]
+        del part[place[-1]]
+
+        with pytest.raises(InvalidInput) as refused:
+            manifests.read(data, allow_http=False)
+
+        assert [(error.field, error.code) for error in refused.value.errors] == [(field, "required")]
+
+
+class TestImport:
+    def test_makes_a_draft_and_never_more(self, cast: Cast) -> None:
+        version = imported(cast, unnamed(manifests.export(make_draft(cast))))
+
+        assert (version.state, version.submitted_at) == ("draft", None)
+        assert not version.smoke_runs.exists()
+
+    def test_edits_the_draft_of_the_app_it_names(self, cast: Cast) -> None:
+        version = make_draft(cast)
+        data = manifests.export(version)
+        data["app"]["summary"] = "Shorter."
+
+        edited = manifests.import_over(
+            version.app, manifests.read(data, allow_http=False), by=cast.creator, at=NOW
+        )
+
+        assert edited.pk == version.pk
+        assert manifests.export(edited)["app"]["summary"] == "Shorter."
+
+    def test_starts_the_next_version_of_a_listed_app(self, cast: Cast) -> None:
+        app = make_listed_app(cast.creator_team)
+        data = manifests.export(app.versions.get())
+
+        version = manifests.import_over(app, manifests.read(data, allow_http=False), by=cast.creator, at=NOW)
+
+        assert (version.number, version.state) == (2, "draft")
+        assert App.objects.get(pk=app.pk).listing.version.number == 1
+
+    def test_leaves_a_version_alone_that_left_its_makers_hands(self, cast: Cast) -> None:
+        version = make_submitted(cast).version
+        manifest = manifests.read(manifests.export(version), allow_http=False)
+
+        with pytest.raises(drafts.NotEditable):
+            manifests.import_over(version.app, manifest, by=cast.creator, at=NOW)
+
+    def test_does_not_turn_one_kind_into_another(self, cast: Cast) -> None:
+        manifest = manifests.read(manifests.export(make_draft(cast, "http-app")), allow_http=False)
+        app = make_draft(cast).app
+
+        with pytest.raises(manifests.OtherKind):
+            manifests.import_over(app, manifest, by=cast.creator, at=NOW)
