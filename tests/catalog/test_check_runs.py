@@ -12,6 +12,7 @@ from marketplace.catalog import (
     checks,
     drafts,
     examples,
+    expectations,
     reviews,
     scanning,
     submissions,
@@ -205,7 +206,7 @@ class TestExamples:
         "wrong", [{"kind": "sounds", "value": "x"}, {"kind": "matches", "value": "("}, {"kind": "max_length", "value": 0}, {"kind": "json", "value": {"type": 3}}, "x"]
     )  # fmt: skip
     def test_are_refused_when_they_cannot_be_judged(self, wrong: object) -> None:
-        assert examples.why_not(wrong)
+        assert expectations.why_not(wrong)
 
     def test_do_not_change_once_submitted(self, cast: Cast) -> None:
         version = submit(cast)

@@ -30,7 +30,7 @@ _FILES = {
     "template": ("prompt_safety.py", "phrases.py", "injection.yar", "../prompts.py"),
     "code": ("code.py", "archives.py", "phrases.py", "code.yar", "injection.yar"),
     "dependencies": ("requirements.py", "archives.py"),
-    "behavior": ("behavior.py",),
+    "behavior": ("behavior.py", "../expectations.py"),
 }
 _MISSING = "No module named "
 
