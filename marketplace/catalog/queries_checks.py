@@ -131,7 +131,7 @@ def checks_page(version: Version, *, actor: Actor, at: datetime) -> ChecksPage:
     runs = check_states.newest_runs(version)
     given_up = _given_up(runs)
     lines = [
-        _line(run, version, by_print, old.get(run.name, {}), may_act=is_own or is_approver, is_given_up=run.pk in given_up, at=at)
+        _line(run, version, by_print, old.get(run.name, {}), calls=calls, may_act=is_own or is_approver, is_given_up=run.pk in given_up, at=at)
         for run in runs
     ]  # fmt: skip
     return ChecksPage(
@@ -192,13 +192,13 @@ def _reported(line: CheckLine) -> dict[str, Any]:
 
 def _line(
     run: CheckRun, version: Version, by_print: Mapping[str, CheckWaiver], old: Mapping[str, CheckFinding],
-    *, may_act: bool, is_given_up: bool, at: datetime,
+    *, calls: SmokeRun | None, may_act: bool, is_given_up: bool, at: datetime,
 ) -> CheckLine:  # fmt: skip
     waived = {
         mark for mark, one in by_print.items() if one.state == CheckWaiver.State.APPROVED and one.ends_at > at
     }
     found = sorted(run.findings.all(), key=lambda one: one.pk)
-    can_rerun = version.state in check_runs.RERUN_STATES and run.name not in check_runs.WITH_CALLS
+    can_rerun = version.state in check_runs.RERUN_STATES and check_runs.can_run_alone(run.name, calls)
     is_active = run.is_active() and not is_given_up
     return CheckLine(
         run=run,

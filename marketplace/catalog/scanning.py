@@ -49,7 +49,11 @@ def rules_hash(name: str) -> str:
 
 def judge_answers(version: Version, calls: Sequence[SmokeCall]) -> Report:
     """Compare the answers of the calls with what the maker's examples expect. Raises ToolFailed."""
-    outputs = tuple((one.example, one.output) for one in calls if one.example is not None and not one.error)
+    outputs = tuple(
+        (one.example, one.output)
+        for one in calls
+        if one.example is not None and one.output is not None and not one.error
+    )
     subject = replace(
         subjects.subject_of(version, "behavior"), examples=tuple(version.examples), outputs=outputs
     )

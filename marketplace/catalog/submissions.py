@@ -104,17 +104,7 @@ def withdraw(version: Version, *, by: User, at: datetime, reason: str = "") -> N
             at=at,
             by=by,
         )
-    for run in locked.smoke_runs.filter(state=SmokeRun.State.QUEUED):
-        changes = {"finding": "The version was withdrawn before its check began.", "ended_at": at}
-        move(
-            run,
-            SmokeRun.TRANSITIONS,
-            to=SmokeRun.State.COULD_NOT_CHECK,
-            action="catalog.check.could_not_check",
-            at=at,
-            by=by,
-            changes=changes,
-        )
+    checks.end_withdrawn(locked, by=by, at=at)
     check_runs.end_withdrawn(locked, by=by, at=at)
     version.refresh_from_db()
 

@@ -26,6 +26,11 @@ MARKETPLACE_NAME = env.str("MARKETPLACE_NAME", "Halfpenny")
 CURRENCY = env.str("HALFPENNY_CURRENCY", "USD")
 LEGAL_ENTITY = env.str("HALFPENNY_LEGAL_ENTITY", "Halfpenny Demo Company")
 DEFAULT_REVENUE_SHARE = env.decimal("HALFPENNY_REVENUE_SHARE", Decimal("0.20"))
+# Parts of an app's price that the platform has to keep: below the first its check fails, below the second it warns.
+MARGIN_FAIL_BELOW = env.decimal("HALFPENNY_MARGIN_FAIL_BELOW", Decimal(0))
+MARGIN_WARN_BELOW = env.decimal("HALFPENNY_MARGIN_WARN_BELOW", Decimal("0.01"))
+# The time a smoke test may take, apart from waiting for a worker; its job's lease is longer.
+SMOKE_SECONDS = env.int("HALFPENNY_SMOKE_SECONDS", 300)
 SANDBOX_CREDIT = env.decimal("HALFPENNY_SANDBOX_CREDIT", Decimal("1.00"))
 HOLD_SECONDS = env.int("HALFPENNY_HOLD_SECONDS", 300)
 PUBLIC_URL = env.str("HALFPENNY_PUBLIC_URL", "http://127.0.0.1:8000")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
@@ -41,13 +42,15 @@ class _Completion(msgspec.Struct):
 _completion = msgspec.json.Decoder(_Completion)
 
 
-async def run(gateway: Gateway, find: FindCaller, *, data: Any, feature: str = "") -> AppRun:
+async def run(
+    gateway: Gateway, find: FindCaller, *, data: Any, feature: str = "", call_id: UUID | None = None
+) -> AppRun:
     """Run an app once. Raises InvalidInput naming the input, and what admission and providers raise."""
     caller = await find()
     validate_input(caller.app.input_schema, data)
     if caller.app.kind == App.Kind.HTTP:
-        return await _run_http(gateway, find, data)
-    served, completion = await gateway.complete(find, lambda c: _prompt(c, data, feature))
+        return await _run_http(gateway, find, data, call_id)
+    served, completion = await gateway.complete(find, lambda c: _prompt(c, data, feature), call_id=call_id)
     try:
         choices = _completion.decode(completion.body).choices
     except msgspec.DecodeError as error:
@@ -61,8 +64,8 @@ def _prompt(caller: Caller, data: dict[str, Any], feature: str) -> ModelRequest:
     return requests.chat(fields, app=caller.app, feature=feature)
 
 
-async def _run_http(gateway: Gateway, find: FindCaller, data: dict[str, Any]) -> AppRun:
-    admission, _ = await gateway.admit(find, lambda _: None)
+async def _run_http(gateway: Gateway, find: FindCaller, data: dict[str, Any], call_id: UUID | None) -> AppRun:
+    admission, _ = await gateway.admit(find, lambda _: None, call_id=call_id)
     app = admission.caller.app
     try:
         answer = await gateway.apps.call(

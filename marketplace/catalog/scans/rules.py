@@ -144,7 +144,8 @@ _ALL = [
     *_rules(
         "sustainability",
         ("margin.negative", "The platform loses money", "At the calls you expect, the price does not cover cost and your share.", "Raise the price per call, the markup or the fee, or use a smaller model."),
-        ("margin.thin", "Little room", "At the upper end of the measured cost the platform loses money.", "Leave more room between price and cost."),
+        ("margin.thin", "Little room", "Less is left of the price than the operator wants, or at the upper end of the measured cost the platform loses money.", "Leave more room between price and cost."),
+        ("margin.other-plan", "Another plan loses money", "At the calls you expect, a plan that is offered beside this one does not cover cost and your share.", "Lower its limit of calls, or ask an operator to take it off the offer."),
     ),
 ]  # fmt: skip
 RULES = {one.id: one for one in _ALL}

@@ -2,7 +2,11 @@
 
 import json
 from datetime import datetime, timedelta
+from decimal import Decimal
 
+from billing import margin_checks
+from billing.sustainability import Thresholds
+from billing.terms import ShareTerms
 from marketplace.accounts.access import actor_for
 from marketplace.accounts.models import User
 from marketplace.catalog import advisories, check_runs, live_findings, scanning, waivers
@@ -10,6 +14,7 @@ from marketplace.catalog.check_models import CheckFinding, CheckRun
 from marketplace.catalog.models import App, Version
 from marketplace.catalog.scans.findings import Found, Report
 from marketplace.config.demo.timeline import Timeline
+from marketplace.core.models import Job
 
 TOOLS = {
     "hygiene": "own rules, nh3",
@@ -46,6 +51,15 @@ def queue(version: Version, *, by: User, at: datetime) -> None:
     """Write the checks of a version that is handed in, and nothing for a worker to do."""
     for name in check_runs.names_of(version):
         CheckRun.objects.create(version=version, name=name, requested_by=by, created_at=at)
+
+
+def judge_margin(version: Version, *, share: Decimal, at: datetime) -> None:
+    """Judge the margin right away, and leave its job done: no worker shall look at it today."""
+    for run in version.check_runs.filter(name="sustainability", state="running"):
+        margin_checks.check(str(run.pk), at=at, default=ShareTerms(share), thresholds=Thresholds())
+        Job.objects.filter(idempotency_key=check_runs.job_key(run)).update(
+            state=Job.State.DONE, attempts=1, ended_at=at
+        )
 
 
 def end(version: Version, *, at: datetime) -> None:
