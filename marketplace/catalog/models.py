@@ -9,6 +9,7 @@ from pgtrigger import Condition, Delete, Insert, Protect, UpdateOf
 from marketplace.catalog import (  # noqa: F401  Django looks here
     check_models,
     collection_models,
+    declared_models,
     discovery_models,
     entries,
     rating_models,

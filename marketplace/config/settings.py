@@ -279,6 +279,7 @@ CELERY_BEAT_SCHEDULE = {
     "move-apps": {"task": "catalog.move_apps", "schedule": 60.0},
     "tell-of-new-matches": {"task": "catalog.tell_of_new_matches", "schedule": 900.0},
     "tell-catalogue": {"task": "metering.tell_catalogue", "schedule": 3600.0},
+    "compare-declared": {"task": "metering.compare_declared", "schedule": crontab(hour="4", minute="10")},
     "rescan": {"task": "catalog.rescan", "schedule": crontab(hour="1", minute="40")},
     "expire-waivers": {"task": "catalog.expire_waivers", "schedule": 3600.0},
     "tend-inboxes": {"task": "metering.tend_inboxes", "schedule": 3600.0},

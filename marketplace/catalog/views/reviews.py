@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from marketplace.accounts import access
 from marketplace.accounts.access import Role
 from marketplace.accounts.requests import PersonRequest
-from marketplace.catalog import about, check_states, projections, queries_review, reviews
+from marketplace.catalog import about, check_states, projections, queries_review, review_evidence, reviews
 from marketplace.catalog.check_models import CheckRun
 from marketplace.catalog.forms.decision_form import DecisionForm, LogFilterForm
 from marketplace.catalog.inputs import inputs_asked
@@ -82,6 +82,7 @@ def decide(request: PersonRequest, review_id: UUID) -> HttpResponse:
         "changes": queries_review.differences(version, before=before) if before else [],
         "timeline": timeline(list(versions)),
         "checks": _checks(version),
+        "evidence": review_evidence.evidence(review, actor=request.actor, at=timezone.now()),
         "form": form,
         "may_decide": review.state == Review.State.OPEN and reviews.may_decide(review, actor=request.actor),
         "is_own": review.submitted_by_id == request.actor.user.pk,
