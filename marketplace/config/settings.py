@@ -29,6 +29,8 @@ DEFAULT_REVENUE_SHARE = env.decimal("HALFPENNY_REVENUE_SHARE", Decimal("0.20"))
 # Parts of an app's price that the platform has to keep: below the first its check fails, below the second it warns.
 MARGIN_FAIL_BELOW = env.decimal("HALFPENNY_MARGIN_FAIL_BELOW", Decimal(0))
 MARGIN_WARN_BELOW = env.decimal("HALFPENNY_MARGIN_WARN_BELOW", Decimal("0.01"))
+# Empty: code is not looked at by semgrep. Else its command, such as /opt/semgrep/bin/semgrep.
+SEMGREP_COMMAND = env.str("HALFPENNY_SEMGREP", "")
 # The time a smoke test may take, apart from waiting for a worker; its job's lease is longer.
 SMOKE_SECONDS = env.int("HALFPENNY_SMOKE_SECONDS", 300)
 SANDBOX_CREDIT = env.decimal("HALFPENNY_SANDBOX_CREDIT", Decimal("1.00"))

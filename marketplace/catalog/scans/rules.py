@@ -120,6 +120,14 @@ _ALL = [
         Rule(f"bandit.{test_id}", "code", title, why, fix) for test_id, (title, why, fix) in BANDIT.items()
     ),
     *_rules(
+        "code",
+        ("semgrep.js-shell", "Starts programs", "An app has no business with a shell or other programs.", "Do it in the language itself."),
+        ("semgrep.js-eval", "Runs a text as code", "What a caller or a model writes would run.", "Parse data with JSON.parse."),
+        ("semgrep.js-no-tls", "Takes any certificate", "Whoever stands between can read and change everything.", "Leave the check of certificates on."),
+        ("semgrep.py-dynamic-import", "Loads modules by computed names", "What is loaded is not what was checked.", "Write the import."),
+        ("semgrep.py-environment", "Reads the whole environment", "Keys of whoever runs it are in there.", "Read one named variable."),
+    ),
+    *_rules(
         "dependencies",
         ("dependencies.vulnerable", "A version with a known flaw", "The flaw is public, and so is how to use it.", "Take the fixed version that the finding names."),
         ("dependencies.unpinned", "Not pinned", "What is installed tomorrow is not what was checked.", "Write name==version, best with hashes."),
