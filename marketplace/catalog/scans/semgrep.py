@@ -32,11 +32,12 @@ def scan(archive: str, *, command: str, timeout_s: int = TIMEOUT_S) -> Report:
         root = Path(folder) / "code"
         archives.extract(members, root)
         said = _run(command, root, timeout_s=timeout_s)
-    try:
-        found = tuple(_found(one, root) for one in said["results"])
-        return Report(found, f"semgrep {said['version']}")
-    except (KeyError, TypeError, ValueError) as error:
-        raise ToolFailed("The report of semgrep cannot be read.") from error
+        try:
+            # Two patterns of a rule may meet in one place.
+            found = dict.fromkeys(_found(one, root) for one in said["results"])
+            return Report(tuple(found), f"semgrep {said['version']}")
+        except (KeyError, TypeError, ValueError) as error:
+            raise ToolFailed("The report of semgrep cannot be read.") from error
 
 
 def _run(command: str, root: Path, *, timeout_s: int) -> dict[str, Any]:
@@ -69,9 +70,15 @@ def _run(command: str, root: Path, *, timeout_s: int) -> dict[str, Any]:
 def _found(result: dict[str, Any], root: Path) -> Found:
     extra = result["extra"]
     path = Path(result["path"])
-    place = str(path.relative_to(root)) if path.is_relative_to(root) else path.name
     # Semgrep puts the folders of its rule file before a rule's name.
     rule = str(result["check_id"]).rsplit(".", 1)[-1]
     line = int(result["start"]["line"])
     severity = SEVERITIES.get(str(extra["severity"]), "medium")
-    return Found(f"semgrep.{rule}", severity, place, str(extra["message"]), str(extra.get("lines", "")), line)
+    place = str(path.relative_to(root))
+    return Found(f"semgrep.{rule}", severity, place, str(extra["message"]), _line(path, line), line)
+
+
+def _line(path: Path, number: int) -> str:
+    """Read the line that was found: semgrep tells it to those alone who have an account with its vendor."""
+    lines = path.read_text("utf-8", "replace").splitlines()
+    return lines[number - 1] if 0 < number <= len(lines) else ""

@@ -1,6 +1,7 @@
 """What the checks of the demo apps found: nearly nothing, a word that looked like a secret, and why that was accepted."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -11,8 +12,11 @@ from marketplace.accounts.access import actor_for
 from marketplace.accounts.models import User
 from marketplace.catalog import advisories, check_runs, live_findings, scanning, waivers
 from marketplace.catalog.check_models import CheckFinding, CheckRun
-from marketplace.catalog.models import App, Version
+from marketplace.catalog.judging import SmokeCall
+from marketplace.catalog.models import App, SmokeRun, Version
 from marketplace.catalog.scans.findings import Found, Report
+from marketplace.catalog.smoke_calls import TOKENS
+from marketplace.catalog.smoke_models import SmokeTestCall
 from marketplace.config.demo.timeline import Timeline
 from marketplace.core.models import Job
 
@@ -51,6 +55,28 @@ def queue(version: Version, *, by: User, at: datetime) -> None:
     """Write the checks of a version that is handed in, and nothing for a worker to do."""
     for name in check_runs.names_of(version):
         CheckRun.objects.create(version=version, name=name, requested_by=by, created_at=at)
+
+
+def keep_calls(run: SmokeRun, calls: Sequence[SmokeCall], *, at: datetime) -> None:
+    """Write the calls of a smoke test as they came, one after the other."""
+    rows = []
+    for number, call in enumerate(calls, start=1):
+        at += timedelta(milliseconds=call.latency_ms)
+        rows.append(
+            SmokeTestCall(
+                run=run,
+                number=number,
+                state=SmokeTestCall.State.ANSWERED,
+                cost=call.cost,
+                model=call.model,
+                latency_ms=call.latency_ms,
+                output=call.output,
+                begun_at=at - timedelta(milliseconds=call.latency_ms),
+                ended_at=at,
+                **{name: getattr(call, name) for name in TOKENS},
+            )
+        )
+    SmokeTestCall.objects.bulk_create(rows)
 
 
 def judge_margin(version: Version, *, share: Decimal, at: datetime) -> None:
