@@ -27,18 +27,18 @@ def command(tmp_path: Path, script: str) -> str:
 
 def saying(tmp_path: Path, *results: dict[str, object]) -> str:
     said = json.dumps({"version": "1.2.3", "results": results})
-    return command(tmp_path, f"cat <<'END'\n{said}\nEND")
+    return command(tmp_path, f"for last; do true; done\ncat <<END\n{said}\nEND")
 
 
 def result(rule: str, severity: str) -> dict[str, object]:
     extra = {
         "message": "Starts a shell or a program.",
         "severity": severity,
-        "lines": "require('child_process')",
+        "lines": "requires login",
     }
     return {
         "check_id": f"some.folder.{rule}",
-        "path": "/elsewhere/app.js",
+        "path": "$last/app.js",
         "start": {"line": 1},
         "extra": extra,
     }
@@ -46,10 +46,13 @@ def result(rule: str, severity: str) -> dict[str, object]:
 
 class TestScan:
     def test_turns_results_into_findings(self, tmp_path: Path) -> None:
-        report = semgrep.scan(ARCHIVE, command=saying(tmp_path, result("js-shell", "ERROR")))
+        twice = [result("js-shell", "ERROR")] * 2
+
+        report = semgrep.scan(ARCHIVE, command=saying(tmp_path, *twice))
 
         (found,) = report.findings
         assert (found.rule, found.severity, found.where) == ("semgrep.js-shell", "high", "app.js:1")
+        assert found.identity == "const { exec } = require('child_process');"
         assert report.tool == "semgrep 1.2.3"
 
     def test_looks_at_the_unpacked_code_with_our_rules_and_without_a_network(self, tmp_path: Path) -> None:

@@ -16,11 +16,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 from marketplace.accounts import access
 from marketplace.accounts.access import Role
 from marketplace.accounts.requests import PersonRequest
-from marketplace.catalog import about, check_states, projections, queries_review, review_evidence, reviews
-from marketplace.catalog.check_models import CheckRun
+from marketplace.catalog import about, projections, queries_review, review_evidence, reviews
 from marketplace.catalog.forms.decision_form import DecisionForm, LogFilterForm
 from marketplace.catalog.inputs import inputs_asked
-from marketplace.catalog.models import Review, Version
+from marketplace.catalog.models import Review
 from marketplace.catalog.plan_terms import terms_of
 from marketplace.catalog.plans import plan_of
 from marketplace.catalog.price_words import price_text
@@ -63,7 +62,8 @@ def decide(request: PersonRequest, review_id: UUID) -> HttpResponse:
         return _decide(request, review, form)
     version = review.version
     versions = version.app.versions.order_by("number").prefetch_related("smoke_runs")
-    before = queries_review.last_approved(version)
+    evidence = review_evidence.evidence(review, actor=request.actor, at=timezone.now())
+    before = evidence.page.before
     plan = plan_of(version)
     context: dict[str, Any] = {
         "review": review,
@@ -81,8 +81,8 @@ def decide(request: PersonRequest, review_id: UUID) -> HttpResponse:
         "before": before,
         "changes": queries_review.differences(version, before=before) if before else [],
         "timeline": timeline(list(versions)),
-        "checks": _checks(version),
-        "evidence": review_evidence.evidence(review, actor=request.actor, at=timezone.now()),
+        "checks": [(line.title, line.state) for line in evidence.page.lines],
+        "evidence": evidence,
         "form": form,
         "may_decide": review.state == Review.State.OPEN and reviews.may_decide(review, actor=request.actor),
         "is_own": review.submitted_by_id == request.actor.user.pk,
@@ -107,13 +107,6 @@ def _decide(request: PersonRequest, review: Review, form: DecisionForm) -> HttpR
         return redirect("catalog:review", review.pk)
     messages.success(request, _said(review, decision))
     return redirect("catalog:reviews")
-
-
-def _checks(version: Version) -> list[tuple[str, str]]:
-    """Titles and states of the checks besides the calls, which have their own place."""
-    titles = dict(CheckRun.Name.choices)
-    found = check_states.scan_states(version, at=timezone.now())
-    return [(titles[name], state) for name, state in found.items()]
 
 
 def _said(review: Review, decision: str) -> str:
