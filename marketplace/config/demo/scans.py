@@ -80,11 +80,20 @@ def keep_calls(run: SmokeRun, calls: Sequence[SmokeCall], *, at: datetime) -> No
 
 
 def judge_margin(version: Version, *, share: Decimal, at: datetime) -> None:
-    """Judge the margin right away, and leave its job done: no worker shall look at it today."""
+    """Judge the margin right away, and write its job as done: no worker shall look at it today."""
     for run in version.check_runs.filter(name="sustainability", state="running"):
         margin_checks.check(str(run.pk), at=at, default=ShareTerms(share), thresholds=Thresholds())
-        Job.objects.filter(idempotency_key=check_runs.job_key(run)).update(
-            state=Job.State.DONE, attempts=1, ended_at=at
+        Job.objects.filter(idempotency_key=check_runs.job_key(run)).delete()
+        Job.objects.create(
+            name=check_runs.MARGIN_JOB,
+            arguments={"check_run_id": str(run.pk)},
+            idempotency_key=check_runs.job_key(run),
+            state=Job.State.DONE,
+            attempts=1,
+            run_at=at,
+            created_by=version.submitted_by,
+            created_at=at,
+            ended_at=at,
         )
 
 
