@@ -56,7 +56,11 @@ def queue_all(version: Version, *, by: User, at: datetime) -> list[CheckRun]:
 def queue_with_calls(version: Version, *, by: User, at: datetime) -> None:
     """Let the checks that read the calls wait for new ones."""
     for name in set(names_of(version)).intersection(WITH_CALLS):
-        if not version.check_runs.filter(name=name, state__in=CheckRun.ACTIVE).exists():
+        waiting = version.check_runs.filter(name=name, state__in=CheckRun.ACTIVE).first()
+        if waiting is not None and is_given_up(waiting):
+            keep_reason(waiting, "It was given up after several tries.", at=at)
+            waiting = None
+        if waiting is None:
             _queue(version, name, by=by, at=at)
 
 

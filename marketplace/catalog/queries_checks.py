@@ -120,11 +120,11 @@ def reviewed_live_findings(actor: Actor) -> QuerySet[CheckRun]:
     return related.prefetch_related(findings).order_by("ended_at", "pk")
 
 
-def checks_page(version: Version, *, actor: Actor, at: datetime) -> ChecksPage:
-    """Return the checks of a visible version; a fixed number of queries."""
+def checks_page(version: Version, *, actor: Actor, at: datetime, calls: SmokeRun | None = None) -> ChecksPage:
+    """Return the checks of a visible version; a fixed number of queries. ``calls`` is its newest run, if it is at hand."""
     before = queries_review.last_approved(version)
     old = _findings_of(before) if before else {}
-    calls = check_states.newest_smoke_run(version)
+    calls = calls or check_states.newest_smoke_run(version)
     is_own = version.app.owner_team_id in actor.teams_as(Role.CREATOR)
     is_approver = waivers.may_approve(version.app.owner_team.organization_id, actor)
     by_print = {one.fingerprint: one for one in _open_waivers(version)}

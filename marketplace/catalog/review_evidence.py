@@ -53,7 +53,7 @@ class Evidence:
 
 def evidence(review: Review, *, actor: Actor, at: datetime) -> Evidence:
     """Gather what stands for and against a reviewed version (a fixed number of queries)."""
-    page = queries_checks.checks_page(review.version, actor=actor, at=at)
+    page = queries_checks.checks_page(review.version, actor=actor, at=at, calls=review.smoke_run)
     projection = projections.from_json(review.projection)
     return Evidence(
         page=page,

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from django.db.models import Count, Sum
 from django.test import Client
+from django.utils import timezone
 
+from billing import tasks as billing_tasks
 from marketplace.catalog import checks, smoke_calls, submissions
 from marketplace.catalog.models import App, Listing, Review, SmokeRun, Subscription, Version
 from marketplace.core import jobs
@@ -24,7 +26,7 @@ from tests.conftest import Cast
 from tests.factories import LONG_AGO, NOW
 from tests.gateway.live import make_models
 
-assert tasks, "registers the work of jobs"
+assert tasks and billing_tasks, "registers the work of jobs"
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
@@ -57,7 +59,7 @@ def run_smoke_job() -> Job:
     job = jobs.run(Job.objects.get(name="gateway.run_smoke").pk, at=NOW)
     assert job is not None
     for margin in Job.objects.filter(name="billing.check_sustainability", state="queued"):
-        jobs.run(margin.pk, at=NOW)
+        jobs.run(margin.pk, at=timezone.now())
     return job
 
 
@@ -98,9 +100,7 @@ class TestSmokeRun:
         assert version.state == "changes_requested"
         assert not UsageEvent.objects.exists()
 
-    def test_could_not_check_when_the_credit_ends_in_the_middle(
-        self, cast: Cast, demo_provider: str
-    ) -> None:
+    def test_could_not_check_when_the_credit_ends_in_the_middle(self, cast: Cast, demo_provider: str) -> None:
         version = submitted(cast, demo_provider)
         # A call of this app holds about 0.0003 and costs less: some calls have room, not all twenty.
         factories.make_subscription(
