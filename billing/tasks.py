@@ -2,14 +2,17 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import background
+from billing import background, margin_checks
 from billing.close import close_period
 from billing.house import house_terms
 from billing.ledger.verify import verify
+from billing.sustainability import Thresholds
 from marketplace.accounts.models import User
+from marketplace.catalog.check_runs import MARGIN_JOB
 from marketplace.core import jobs, notices
 from marketplace.core.models import Job
 
@@ -40,3 +43,15 @@ def close_month(*, job: Job, period: str, by_id: int | None = None) -> dict[str,
 def verify_totals(*, job: Job) -> list[dict[str, Any]]:
     """Compare all totals; the result is kept on the job for the page that shows it."""
     return [verdict.as_json() for verdict in verify()]
+
+
+@jobs.work(MARGIN_JOB)
+def check_sustainability(*, job: Job, check_run_id: str) -> dict[str, str]:
+    """Judge what is left of an app's price; safe to run twice, for an ended check stays as it is."""
+    state = margin_checks.check(
+        check_run_id,
+        at=timezone.now(),
+        default=house_terms().default_share,
+        thresholds=Thresholds(settings.MARGIN_FAIL_BELOW, settings.MARGIN_WARN_BELOW),
+    )
+    return {"state": state}

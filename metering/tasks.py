@@ -14,7 +14,7 @@ from marketplace.accounts.models import User
 from marketplace.core import jobs
 from marketplace.core.errors import Conflict, Unavailable
 from marketplace.core.models import Job
-from metering import app_service, archive, conflicts, free_usage, inbox_routine, partitions
+from metering import app_service, archive, conflicts, declared_months, free_usage, inbox_routine, partitions
 from metering.kept import mails, schedules
 from metering.reratings import applying, previewing, proposing
 
@@ -84,6 +84,12 @@ def tend_inboxes() -> None:
 def tell_catalogue() -> None:
     """Tell the catalogue what was measured of apps."""
     app_service.tell_catalogue(at=timezone.now())
+
+
+@shared_task(name="metering.compare_declared", expires=HOUR_S)
+def compare_declared() -> None:
+    """Compare what was declared of apps with their last full month; each month once."""
+    declared_months.tell(at=timezone.now())
 
 
 @jobs.work(proposing.PREVIEW)

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from marketplace.accounts.models import User
 from marketplace.catalog import gate
 from marketplace.catalog.check_models import CheckFinding, CheckRun
-from marketplace.catalog.models import App, Version
+from marketplace.catalog.models import App, SmokeRun, Version
 from marketplace.catalog.scans.findings import MAX_PLACE, MAX_TEXT, Report, fingerprints, state_of
 from marketplace.core import audit, jobs
 from marketplace.core.errors import Conflict, NotFound
@@ -18,6 +18,7 @@ from marketplace.core.transitions import move
 
 SCAN_JOB = "catalog.run_check"
 ENDPOINT_JOB = "gateway.check_endpoint"
+MARGIN_JOB = "billing.check_sustainability"
 Name = CheckRun.Name
 WITH_CALLS = (Name.BEHAVIOR, Name.SUSTAINABILITY)
 RERUN_STATES = frozenset({"checking", "in_review", "listed"})
@@ -55,7 +56,11 @@ def queue_all(version: Version, *, by: User, at: datetime) -> list[CheckRun]:
 def queue_with_calls(version: Version, *, by: User, at: datetime) -> None:
     """Let the checks that read the calls wait for new ones."""
     for name in set(names_of(version)).intersection(WITH_CALLS):
-        if not version.check_runs.filter(name=name, state__in=CheckRun.ACTIVE).exists():
+        waiting = version.check_runs.filter(name=name, state__in=CheckRun.ACTIVE).first()
+        if waiting is not None and is_given_up(waiting):
+            keep_reason(waiting, "It was given up after several tries.", at=at)
+            waiting = None
+        if waiting is None:
             _queue(version, name, by=by, at=at)
 
 
@@ -65,8 +70,8 @@ def run_again(
 ) -> CheckRun:
     """Queue one check of a version once more.
 
-    Raises Conflict while one is under way, for a version in another state, and for a check that reads the calls:
-    those are made again instead.
+    Raises Conflict while one is under way, for a version in another state, and for a check that needs new calls:
+    those are made again instead. The margin is judged anew at the cost that was measured last.
     """
     # The order of rows everywhere is version, then run; two who press at once are told apart by the constraint.
     locked = Version.objects.select_for_update(of=("self",)).select_related("app").get(pk=version.pk)
@@ -74,14 +79,28 @@ def run_again(
         raise Conflict(
             "Only a version that is checked, reviewed or listed can be checked again.", code="not_checking"
         )
-    if name not in names_of(locked) or name in WITH_CALLS:
+    if name not in names_of(locked) or not can_run_alone(name, _newest_smoke_run(locked)):
         raise Conflict("This check is made with the calls; make those again.", code="made_with_calls")
     for unfinished in locked.check_runs.filter(name=name, state__in=CheckRun.ACTIVE):
         if is_given_up(unfinished):
             keep_reason(unfinished, "It was given up after several tries.", at=at)
     run = _queue(locked, name, by=by, at=at, is_rescan=is_rescan)
+    if name == Name.SUSTAINABILITY:
+        ask_billing(run, at=at)
     audit.record("catalog.scan.again", subject=run, at=at, by=by, new={"check": name})
     return run
+
+
+def can_run_alone(name: str, calls: SmokeRun | None) -> bool:
+    """Tell whether a check can be made again without new calls: the margin once a cost was measured."""
+    if name not in WITH_CALLS:
+        return True
+    has_cost = calls is not None and calls.state not in CheckRun.ACTIVE and calls.mean_cost is not None
+    return name == Name.SUSTAINABILITY and has_cost
+
+
+def _newest_smoke_run(version: Version) -> SmokeRun | None:
+    return version.smoke_runs.order_by("-created_at", "-pk").first()
 
 
 @transaction.atomic
@@ -164,6 +183,13 @@ def end_withdrawn(version: Version, *, by: User, at: datetime) -> None:
     """End what is under way of a version that is taken back."""
     for run in version.check_runs.filter(state__in=CheckRun.ACTIVE).order_by("pk"):
         keep_reason(run, "The version was withdrawn.", at=at, by=by)
+
+
+def ask_billing(run: CheckRun, *, at: datetime) -> None:
+    """Queue the check of the margin: prices and shares are known above the catalogue, which reports back."""
+    jobs.enqueue(
+        MARGIN_JOB, idempotency_key=job_key(run), at=at, by=run.requested_by, check_run_id=str(run.pk)
+    )
 
 
 def waiting_for_calls(version: Version, *, at: datetime) -> dict[str, CheckRun]:

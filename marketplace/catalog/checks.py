@@ -9,28 +9,29 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet
 
-from marketplace.catalog import check_runs, gate, plans, scanning
+from marketplace.accounts.models import User
+from marketplace.catalog import check_runs, gate, scanning
 from marketplace.catalog.check_models import CheckRun
-from marketplace.catalog.judging import (
-    FAILED,
-    WARNED,
-    Measured,
-    SmokeCall,
-    Verdict,
-    judge,
-    judge_margin,
-    measure,
-)
+from marketplace.catalog.judging import Measured, SmokeCall, Verdict, judge, measure
 from marketplace.catalog.models import SmokeRun, Version
-from marketplace.catalog.plan_terms import terms_of
-from marketplace.catalog.projections import Projection, project
-from marketplace.catalog.scans.findings import Found, Report
+from marketplace.catalog.scans.findings import Report
 from marketplace.catalog.scans.running import ToolFailed
 from marketplace.core.errors import Conflict, NotFound
 from marketplace.core.models import Job
 from marketplace.core.transitions import move
 
-__all__ = ["CheckEnded", "SmokeCall", "finish", "give_up", "is_given_up", "job_key", "progress", "start"]
+__all__ = [
+    "CheckEnded",
+    "SmokeCall",
+    "cancel",
+    "end_withdrawn",
+    "finish",
+    "give_up",
+    "is_given_up",
+    "job_key",
+    "progress",
+    "start",
+]
 
 MAX_SAMPLE_CHARS = 4_000
 STORED = Decimal("1E-18")
@@ -46,10 +47,11 @@ class CheckEnded(Conflict):
         super().__init__(f"This check has ended: {run.get_state_display()}.")
 
 
-def start(smoke_run_id: UUID | str, *, at: datetime) -> SmokeRun:
+def start(smoke_run_id: UUID | str, *, at: datetime, attempt: int = 1) -> SmokeRun:
     """Claim a queued smoke test and return it with its version and app.
 
-    A running one is returned as it is: the lease of its job says that whoever ran it died. Raises CheckEnded.
+    A running one is taken over by a later attempt of its job, whose lease says that whoever ran it died; the earlier
+    one begins no more calls. Raises CheckEnded.
     """
     run = (
         SmokeRun.objects.select_related("version__app__owner_team__organization", "version__plan")
@@ -59,7 +61,7 @@ def start(smoke_run_id: UUID | str, *, at: datetime) -> SmokeRun:
     if run is None:
         raise NotFound("check", smoke_run_id)
     if run.state == SmokeRun.State.QUEUED:
-        changes = {"started_at": at}
+        changes = {"started_at": at, "attempt": attempt}
         move(
             run,
             SmokeRun.TRANSITIONS,
@@ -70,6 +72,9 @@ def start(smoke_run_id: UUID | str, *, at: datetime) -> SmokeRun:
         )
     if run.state != SmokeRun.State.RUNNING:
         raise CheckEnded(run)
+    if run.attempt < attempt:
+        SmokeRun.objects.filter(pk=run.pk, attempt__lt=attempt).update(attempt=attempt)
+        run.attempt = attempt
     return run
 
 
@@ -95,12 +100,38 @@ def give_up(smoke_run: SmokeRun, *, at: datetime) -> None:
     finding = (
         "The check was given up after several tries. Run it again; if it happens once more, tell an operator."
     )
+    _end_unfinished(smoke_run, finding, at=at)
+
+
+@transaction.atomic
+def cancel(smoke_run: SmokeRun, *, by: User, at: datetime) -> None:
+    """End a smoke test that is under way, with the checks that wait for its calls; it can be run again.
+
+    Calls that are on their way are settled in the sandbox, and no more are begun. Raises IllegalTransition when it
+    has ended.
+    """
+    version = _version_of(Version.objects.select_for_update(of=("self",)), smoke_run)
+    reason = f"Canceled by {by}."
+    _end_unfinished(smoke_run, reason, at=at, by=by)
+    for waiting in check_runs.waiting_for_calls(version, at=at).values():
+        check_runs.keep_reason(waiting, reason, at=at, by=by)
+    gate.settle(version, cause=smoke_run.pk, at=at)
+
+
+def end_withdrawn(version: Version, *, by: User, at: datetime) -> None:
+    """End the smoke test of a version that is taken back; its worker notices before the next calls."""
+    for run in version.smoke_runs.filter(state__in=CheckRun.ACTIVE):
+        _end_unfinished(run, "The version was withdrawn before its check ended.", at=at, by=by)
+
+
+def _end_unfinished(smoke_run: SmokeRun, finding: str, *, at: datetime, by: User | None = None) -> None:
     move(
         smoke_run,
         SmokeRun.TRANSITIONS,
         to=SmokeRun.State.COULD_NOT_CHECK,
         action="catalog.check.could_not_check",
         at=at,
+        by=by,
         reason=finding,
         changes={"finding": finding, "ended_at": at},
     )
@@ -116,19 +147,17 @@ def finish(
     results: Sequence[SmokeCall],
     *,
     at: datetime,
-    revenue_share: Decimal,
     stopped_because: str = "",
 ) -> Verdict:
-    """Judge a running smoke test, and what is read from its calls: expected answers and margin.
+    """Judge a running smoke test and the expected answers, and let billing judge the margin at the cost it found.
 
     The version moves on when no other check of it is under way (``gate.settle``). ``stopped_because`` (a sentence:
-    credit used up, no provider, withdrawn) makes it could_not_check. ``revenue_share`` is the platform's share when
-    no agreement says otherwise. Raises IllegalTransition when the run has ended before.
+    credit used up, time over) makes it could_not_check. Raises IllegalTransition when the run has ended before.
     """
     version = _version_of(Version.objects.all(), smoke_run)
     # Strangers' patterns and schemas meet the answers in a process of its own, and before anything is locked.
     answers = _judge_answers(version, results, stopped_because)
-    return _finish(smoke_run, results, answers, at=at, share=revenue_share, stopped_because=stopped_because)
+    return _finish(smoke_run, results, answers, at=at, stopped_because=stopped_because)
 
 
 @transaction.atomic
@@ -138,7 +167,6 @@ def _finish(
     answers: Report | str,
     *,
     at: datetime,
-    share: Decimal,
     stopped_because: str,
 ) -> Verdict:
     # The order of rows everywhere is version, then run: a withdrawal at this moment waits or has won.
@@ -160,12 +188,7 @@ def _finish(
         reason=_storable(" ".join(verdict.findings)),
         changes=_columns(measured, verdict) | {"ended_at": at},
     )
-    projection = _projection(version, measured, smoke_run.currency, share)
-    margin = stopped_because or _judge_margin(projection)
-    waiting = check_runs.waiting_for_calls(version, at=at)
-    for name, report in (("behavior", answers), ("sustainability", margin)):
-        if name in waiting:
-            _end(waiting[name], report, at=at)
+    _end_waiting(version, measured, answers, at=at, stopped_because=stopped_because)
     gate.settle(version, cause=smoke_run.pk, at=at)
     return verdict
 
@@ -175,12 +198,22 @@ def _version_of(versions: QuerySet[Version], smoke_run: SmokeRun) -> Version:
     return related.get(pk=smoke_run.version_id)
 
 
-def _end(run: CheckRun, report: Report | str, *, at: datetime) -> None:
-    """End a check that read the calls; a text says why it could not."""
-    if isinstance(report, str):
-        check_runs.keep_reason(run, report, at=at)
-    else:
-        check_runs.keep_found(run, report, at=at, rules_hash=scanning.rules_hash(run.name))
+def _end_waiting(
+    version: Version, measured: Measured, answers: Report | str, *, at: datetime, stopped_because: str
+) -> None:
+    """End the checks that read the calls; a text says why one could not. Only billing knows what is left of a price."""
+    waiting = check_runs.waiting_for_calls(version, at=at)
+    if run := waiting.get(CheckRun.Name.BEHAVIOR):
+        if isinstance(answers, str):
+            check_runs.keep_reason(run, answers, at=at)
+        else:
+            check_runs.keep_found(run, answers, at=at, rules_hash=scanning.rules_hash(run.name))
+    if run := waiting.get(CheckRun.Name.SUSTAINABILITY):
+        if stopped_because or measured.cost is None:
+            reason = stopped_because or "No call succeeded, so nothing is known of its cost."
+            check_runs.keep_reason(run, reason, at=at)
+        else:
+            check_runs.ask_billing(run, at=at)
 
 
 def _judge_answers(version: Version, results: Sequence[SmokeCall], stopped_because: str) -> Report | str:
@@ -190,31 +223,6 @@ def _judge_answers(version: Version, results: Sequence[SmokeCall], stopped_becau
         return scanning.judge_answers(version, results)
     except ToolFailed as error:
         return error.message
-
-
-def _judge_margin(projection: Projection | None) -> Report | str:
-    if projection is None:
-        return "No call succeeded, so nothing is known of its cost."
-    state, words = judge_margin(projection)
-    facts = {"projection": projection.as_json(), "says": words}
-    rule = {FAILED: ("margin.negative", "high"), WARNED: ("margin.thin", "medium")}.get(state)
-    found = (Found(*rule, "plan", words),) if rule else ()
-    return Report(found, "own rules", facts)
-
-
-def _projection(
-    version: Version, measured: Measured, currency: str, revenue_share: Decimal
-) -> Projection | None:
-    plan = plans.plan_of(version)
-    if plan is None or measured.cost is None:
-        return None
-    return project(
-        terms_of(plan),
-        monthly_calls=version.expected_monthly_calls,
-        cost_per_call=measured.cost,
-        share=revenue_share,
-        currency=currency,
-    )
 
 
 def _columns(measured: Measured, verdict: Verdict) -> dict[str, Any]:
@@ -227,7 +235,10 @@ def _columns(measured: Measured, verdict: Verdict) -> dict[str, Any]:
         "high_cost": _stored(cost.high) if cost else None,
         "max_cost": _stored(measured.max_cost) if measured.max_cost is not None else None,
         "mean_input_tokens": measured.mean_input_tokens,
+        "mean_cached_input_tokens": measured.mean_cached_input_tokens,
+        "mean_cache_write_tokens": measured.mean_cache_write_tokens,
         "mean_output_tokens": measured.mean_output_tokens,
+        "mean_reasoning_tokens": measured.mean_reasoning_tokens,
         "p50_latency_ms": measured.p50_latency_ms,
         "p95_latency_ms": measured.p95_latency_ms,
         "sample_output": _storable(measured.sample_output)[:MAX_SAMPLE_CHARS],

@@ -1,25 +1,17 @@
 """A maker's examples: an input, and what is expected of every answer to it."""
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-
 from marketplace.accounts.models import User
 from marketplace.catalog import drafts, prompts
+from marketplace.catalog.expectations import why_not
 from marketplace.catalog.models import Version
-from marketplace.catalog.scans.behavior import FIELD_PATH
 from marketplace.core.errors import FieldError, InvalidInput
-from marketplace.core.money import parse_amount
 
 MAX_EXAMPLES = 10
 MAX_EXPECTATIONS = 8
-MAX_VALUE = 2_000
-KINDS = ("contains", "matches", "max_length", "json", "json_field", "max_cost")
 
 
 def check(examples: Sequence[Any], input_schema: Mapping[str, Any]) -> None:
@@ -46,61 +38,6 @@ def _wrong(number: int, one: Any, input_schema: Mapping[str, Any]) -> list[Field
         for index, expected in enumerate(one["expect"])
         if (reason := why_not(expected))
     ]
-
-
-def why_not(expected: Any) -> str:
-    """Say what is wrong with one expectation; empty when it can be judged."""
-    if not isinstance(expected, Mapping) or set(expected) != {"kind", "value"}:
-        return "must have a kind and a value"
-    kind, value = expected["kind"], expected["value"]
-    if kind not in KINDS:
-        return f"there is no kind {str(kind)[:40]!r}; there are {', '.join(KINDS)}"
-    if kind == "max_length":
-        return "" if type(value) is int and value > 0 else "must be a whole number above zero"
-    if kind == "json":
-        return _why_no_schema(value)
-    if kind == "json_field":
-        return _why_no_field(value)
-    if kind == "max_cost":
-        return _why_no_amount(value)
-    if not isinstance(value, str) or not value or len(value) > MAX_VALUE:
-        return f"must be a text of at most {MAX_VALUE:,} characters"
-    return _why_no_pattern(value) if kind == "matches" else ""
-
-
-def _why_no_pattern(value: str) -> str:
-    try:
-        re.compile(value)
-    except (re.error, RecursionError, OverflowError) as error:
-        return f"is no pattern: {error}"
-    return ""
-
-
-def _why_no_field(value: Any) -> str:
-    if not isinstance(value, Mapping) or set(value) != {"path", "equals"}:
-        return "must have a path such as items[0].name, and what it equals"
-    if not isinstance(value["path"], str) or FIELD_PATH.fullmatch(value["path"]) is None:
-        return "must have a path of names and [numbers], such as items[0].name"
-    is_long = len(json.dumps(value["equals"], default=str)) > MAX_VALUE
-    return f"must equal something of at most {MAX_VALUE:,} characters" if is_long else ""
-
-
-def _why_no_amount(value: Any) -> str:
-    try:
-        amount = parse_amount(value if isinstance(value, str) else None, field="value")
-    except InvalidInput:
-        return 'must be an amount as a text, such as "0.002"'
-    return "" if amount > 0 else "must be above zero"
-
-
-def _why_no_schema(value: Any) -> str:
-    if not isinstance(value, Mapping) or len(str(value)) > MAX_VALUE:
-        return f"must be a JSON Schema of at most {MAX_VALUE:,} characters"
-    try:
-        Draft202012Validator.check_schema(value)
-    except SchemaError as error:
-        return f"is no JSON Schema: {error.message}"
-    return ""
 
 
 def add(version: Version, example: Mapping[str, Any], *, by: User, at: datetime) -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from math import ceil
 from statistics import median_low
 
-from marketplace.catalog.projections import Interval, Projection
+from marketplace.catalog.projections import Interval
 from marketplace.core.money import exact, format_amount, to_text
 
 ZERO = Decimal(0)
@@ -29,16 +29,23 @@ _Z_95 = Decimal("1.960")
 class SmokeCall:
     """One call of a smoke test. ``error`` says in words why it failed; a failed call has no say in the cost.
 
-    ``example`` is the number of the maker's example it was made with; None: the example input of the app.
+    ``example`` is the number of the maker's example it was made with; None: the example input of the app. Cached and
+    cache-write tokens are parts of the input, reasoning tokens of the output. ``output`` is None when nobody kept it.
+    ``is_provider_away``: it failed through no fault of the app.
     """
 
     cost: Decimal = ZERO
     input_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
     output_tokens: int = 0
+    reasoning_tokens: int = 0
     latency_ms: int = 0
     error: str = ""
-    output: str = ""
+    output: str | None = ""
     example: int | None = None
+    model: str = ""
+    is_provider_away: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,9 +57,13 @@ class Measured:
     cost: Interval | None
     max_cost: Decimal | None
     mean_input_tokens: int | None
+    mean_cached_input_tokens: int | None
+    mean_cache_write_tokens: int | None
     mean_output_tokens: int | None
+    mean_reasoning_tokens: int | None
     p50_latency_ms: int | None
     p95_latency_ms: int | None
+    away: int
     first_error: str
     sample_output: str
 
@@ -76,9 +87,13 @@ def measure(calls: Sequence[SmokeCall]) -> Measured:
         cost=mean_with_interval(costs) if costs else None,
         max_cost=max(costs, default=None),
         mean_input_tokens=_mean([call.input_tokens for call in succeeded]),
+        mean_cached_input_tokens=_mean([call.cached_input_tokens for call in succeeded]),
+        mean_cache_write_tokens=_mean([call.cache_write_tokens for call in succeeded]),
         mean_output_tokens=_mean([call.output_tokens for call in succeeded]),
+        mean_reasoning_tokens=_mean([call.reasoning_tokens for call in succeeded]),
         p50_latency_ms=median_low(latencies) if latencies else None,
         p95_latency_ms=latencies[ceil(len(latencies) * 95 / 100) - 1] if latencies else None,
+        away=sum(call.is_provider_away for call in calls if call.error),
         first_error=next((call.error for call in calls if call.error), ""),
         sample_output=next((call.output for call in succeeded if call.output), ""),
     )
@@ -112,6 +127,8 @@ def judge(
     if stopped_because or measured.calls == 0:
         reason = stopped_because or "no call was made"
         return Verdict(COULD_NOT_CHECK, (f"The check could not be finished: {reason} Run it again.",))
+    if Decimal(measured.away) > FAIL_FAILED_CALLS * measured.calls:
+        return Verdict(COULD_NOT_CHECK, (_away_in_words(measured),))
     found = [
         *_judge_failures(measured),
         *_judge_cost(measured, declared_cost, currency),
@@ -119,6 +136,12 @@ def judge(
     ]
     state = max((state for state, _ in found), key=_SEVERITY.index, default=PASSED)
     return Verdict(state, tuple(words for _, words in found))
+
+
+def _away_in_words(measured: Measured) -> str:
+    """Say that it is not the app's doing: its maker can change nothing about it."""
+    said = f"The first said: {measured.first_error}"
+    return f"The check could not be finished: in {measured.away} of {measured.calls} calls no provider of models was there to answer. {said} Run it again."
 
 
 def _judge_failures(measured: Measured) -> list[tuple[str, str]]:
@@ -133,10 +156,12 @@ def _judge_failures(measured: Measured) -> list[tuple[str, str]]:
 def _judge_cost(measured: Measured, declared: Decimal | None, currency: str) -> list[tuple[str, str]]:
     if measured.cost is None:
         return []
-    mean = _shown(measured.cost.mean, currency)
+    cost = measured.cost
+    low, mean, high = (shown(value, currency) for value in (cost.low, cost.mean, cost.high))
+    interval = f"95 % interval {low} to {high} by Student's t over {measured.calls - measured.failed} calls"
     if declared is None:
-        return [(PASSED, f"A call costs {mean}; no cost was declared.")]
-    over = measured.cost.mean - declared
+        return [(PASSED, f"A call costs {mean} ({interval}); no cost was declared.")]
+    over = cost.mean - declared
     if over > FAIL_OVER_DECLARED * declared:
         state, words = (
             FAILED,
@@ -149,7 +174,9 @@ def _judge_cost(measured: Measured, declared: Decimal | None, currency: str) -> 
         )
     else:
         state, words = PASSED, "within what was declared."
-    return [(state, f"A call costs {mean} against {_shown(declared, currency)} declared: {words}")]
+    return [
+        (state, f"A call costs {mean} ({interval}) against {shown(declared, currency)} declared: {words}")
+    ]
 
 
 def _judge_latency(measured: Measured, slo_latency_ms: int) -> list[tuple[str, str]]:
@@ -161,30 +188,12 @@ def _judge_latency(measured: Measured, slo_latency_ms: int) -> list[tuple[str, s
     return [(PASSED, took)]
 
 
-def judge_margin(projection: Projection) -> tuple[str, str]:
-    """Decide whether the platform can live with a month of the app; returns the state and why, in words."""
-
-    def amount(value: Decimal) -> str:
-        return _shown(value, projection.currency)
-
-    month = f"{projection.monthly_calls:,} calls a month cost {amount(projection.cost.mean)}"
-    if projection.margin < 0:
-        loss = f"the price brings {amount(projection.price)}, so the platform loses {amount(-projection.margin)} a month"
-        return FAILED, f"{month}, but {loss}. Raise the price per call, the markup or the fee."
-    margin = (
-        f"{month}; of a price of {amount(projection.price)} the platform keeps {amount(projection.margin)}."
-    )
-    if projection.margin_at_high_cost < 0:
-        return WARNED, f"{margin} At the upper end of the measured cost it loses money; leave more room."
-    return PASSED, margin
-
-
 def _mean(counts: Sequence[int]) -> int | None:
     """Round the mean of counts half up."""
     return (2 * sum(counts) + len(counts)) // (2 * len(counts)) if counts else None
 
 
-def _shown(value: Decimal, currency: str) -> str:
+def shown(value: Decimal, currency: str) -> str:
     """Show an amount with four telling digits: enough to compare, not so many that nobody reads them."""
     places = max(2, 3 - value.adjusted()) if value else 2
     rounded = value.quantize(Decimal(1).scaleb(-places))

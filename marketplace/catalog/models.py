@@ -11,10 +11,12 @@ from marketplace.catalog import (  # noqa: F401  Django looks here
     bench_models,
     check_models,
     collection_models,
+    declared_models,
     discovery_models,
     entries,
     rating_models,
     run_models,
+    smoke_models,
     takedown_models,
     unfinished_models,
     version_models,
@@ -365,6 +367,9 @@ class SmokeRun(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     version = models.ForeignKey("catalog.Version", models.CASCADE, related_name="smoke_runs")
     state = models.CharField(max_length=16, choices=State, default=State.QUEUED)
+    attempt = models.PositiveSmallIntegerField(
+        default=0, help_text="Which attempt of its job works on it; an earlier one begins nothing more."
+    )
     planned_calls = models.PositiveSmallIntegerField(default=20)
     done_calls = models.PositiveSmallIntegerField(default=0)
     failed_calls = models.PositiveSmallIntegerField(default=0)
@@ -373,7 +378,10 @@ class SmokeRun(models.Model):
     high_cost = models.DecimalField(max_digits=38, decimal_places=18, null=True, blank=True)
     max_cost = models.DecimalField(max_digits=38, decimal_places=18, null=True, blank=True)
     mean_input_tokens = models.PositiveIntegerField(null=True, blank=True)
+    mean_cached_input_tokens = models.PositiveIntegerField(null=True, blank=True)
+    mean_cache_write_tokens = models.PositiveIntegerField(null=True, blank=True)
     mean_output_tokens = models.PositiveIntegerField(null=True, blank=True)
+    mean_reasoning_tokens = models.PositiveIntegerField(null=True, blank=True)
     p50_latency_ms = models.PositiveIntegerField(null=True, blank=True)
     p95_latency_ms = models.PositiveIntegerField(null=True, blank=True)
     currency = models.CharField(max_length=3, default="USD")
@@ -388,6 +396,7 @@ class SmokeRun(models.Model):
             models.UniqueConstraint(
                 fields=["version"], condition=Q(state__in=["queued", "running"]), name="smoke_run_one_active"
             ),
+            models.CheckConstraint(condition=Q(planned_calls__gte=20), name="smoke_run_calls_enough"),
         ]
         triggers = [entries.of_smoke_run()]
 

@@ -1,14 +1,11 @@
-"""What a month of an app would cost and bring, and what the platform keeps of it. Pure."""
+"""What a month of an app would cost and bring, and what the platform keeps of it, as billing worked it out. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from typing import Any
 
-from marketplace.catalog.plan_terms import PlanTerms
-from marketplace.core.money import MAX_DECIMALS, exact, to_text
-
-ZERO = Decimal(0)
+from marketplace.core.money import exact, to_text
 
 
 @dataclass(frozen=True)
@@ -28,12 +25,47 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class PlanOutlook:
+    """A month of one subscriber on one plan: what it brings at a number of calls, and from how many calls it pays.
+
+    ``covered`` is the platform's part over the cost: 1 breaks even; None when nothing is spent. ``from_calls`` to
+    ``until_calls`` is the stretch of calls around the expected ones (or next to them) that loses nothing; without
+    ``until_calls`` it has no end, without either there is none.
+    """
+
+    code: str
+    name: str
+    is_proposed: bool
+    calls: int
+    price: Decimal
+    cost: Decimal
+    creator_amount: Decimal
+    margin: Decimal
+    margin_at_high_cost: Decimal
+    covered: Decimal | None
+    from_calls: int | None
+    until_calls: int | None
+
+    def as_json(self) -> dict[str, Any]:
+        amounts = ("price", "cost", "creator_amount", "margin", "margin_at_high_cost")
+        return {
+            **{name: getattr(self, name) for name in OUTLOOK_PLAIN},
+            **{name: to_text(getattr(self, name)) for name in amounts},
+            "covered": None if self.covered is None else to_text(self.covered),
+        }
+
+
+OUTLOOK_PLAIN = ("code", "name", "is_proposed", "calls", "from_calls", "until_calls")
+
+
+@dataclass(frozen=True)
 class Projection:
     """A month of the expected calls by one subscriber: more subscribers bring more fees and use more free calls.
 
-    Amounts unrounded, in major units. ``share`` is the platform's, of what cost leaves of the price (net of cost).
-    ``break_even_share`` is the share at which the platform would break even on a gross agreement; None when not
-    even the whole price covers the cost.
+    Amounts in major units: cost unrounded, price as an invoice would say. ``share`` is the platform's, of the price
+    (``gross``) or of what cost leaves of it (``net_of_cost``); ``is_agreed``: by an agreement of the app, not by
+    default. ``break_even_share`` is the share at which the platform would break even on a gross agreement; None when
+    not even the whole price covers the cost. ``plans`` are all on which the app would be sold.
     """
 
     currency: str
@@ -46,6 +78,9 @@ class Projection:
     margin: Decimal
     margin_at_high_cost: Decimal
     break_even_share: Decimal | None
+    basis: str = "net_of_cost"
+    is_agreed: bool = False
+    plans: tuple[PlanOutlook, ...] = ()
 
     @property
     def is_sustainable(self) -> bool:
@@ -60,39 +95,15 @@ class Projection:
             "monthly_cost": self.cost.as_json(),
             "monthly_price": to_text(self.price),
             "share": to_text(self.share),
-            "basis": "net_of_cost",
+            "basis": self.basis,
+            "agreed": self.is_agreed,
             "creator_amount": to_text(self.creator_amount),
             "platform_margin": to_text(self.margin),
             "platform_margin_at_high_cost": to_text(self.margin_at_high_cost),
             "break_even_share": None if self.break_even_share is None else to_text(self.break_even_share),
             "sustainable": self.is_sustainable,
+            "plans": [one.as_json() for one in self.plans],
         }
-
-
-def project(
-    terms: PlanTerms, *, monthly_calls: int, cost_per_call: Interval, share: Decimal, currency: str
-) -> Projection:
-    """Project a month: cost from the measured interval, price from the plan, margin at the given share.
-
-    Cost 0.01, markup 0.30, share 0.20, 1,000 calls: cost 10, price 13, creator 2.40, platform margin 0.60; on a
-    gross agreement the platform would break even at 10 / 13 = 76.9 %.
-    """
-    cost = cost_per_call.times(monthly_calls)
-    price = terms.price_of_month(monthly_calls, cost_per_call=cost_per_call.mean)
-    price_at_high = terms.price_of_month(monthly_calls, cost_per_call=cost_per_call.high)
-    with exact():
-        return Projection(
-            currency=currency,
-            monthly_calls=monthly_calls,
-            cost_per_call=cost_per_call,
-            cost=cost,
-            price=price,
-            share=share,
-            creator_amount=max(price - cost.mean, ZERO) * (1 - share),
-            margin=_margin(price, cost.mean, share),
-            margin_at_high_cost=_margin(price_at_high, cost.high, share),
-            break_even_share=_break_even_share(price, cost.mean),
-        )
 
 
 def from_json(data: Mapping[str, Any]) -> Projection | None:
@@ -109,7 +120,10 @@ def from_json(data: Mapping[str, Any]) -> Projection | None:
         creator_amount=Decimal(data["creator_amount"]),
         margin=Decimal(data["platform_margin"]),
         margin_at_high_cost=Decimal(data["platform_margin_at_high_cost"]),
-        break_even_share=None if data["break_even_share"] is None else Decimal(data["break_even_share"]),
+        break_even_share=_amount(data["break_even_share"]),
+        basis=data["basis"],
+        is_agreed=data.get("agreed", False),
+        plans=tuple(_outlook(one) for one in data.get("plans", ())),
     )
 
 
@@ -117,14 +131,18 @@ def _interval(data: Mapping[str, str]) -> Interval:
     return Interval(Decimal(data["low"]), Decimal(data["expected"]), Decimal(data["high"]))
 
 
-def _margin(price: Decimal, cost: Decimal, share: Decimal) -> Decimal:
-    """The platform's part less its cost: a creator never owes, so a price below cost is the platform's loss."""
-    return (price - cost) * share if price >= cost else price - cost
+def _outlook(data: Mapping[str, Any]) -> PlanOutlook:
+    plain = {name: data[name] for name in OUTLOOK_PLAIN}
+    return PlanOutlook(
+        **plain,
+        price=Decimal(data["price"]),
+        cost=Decimal(data["cost"]),
+        creator_amount=Decimal(data["creator_amount"]),
+        margin=Decimal(data["margin"]),
+        margin_at_high_cost=Decimal(data["margin_at_high_cost"]),
+        covered=_amount(data["covered"]),
+    )
 
 
-def _break_even_share(price: Decimal, cost: Decimal) -> Decimal | None:
-    if cost > price:
-        return None
-    if cost == 0:
-        return ZERO
-    return (cost / price).quantize(Decimal(1).scaleb(-MAX_DECIMALS), rounding=ROUND_CEILING)
+def _amount(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

@@ -120,18 +120,18 @@ def reviewed_live_findings(actor: Actor) -> QuerySet[CheckRun]:
     return related.prefetch_related(findings).order_by("ended_at", "pk")
 
 
-def checks_page(version: Version, *, actor: Actor, at: datetime) -> ChecksPage:
-    """Return the checks of a visible version; a fixed number of queries."""
+def checks_page(version: Version, *, actor: Actor, at: datetime, calls: SmokeRun | None = None) -> ChecksPage:
+    """Return the checks of a visible version; a fixed number of queries. ``calls`` is its newest run, if it is at hand."""
     before = queries_review.last_approved(version)
     old = _findings_of(before) if before else {}
-    calls = check_states.newest_smoke_run(version)
+    calls = calls or check_states.newest_smoke_run(version)
     is_own = version.app.owner_team_id in actor.teams_as(Role.CREATOR)
     is_approver = waivers.may_approve(version.app.owner_team.organization_id, actor)
     by_print = {one.fingerprint: one for one in _open_waivers(version)}
     runs = check_states.newest_runs(version)
     given_up = _given_up(runs)
     lines = [
-        _line(run, version, by_print, old.get(run.name, {}), may_act=is_own or is_approver, is_given_up=run.pk in given_up, at=at)
+        _line(run, version, by_print, old.get(run.name, {}), calls=calls, may_act=is_own or is_approver, is_given_up=run.pk in given_up, at=at)
         for run in runs
     ]  # fmt: skip
     return ChecksPage(
@@ -192,13 +192,13 @@ def _reported(line: CheckLine) -> dict[str, Any]:
 
 def _line(
     run: CheckRun, version: Version, by_print: Mapping[str, CheckWaiver], old: Mapping[str, CheckFinding],
-    *, may_act: bool, is_given_up: bool, at: datetime,
+    *, calls: SmokeRun | None, may_act: bool, is_given_up: bool, at: datetime,
 ) -> CheckLine:  # fmt: skip
     waived = {
         mark for mark, one in by_print.items() if one.state == CheckWaiver.State.APPROVED and one.ends_at > at
     }
     found = sorted(run.findings.all(), key=lambda one: one.pk)
-    can_rerun = version.state in check_runs.RERUN_STATES and run.name not in check_runs.WITH_CALLS
+    can_rerun = version.state in check_runs.RERUN_STATES and check_runs.can_run_alone(run.name, calls)
     is_active = run.is_active() and not is_given_up
     return CheckLine(
         run=run,

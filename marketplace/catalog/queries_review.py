@@ -8,10 +8,10 @@ from django.db.models import Q, QuerySet
 
 from marketplace.accounts.access import Actor, Role
 from marketplace.catalog import about, endpoint_contracts, inputs, outputs, plans
+from marketplace.catalog.expectations import in_words
 from marketplace.catalog.models import Plan, Review, Version
 from marketplace.catalog.plan_terms import terms_of
 from marketplace.catalog.price_words import price_text
-from marketplace.catalog.scans.behavior import in_words
 from marketplace.core.errors import InvalidInput
 
 LISTED_ONCE = ("listed", "deprecated", "suspended")

@@ -116,17 +116,7 @@ def withdraw(version: Version, *, by: User, at: datetime, reason: str = "") -> N
             by=by,
             changes={"paused_at": None},
         )
-    for run in locked.smoke_runs.filter(state=SmokeRun.State.QUEUED):
-        changes = {"finding": "The version was withdrawn before its check began.", "ended_at": at}
-        move(
-            run,
-            SmokeRun.TRANSITIONS,
-            to=SmokeRun.State.COULD_NOT_CHECK,
-            action="catalog.check.could_not_check",
-            at=at,
-            by=by,
-            changes=changes,
-        )
+    checks.end_withdrawn(locked, by=by, at=at)
     check_runs.end_withdrawn(locked, by=by, at=at)
     if not locked.app.versions.filter(state=Version.State.LISTED).exists():
         takedowns.end_fixed(locked, by=by, at=at)

@@ -1,6 +1,7 @@
 """Work of the catalogue in the background: checks, rescans, saved searches, and whatever has a date."""
 
 from celery import shared_task
+from django.conf import settings
 from django.http import QueryDict
 from django.utils import timezone
 
@@ -38,7 +39,8 @@ def tell_of_new_matches() -> None:
 @jobs.work(check_runs.SCAN_JOB)
 def run_check(*, job: Job, check_run_id: str) -> dict[str, str]:
     """Make one check of a version; safe to run again."""
-    return {"state": scanning.run(check_run_id, clock=timezone.now)}
+    state = scanning.run(check_run_id, clock=timezone.now, semgrep_command=settings.SEMGREP_COMMAND)
+    return {"state": state}
 
 
 @shared_task(name="catalog.rescan", expires=3_600)

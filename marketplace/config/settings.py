@@ -26,6 +26,13 @@ MARKETPLACE_NAME = env.str("MARKETPLACE_NAME", "Halfpenny")
 CURRENCY = env.str("HALFPENNY_CURRENCY", "USD")
 LEGAL_ENTITY = env.str("HALFPENNY_LEGAL_ENTITY", "Halfpenny Demo Company")
 DEFAULT_REVENUE_SHARE = env.decimal("HALFPENNY_REVENUE_SHARE", Decimal("0.20"))
+# Parts of an app's price that the platform has to keep: below the first its check fails, below the second it warns.
+MARGIN_FAIL_BELOW = env.decimal("HALFPENNY_MARGIN_FAIL_BELOW", Decimal(0))
+MARGIN_WARN_BELOW = env.decimal("HALFPENNY_MARGIN_WARN_BELOW", Decimal("0.01"))
+# Empty: code is not looked at by semgrep. Else its command, such as /opt/semgrep/bin/semgrep.
+SEMGREP_COMMAND = env.str("HALFPENNY_SEMGREP", "")
+# The time a smoke test may take, apart from waiting for a worker; its job's lease is longer.
+SMOKE_SECONDS = env.int("HALFPENNY_SMOKE_SECONDS", 300)
 SANDBOX_CREDIT = env.decimal("HALFPENNY_SANDBOX_CREDIT", Decimal("1.00"))
 PRICE_NOTICE_DAYS = env.int("HALFPENNY_PRICE_NOTICE_DAYS", 30)
 DEPRECATION_NOTICE_DAYS = env.int("HALFPENNY_DEPRECATION_NOTICE_DAYS", 30)
@@ -282,6 +289,7 @@ CELERY_BEAT_SCHEDULE = {
     "move-apps": {"task": "catalog.move_apps", "schedule": 60.0},
     "tell-of-new-matches": {"task": "catalog.tell_of_new_matches", "schedule": 900.0},
     "tell-catalogue": {"task": "metering.tell_catalogue", "schedule": 3600.0},
+    "compare-declared": {"task": "metering.compare_declared", "schedule": crontab(hour="4", minute="10")},
     "rescan": {"task": "catalog.rescan", "schedule": crontab(hour="1", minute="40")},
     "expire-waivers": {"task": "catalog.expire_waivers", "schedule": 3600.0},
     "tend-versions": {"task": "catalog.tend_versions", "schedule": 300.0},

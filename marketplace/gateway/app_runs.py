@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
@@ -54,13 +55,17 @@ class _Completion(msgspec.Struct):
 _completion = msgspec.json.Decoder(_Completion)
 
 
-async def run(gateway: Gateway, find: FindCaller, *, data: Any, feature: str = "") -> AppRun:
+async def run(
+    gateway: Gateway, find: FindCaller, *, data: Any, feature: str = "", call_id: UUID | None = None
+) -> AppRun:
     """Run an app once. Raises InvalidInput naming the input, and what admission and providers raise."""
     caller = await find()
     validate_input(caller.app.input_schema, data)
     if caller.app.kind == App.Kind.HTTP:
-        return await _run_http(gateway, find, data)
-    served, completion = await gateway.complete(find, lambda c: request_for(c.app, data, feature=feature))
+        return await _run_http(gateway, find, data, call_id)
+    served, completion = await gateway.complete(
+        find, lambda c: request_for(c.app, data, feature=feature), call_id=call_id
+    )
     try:
         choices = _completion.decode(completion.body).choices
     except msgspec.DecodeError as error:
@@ -83,8 +88,8 @@ def request_for(app: AppFacts, data: Mapping[str, Any], *, feature: str = "") ->
     return requests.chat(fields, app=app, feature=feature)
 
 
-async def _run_http(gateway: Gateway, find: FindCaller, data: dict[str, Any]) -> AppRun:
-    admission, _ = await gateway.admit(find, lambda _: None)
+async def _run_http(gateway: Gateway, find: FindCaller, data: dict[str, Any], call_id: UUID | None) -> AppRun:
+    admission, _ = await gateway.admit(find, lambda _: None, call_id=call_id)
     app = admission.caller.app
     try:
         answer = await _call_endpoint(gateway, app, data, request_id=str(admission.id))

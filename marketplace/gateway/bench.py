@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from marketplace.catalog import benches, subscriptions
 from marketplace.catalog.bench_models import BenchRun
-from marketplace.catalog.judging import SmokeCall
 from marketplace.catalog.models import App, Subscription, Version
 from marketplace.core import epochs
 from marketplace.core.errors import InvalidInput, NotFound
@@ -20,15 +19,13 @@ from marketplace.core.models import Job
 from marketplace.core.money import exact
 from marketplace.gateway import app_runs, background
 from marketplace.gateway.directory import Caller, app_facts, caller_of_id
-from marketplace.gateway.limits import LimitReached
 from marketplace.gateway.offers import offer_book
 from marketplace.gateway.pipeline import Gateway
 from marketplace.gateway.router import choose, dearest
-from marketplace.gateway.smoke import call_once
+from marketplace.gateway.smoke import Made, Stopped, call_once
 from metering.rating import from_atto
 
 AT_ONCE = 4
-NO_CREDIT = "The sandbox credit of the team is used up; it renews next month."
 
 
 def most_cost(version: Version, models: Sequence[str], *, at: datetime) -> Decimal:
@@ -84,19 +81,23 @@ def _call_all(bench: BenchRun) -> str:
         some, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
         answers = background.call(partial(_call_some, bench=bench, sandbox=sandbox, calls=some))
         for (model, case), answer in zip(some, answers, strict=True):
-            if isinstance(answer, LimitReached):
-                return NO_CREDIT
+            if isinstance(answer, Stopped):
+                return answer.reason
             benches.note(bench, model=model, case=case, call=answer)
     return ""
 
 
 async def _call_some(
     gateway: Gateway, *, bench: BenchRun, sandbox: Subscription, calls: Sequence[tuple[str, int]]
-) -> list[SmokeCall | LimitReached]:
+) -> list[Made]:
     return await asyncio.gather(
         *(
             call_once(
-                gateway, partial(_caller, sandbox, bench.version, model), case, bench.cases[case]["input"]
+                gateway,
+                partial(_caller, sandbox, bench.version, model),
+                bench.cases[case]["input"],
+                example=case,
+                currency=bench.currency,
             )
             for model, case in calls
         )

@@ -118,18 +118,19 @@ class Gateway:
         return self._offers[1]
 
     async def admit(
-        self, find: FindCaller, ask: Callable[[Caller], ModelRequest | None]
+        self, find: FindCaller, ask: Callable[[Caller], ModelRequest | None], *, call_id: UUID | None = None
     ) -> tuple[Admission, Any]:
         """Hold what a call may use at most, before anything is sent.
 
         ``ask`` builds the model request for a caller, or None for an app that runs elsewhere. Raises LimitReached
-        and what the router or ``ask`` raises; then nothing is held.
+        and what the router or ``ask`` raises; then nothing is held. A ``call_id`` that was written down before is the
+        id of the hold and of the event: who takes over from a process that died finds what became of the call.
         """
         for _ in range(MOST_LOOKUPS):
             caller = await find()
             caller.require_active()
             request = ask(caller)
-            hold, found = await self._hold_for(caller, request)
+            hold, found = await self._hold_for(caller, request, call_id or uuid7())
             try:
                 answer = await self.group.submit(Reserve(hold, caller.epoch))
             except (DatabaseAway, asyncio.CancelledError):
@@ -145,10 +146,11 @@ class Gateway:
             return admitted(answer, caller, request, hold, found)
         raise Moving
 
-    async def _hold_for(self, caller: Caller, request: ModelRequest | None) -> tuple[HoldRequest, list[Way]]:
+    async def _hold_for(
+        self, caller: Caller, request: ModelRequest | None, hold_id: UUID
+    ) -> tuple[HoldRequest, list[Way]]:
         """Return what to ask admission for, and the ways to make the call that it stands for."""
         at = books.now()
-        hold_id = uuid7()
         expires_at = at + timedelta(seconds=settings.HOLD_SECONDS)
         if request is None:
             usage = Usage(str(hold_id), at, caller.who_at(at), "", Quantities())
@@ -188,10 +190,10 @@ class Gateway:
         return self._usual_book
 
     async def complete(
-        self, find: FindCaller, ask: Callable[[Caller], ModelRequest]
+        self, find: FindCaller, ask: Callable[[Caller], ModelRequest], *, call_id: UUID | None = None
     ) -> tuple[Served, Completion]:
         """Make a whole call and return its answer once it is metered."""
-        admission, request = await self.admit(find, ask)
+        admission, request = await self.admit(find, ask, call_id=call_id)
         try:
             offer, completion = await self._first_answer(admission, request)
         except BaseException as error:

@@ -157,7 +157,7 @@ NO_PAGES = {
     "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end", "metering:rule-end",
     "quotas:budget-thresholds", "quotas:limit-unwatch",
     "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:invoice-csv",
-    "catalog:checks-report", "catalog:scan-again", "catalog:scan-cancel", "catalog:live-finding-seen",
+    "catalog:checks-report", "catalog:scan-again", "catalog:scan-cancel", "catalog:check-cancel", "catalog:live-finding-seen",
     "metering:rerating-csv", "metering:rerating-progress",
     "metering:view-remove", "metering:report-stop", "quotas:increase-looking", "quotas:increase-pass-on",
     "quotas:desk-forget", "quotas:delegation-end", "quotas:capacity-end",

@@ -1,9 +1,14 @@
 """Versions on their way to the catalogue, for the tests of those who make and review apps."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 
+from billing import margin_checks
+from billing.sustainability import Thresholds
+from billing.terms import ShareTerms
 from marketplace.catalog import check_runs, checks, drafts, reviews, submissions, templates_library
-from marketplace.catalog.judging import SmokeCall
+from marketplace.catalog.judging import SmokeCall, Verdict
 from marketplace.catalog.models import App, Review, SmokeRun, Version
 from marketplace.catalog.scans.findings import Report
 from tests.conftest import Cast
@@ -45,7 +50,7 @@ def pass_scans(version: Version) -> None:
 def make_review(cast: Cast, **changes: object) -> Review:
     """An open review of a version that passed its check."""
     run = make_submitted(cast, **changes)
-    checks.finish(checks.start(run.pk, at=NOW), GOOD_CALLS, at=NOW, revenue_share=SHARE)
+    finish_calls(checks.start(run.pk, at=NOW), GOOD_CALLS, at=NOW)
     return run.version.reviews.get()
 
 
@@ -53,7 +58,7 @@ def pass_to_review(cast: Cast, draft: Version) -> Review:
     """Hand a draft in and let it pass its check."""
     run = submissions.submit(draft, by=cast.creator, at=NOW)
     pass_scans(run.version)
-    checks.finish(checks.start(run.pk, at=NOW), GOOD_CALLS, at=NOW, revenue_share=SHARE)
+    finish_calls(checks.start(run.pk, at=NOW), GOOD_CALLS, at=NOW)
     return Review.objects.get(version=draft, smoke_run=run)
 
 
@@ -76,3 +81,18 @@ def make_live(cast: Cast, **changes: object) -> App:
     review = make_review(cast, **changes)
     reviews.approve(review, by=cast.approver, at=NOW)
     return App.objects.select_related("owner_team__organization").get(pk=review.version.app_id)
+
+
+def finish_calls(
+    run: SmokeRun, calls: Sequence[SmokeCall], *, at: datetime, stopped_because: str = ""
+) -> Verdict:
+    """Judge calls, and let billing judge the margin as its worker does."""
+    verdict = checks.finish(run, calls, at=at, stopped_because=stopped_because)
+    judge_margin(run.version, at=at)
+    return verdict
+
+
+def judge_margin(version: Version, *, at: datetime) -> None:
+    """Do the work of billing's job for the checks of the margin that wait for it."""
+    for waiting in version.check_runs.filter(name="sustainability", state="running"):
+        margin_checks.check(str(waiting.pk), at=at, default=ShareTerms(SHARE), thresholds=Thresholds())

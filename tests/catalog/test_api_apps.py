@@ -8,7 +8,7 @@ from marketplace.accounts import keys
 from marketplace.accounts.models import User
 from marketplace.catalog import checks
 from marketplace.catalog.models import App, SmokeRun, Version
-from tests.catalog.making import SHARE, make_draft, make_review, make_submitted
+from tests.catalog.making import finish_calls, make_draft, make_review, make_submitted
 from tests.conftest import Cast
 from tests.factories import NOW, make_listed_app
 
@@ -250,7 +250,7 @@ class TestSubmitAndChecks:
         run = checks.start(make_submitted(cast).pk, at=NOW)
         slug = run.version.app.slug
         assert creator.post(f"{APPS}/{slug}/checks").status_code == 409
-        checks.finish(run, [], at=NOW, revenue_share=SHARE, stopped_because="No provider answers.")
+        finish_calls(run, [], at=NOW, stopped_because="No provider answers.")
 
         assert creator.post(f"{APPS}/{slug}/checks").status_code == 202
         assert SmokeRun.objects.count() == 2

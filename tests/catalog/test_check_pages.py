@@ -12,7 +12,7 @@ from marketplace.catalog import check_runs, submissions, waivers
 from marketplace.catalog.check_models import CheckFinding, CheckRun, CheckWaiver, CodeArchive
 from marketplace.catalog.models import Version
 from marketplace.catalog.scans.findings import Found, Report
-from tests.catalog.making import make_draft
+from tests.catalog.making import finish_calls, make_draft
 from tests.catalog.test_scans import zipped
 from tests.catalog.test_waivers import MONTH, REASON, submit_with
 from tests.conftest import Cast
@@ -270,12 +270,12 @@ class TestNewStillFixed:
         medium, gone = (Found("secrets.guess", "medium", "prompt", "x", mark) for mark in ("stays", "goes"))
         first = submissions.submit(make_draft(cast), by=cast.creator, at=NOW)
         self._end(first.version, medium, gone)
-        from tests.catalog.making import GOOD_CALLS, SHARE, pass_scans  # noqa: PLC0415
+        from tests.catalog.making import GOOD_CALLS, pass_scans  # noqa: PLC0415
 
         from marketplace.catalog import checks  # noqa: PLC0415  # isort: skip
 
         pass_scans(first.version)
-        checks.finish(checks.start(first.pk, at=NOW), GOOD_CALLS, at=NOW, revenue_share=SHARE)
+        finish_calls(checks.start(first.pk, at=NOW), GOOD_CALLS, at=NOW)
         reviews.approve(first.version.reviews.get(), by=cast.approver, at=NOW)
         draft = drafts.start_next_version(first.version.app, by=cast.creator, at=NOW)
         second = submissions.submit(draft, by=cast.creator, at=NOW).version

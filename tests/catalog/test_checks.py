@@ -10,7 +10,7 @@ from marketplace.core.audit import history
 from marketplace.core.errors import NotFound
 from marketplace.core.models import Notice
 from marketplace.core.transitions import IllegalTransition
-from tests.catalog.making import GOOD_CALLS, SHARE, make_submitted
+from tests.catalog.making import GOOD_CALLS, finish_calls, make_submitted
 from tests.conftest import Cast
 from tests.factories import NOW
 
@@ -34,7 +34,7 @@ class TestStart:
 
     def test_refuses_one_that_has_ended(self, cast: Cast) -> None:
         run = checks.start(make_submitted(cast).pk, at=NOW)
-        checks.finish(run, GOOD_CALLS, at=NOW, revenue_share=SHARE)
+        finish_calls(run, GOOD_CALLS, at=NOW)
 
         with pytest.raises(checks.CheckEnded, match="Passed"):
             checks.start(run.pk, at=LATER)
@@ -61,7 +61,7 @@ class TestFinish:
     def test_sends_a_passed_version_to_review(self, cast: Cast) -> None:
         run = checks.start(make_submitted(cast).pk, at=NOW)
 
-        verdict = checks.finish(run, GOOD_CALLS, at=LATER, revenue_share=SHARE)
+        verdict = finish_calls(run, GOOD_CALLS, at=LATER)
 
         run.refresh_from_db()
         assert verdict.state == run.state == "passed"
@@ -76,7 +76,7 @@ class TestFinish:
     def test_stores_the_projection_an_approver_will_see(self, cast: Cast) -> None:
         run = checks.start(make_submitted(cast).pk, at=NOW)
 
-        checks.finish(run, GOOD_CALLS, at=LATER, revenue_share=SHARE)
+        finish_calls(run, GOOD_CALLS, at=LATER)
 
         # 4,000 calls at 0.0005 cost 2; (4,000 - 50) x 0.003 = 11.85; 20 % of the 9.85 between them is 1.97.
         projection = Review.objects.get().projection
@@ -86,7 +86,7 @@ class TestFinish:
     def test_tells_the_maker_and_the_approvers(self, cast: Cast) -> None:
         run = checks.start(make_submitted(cast).pk, at=NOW)
 
-        checks.finish(run, GOOD_CALLS, at=LATER, revenue_share=SHARE)
+        finish_calls(run, GOOD_CALLS, at=LATER)
 
         texts = dict(Notice.objects.values_list("recipient__email", "text"))
         assert set(texts) == {"creator@demo.example", "approver@demo.example"}
@@ -96,7 +96,7 @@ class TestFinish:
         run = checks.start(make_submitted(cast).pk, at=NOW)
         dear = [SmokeCall(cost=D("0.01"), latency_ms=10)] * 20
 
-        verdict = checks.finish(run, dear, at=LATER, revenue_share=SHARE)
+        verdict = finish_calls(run, dear, at=LATER)
 
         assert verdict.state == "failed"
         assert Version.objects.get(pk=run.version_id).state == "changes_requested"
@@ -105,21 +105,41 @@ class TestFinish:
 
     def test_can_be_submitted_again_after_a_change(self, cast: Cast) -> None:
         run = checks.start(make_submitted(cast).pk, at=NOW)
-        checks.finish(run, [SmokeCall(error="no answer")] * 20, at=NOW, revenue_share=SHARE)
+        finish_calls(run, [SmokeCall(error="no answer")] * 20, at=NOW)
 
         drafts.edit(run.version, by=cast.creator, at=NOW, changes={"allowed_models": ["llm-1b"]})
         submissions.submit(run.version, by=cast.creator, at=LATER)
 
         assert Version.objects.get(pk=run.version_id).state == "checking"
 
+    def test_fails_when_all_calls_failed_and_leaves_no_check_open(self, cast: Cast) -> None:
+        run = checks.start(make_submitted(cast).pk, at=NOW)
+
+        finish_calls(run, [SmokeCall(error="The app refuses this input (422).")] * 8, at=LATER)
+
+        margin = run.version.check_runs.get(name="sustainability")
+        assert (margin.state, margin.reason) == (
+            "could_not_check",
+            "No call succeeded, so nothing is known of its cost.",
+        )
+        assert Version.objects.get(pk=run.version_id).state == "changes_requested"
+
+    def test_keeps_a_version_waiting_when_no_provider_was_there(self, cast: Cast) -> None:
+        run = checks.start(make_submitted(cast).pk, at=NOW)
+
+        away = SmokeCall(error="Provider a cannot be reached.", is_provider_away=True)
+        verdict = finish_calls(run, [away] * 8, at=LATER)
+
+        assert verdict.state == "could_not_check"
+        assert Version.objects.get(pk=run.version_id).state == "checking"
+
     def test_keeps_a_version_waiting_when_it_could_not_be_checked(self, cast: Cast) -> None:
         run = checks.start(make_submitted(cast).pk, at=NOW)
 
-        verdict = checks.finish(
+        verdict = finish_calls(
             run,
             GOOD_CALLS[:3],
             at=LATER,
-            revenue_share=SHARE,
             stopped_because="The sandbox credit is used up.",
         )
 
@@ -131,10 +151,10 @@ class TestFinish:
 
     def test_happens_once(self, cast: Cast) -> None:
         run = checks.start(make_submitted(cast).pk, at=NOW)
-        checks.finish(run, GOOD_CALLS, at=NOW, revenue_share=SHARE)
+        finish_calls(run, GOOD_CALLS, at=NOW)
 
         with pytest.raises(IllegalTransition):
-            checks.finish(run, GOOD_CALLS, at=LATER, revenue_share=SHARE)
+            finish_calls(run, GOOD_CALLS, at=LATER)
 
         assert Review.objects.count() == 1
 
@@ -142,18 +162,61 @@ class TestFinish:
         run = checks.start(make_submitted(cast).pk, at=NOW)
         submissions.withdraw(run.version, by=cast.creator, at=NOW)
 
-        checks.finish(run, GOOD_CALLS, at=LATER, revenue_share=SHARE)
+        with pytest.raises(IllegalTransition):
+            checks.finish(run, GOOD_CALLS, at=LATER)
 
         assert Version.objects.get(pk=run.version_id).state == "withdrawn"
         assert not Review.objects.exists()
+
+    def test_ends_with_the_version_that_is_withdrawn(self, cast: Cast) -> None:
+        run = checks.start(make_submitted(cast).pk, at=NOW)
+
+        submissions.withdraw(run.version, by=cast.creator, at=LATER)
+
+        run.refresh_from_db()
+        assert (run.state, run.ended_at) == ("could_not_check", LATER)
+        assert not checks.progress(run, done_calls=1, failed_calls=0)
 
     def test_stores_what_a_strangers_service_answers(self, cast: Cast) -> None:
         run = checks.start(make_submitted(cast).pk, at=NOW)
         odd = [SmokeCall(cost=D("0.0005"), latency_ms=1, output="a\x00b" + "x" * 9_000)] * 19
 
-        checks.finish(run, [*odd, SmokeCall(error="\x00")], at=LATER, revenue_share=SHARE)
+        finish_calls(run, [*odd, SmokeCall(error="\x00")], at=LATER)
 
         run.refresh_from_db()
         assert run.sample_output.startswith("abx")
         assert len(run.sample_output) == 4_000
         assert run.state == "warned"
+
+
+class TestCancel:
+    def test_ends_the_calls_and_what_waits_for_them(self, cast: Cast) -> None:
+        run = checks.start(make_submitted(cast).pk, at=NOW)
+
+        checks.cancel(run, by=cast.creator, at=LATER)
+
+        margin = run.version.check_runs.get(name="sustainability")
+        assert (run.state, run.finding, run.ended_at) == (
+            "could_not_check",
+            f"Canceled by {cast.creator}.",
+            LATER,
+        )
+        assert (margin.state, margin.reason) == ("could_not_check", f"Canceled by {cast.creator}.")
+        assert history(run)[-1].actor == cast.creator
+        assert not checks.progress(run, done_calls=5, failed_calls=0)
+
+    def test_lets_another_one_follow(self, cast: Cast) -> None:
+        run = make_submitted(cast)
+        checks.cancel(run, by=cast.creator, at=LATER)
+
+        again = submissions.check_again(run.version, by=cast.creator, at=LATER)
+        finish_calls(checks.start(again.pk, at=LATER), GOOD_CALLS, at=LATER)
+
+        assert Version.objects.get(pk=run.version_id).state == "in_review"
+
+    def test_comes_too_late_for_one_that_has_ended(self, cast: Cast) -> None:
+        run = checks.start(make_submitted(cast).pk, at=NOW)
+        finish_calls(run, GOOD_CALLS, at=NOW)
+
+        with pytest.raises(IllegalTransition):
+            checks.cancel(run, by=cast.creator, at=LATER)

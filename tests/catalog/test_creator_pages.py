@@ -13,7 +13,7 @@ from marketplace.catalog import checks, reviews
 from marketplace.catalog.models import App, SmokeRun, Version
 from marketplace.core.models import Job
 from tests import factories
-from tests.catalog.making import GOOD_CALLS, SHARE, make_draft, make_review, make_submitted
+from tests.catalog.making import GOOD_CALLS, finish_calls, make_draft, make_review, make_submitted
 from tests.conftest import Cast
 from tests.factories import NOW
 
@@ -280,7 +280,7 @@ class TestAppPage:
 
     def test_offers_another_check_when_one_could_not_be_finished(self, creator: Client, cast: Cast) -> None:
         run = checks.start(make_submitted(cast).pk, at=NOW)
-        checks.finish(run, [], at=NOW, revenue_share=SHARE, stopped_because="No provider answers.")
+        finish_calls(run, [], at=NOW, stopped_because="No provider answers.")
         slug = run.version.app.slug
         assert "Run the check again" in page_of(creator, "creator-app", slug)
 
@@ -315,7 +315,8 @@ class TestAppPage:
         slug = review.version.app.slug
         creator.post(reverse("catalog:creator-version", args=[slug]))
 
-        with django_assert_max_num_queries(BUDGET):
+        # One more than a list may have: the month that is compared with what was declared.
+        with django_assert_max_num_queries(BUDGET + 1):
             page_of(creator, "creator-app", slug)
 
     @pytest.mark.parametrize("who", ["stranger", "consumer", "approver"])
@@ -374,7 +375,7 @@ class TestCheckPage:
 
     def test_stops_polling_when_it_has_ended(self, creator: Client, cast: Cast) -> None:
         run = checks.start(make_submitted(cast).pk, at=NOW)
-        checks.finish(run, GOOD_CALLS, at=NOW, revenue_share=SHARE)
+        finish_calls(run, GOOD_CALLS, at=NOW)
 
         html = page_of(creator, "check", run.pk)
 
@@ -403,7 +404,7 @@ class TestCheckPage:
 
     def test_offers_to_change_and_submit_what_failed(self, creator: Client, cast: Cast) -> None:
         run = checks.start(make_submitted(cast).pk, at=NOW)
-        checks.finish(run, [checks.SmokeCall(error="timed out")] * 20, at=NOW, revenue_share=SHARE)
+        finish_calls(run, [checks.SmokeCall(error="timed out")] * 20, at=NOW)
 
         html = page_of(creator, "check", run.pk)
 
@@ -413,7 +414,7 @@ class TestCheckPage:
     def test_shows_what_an_app_answers_as_text(self, creator: Client, cast: Cast) -> None:
         run = checks.start(make_submitted(cast).pk, at=NOW)
         evil = checks.SmokeCall(cost=GOOD_CALLS[0].cost, output="<script>alert(1)</script>")
-        checks.finish(run, [evil] * 20, at=NOW, revenue_share=SHARE)
+        finish_calls(run, [evil] * 20, at=NOW)
 
         assert "<script>alert" not in page_of(creator, "check", run.pk)
 

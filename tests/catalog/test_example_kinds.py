@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from marketplace.catalog import examples
+from marketplace.catalog.expectations import why_missed, why_not
 from marketplace.catalog.scans import behavior
 from marketplace.catalog.scans.subject import Subject, subject_from_json
 
@@ -27,11 +27,11 @@ class TestField:
     def test_is_compared_as_json(self, path: str, equals: Any, is_met: bool) -> None:
         expected = {"kind": "json_field", "value": {"path": path, "equals": equals}}
 
-        assert examples.why_not(expected) == ""
-        assert behavior.meets(expected, ANSWER) is is_met
+        assert why_not(expected) == ""
+        assert (why_missed(expected, ANSWER) == "") is is_met
 
     def test_is_not_met_by_prose(self) -> None:
-        assert not behavior.meets({"kind": "json_field", "value": {"path": "a", "equals": None}}, "Sure!")
+        assert why_missed({"kind": "json_field", "value": {"path": "a", "equals": None}}, "Sure!")
 
 
 class TestCost:
@@ -44,7 +44,10 @@ class TestCost:
         report = behavior.scan(subject_from_json(subject.as_json()))
 
         (found,) = report.findings
-        assert found.message == "1 of 2 answers do not keep what is expected: costs at most 0.002."
+        assert (
+            found.message
+            == "1 of 2 answers do not keep what is expected: costs at most 0.002. It cost 0.0021."
+        )
 
 
 @pytest.mark.parametrize(
@@ -58,4 +61,4 @@ class TestCost:
     ],
 )
 def test_says_what_cannot_be_judged(expected: dict[str, Any], words: str) -> None:
-    assert words in examples.why_not(expected)
+    assert words in why_not(expected)

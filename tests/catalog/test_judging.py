@@ -2,9 +2,8 @@ from decimal import Decimal
 
 import pytest
 
-from marketplace.catalog.judging import SmokeCall, judge, judge_margin, mean_with_interval, measure
-from marketplace.catalog.plan_terms import PlanTerms
-from marketplace.catalog.projections import Interval, from_json, project
+from marketplace.catalog.judging import SmokeCall, judge, mean_with_interval, measure
+from marketplace.catalog.projections import Interval
 
 D = Decimal
 
@@ -26,14 +25,6 @@ def verdict(made: list[SmokeCall], *, declared: str | None = None, stopped: str 
         stopped_because=stopped,
     )
     return judged.state, " ".join(judged.findings)
-
-
-def margin(made: list[SmokeCall], terms: PlanTerms) -> tuple[str, str]:
-    cost = measure(made).cost
-    assert cost is not None
-    return judge_margin(
-        project(terms, monthly_calls=1_000, cost_per_call=cost, share=D("0.20"), currency="USD")
-    )
 
 
 class TestMeanWithInterval:
@@ -61,7 +52,15 @@ class TestMeanWithInterval:
 class TestMeasure:
     def test_sums_up_what_succeeded(self) -> None:
         made = [
-            SmokeCall(cost=D("0.01"), input_tokens=10, output_tokens=5, latency_ms=latency)
+            SmokeCall(
+                cost=D("0.01"),
+                input_tokens=10,
+                cached_input_tokens=4,
+                cache_write_tokens=2,
+                output_tokens=5,
+                reasoning_tokens=3,
+                latency_ms=latency,
+            )
             for latency in range(1, 21)
         ]
 
@@ -71,6 +70,8 @@ class TestMeasure:
         # Nearest rank of 1..20: the 10th and the 19th.
         assert (measured.p50_latency_ms, measured.p95_latency_ms) == (10, 19)
         assert (measured.mean_input_tokens, measured.mean_output_tokens) == (10, 5)
+        assert (measured.mean_cached_input_tokens, measured.mean_cache_write_tokens) == (4, 2)
+        assert measured.mean_reasoning_tokens == 3
         assert measured.max_cost == D("0.01")
 
     def test_says_nothing_of_cost_when_nothing_succeeded(self) -> None:
@@ -113,67 +114,23 @@ class TestJudge:
     def test_warns_when_answers_are_slower_than_promised(self) -> None:
         assert verdict(calls("0.01", latency_ms=1_001))[0] == "warned"
 
-    def test_fails_a_price_below_cost_and_says_why(self) -> None:
-        # 1,000 calls cost 10 and bring 1,000 x 0.004 = 4: the platform loses 6.
-        state, words = margin(calls("0.01", "0.01"), PlanTerms(price_per_call=D("0.004")))
+    def test_says_that_no_provider_was_there_when_that_is_why(self) -> None:
+        away = [SmokeCall(error="Provider a cannot be reached.", is_provider_away=True)]
 
-        assert state == "failed"
-        assert "the platform loses $6.00 a month" in words
+        # One of ten is a tenth and only warns; two are more than the app can be judged by.
+        assert verdict([*calls(*["0.01"] * 9), *away])[0] == "warned"
+        state, words = verdict([*calls(*["0.01"] * 8), *away, *away])
+        assert state == "could_not_check"
+        assert "2 of 10 calls no provider" in words
+        assert "Provider a cannot be reached." in words
 
-    def test_warns_when_only_the_upper_end_loses_money(self) -> None:
-        # Mean 0.01, sd 0.0014142..., t(1) = 12.706: the upper end is above 0.02, the price 0.011.
-        state, words = margin(calls("0.009", "0.011"), PlanTerms(price_per_call=D("0.011")))
-
-        assert state == "warned"
-        assert "upper end" in words
+    def test_names_the_interval_and_how_it_was_worked_out(self) -> None:
+        # Mean 0.02, sd 0.01, t(2) = 4.303: 0.02 ± 0.0248..., not below zero.
+        assert (
+            "(95 % interval $0.00 to $0.04484 by Student's t over 3 calls)"
+            in verdict(calls("0.01", "0.02", "0.03"), declared="0.02")[1]
+        )
 
     def test_counts_what_could_not_be_checked_as_not_passed(self) -> None:
         assert verdict(calls("0.01"), stopped="The sandbox credit is used up.")[0] == "could_not_check"
         assert verdict([])[0] == "could_not_check"
-
-
-class TestProject:
-    def test_works_out_a_markup(self) -> None:
-        # Cost 0.01, markup 0.30, 1,000 calls: cost 10, price 13; creator 3 x 0.80 = 2.40, platform keeps 0.60;
-        # on gross it would break even at 10 / 13.
-        projection = project(
-            PlanTerms(markup=D("0.30")),
-            monthly_calls=1_000,
-            cost_per_call=Interval(D("0.008"), D("0.01"), D("0.012")),
-            share=D("0.20"),
-            currency="USD",
-        )
-
-        assert (projection.cost.low, projection.cost.mean, projection.cost.high) == (8, 10, 12)
-        assert (projection.price, projection.creator_amount, projection.margin) == (13, D("2.4"), D("0.6"))
-        assert projection.break_even_share is not None
-        assert projection.break_even_share.quantize(D("0.0001")) == D("0.7692")
-
-    def test_has_no_break_even_below_cost(self) -> None:
-        projection = project(
-            PlanTerms(price_per_call=D("0.004"), free_calls=500),
-            monthly_calls=1_000,
-            cost_per_call=Interval(D("0.01"), D("0.01"), D("0.01")),
-            share=D("0.20"),
-            currency="USD",
-        )
-
-        # 500 paid calls x 0.004 = 2 against a cost of 10.
-        assert (projection.price, projection.margin, projection.break_even_share) == (2, -8, None)
-        assert not projection.is_sustainable
-
-    def test_survives_being_stored(self) -> None:
-        projection = project(
-            PlanTerms(fee=D("50"), markup=D("0.30")),
-            monthly_calls=10_000,
-            cost_per_call=Interval(D("0.01"), D("0.01"), D("0.01")),
-            share=D("0.20"),
-            currency="USD",
-        )
-
-        # The worked two-part tariff: 50 + 10,000 x 0.013 = 180.
-        assert projection.price == 180
-        assert from_json(projection.as_json()) == projection
-
-    def test_reads_nothing_from_nothing(self) -> None:
-        assert from_json({}) is None

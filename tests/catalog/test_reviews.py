@@ -15,7 +15,7 @@ from marketplace.core.models import Notice
 from marketplace.core.transitions import IllegalTransition
 from quotas.models import Limit
 from tests import factories
-from tests.catalog.making import GOOD_CALLS, SHARE, make_draft, make_review, pass_scans
+from tests.catalog.making import GOOD_CALLS, finish_calls, make_draft, make_review, pass_scans
 from tests.conftest import Cast
 from tests.factories import NOW
 
@@ -53,7 +53,7 @@ class TestApprove:
         drafts.edit(draft, by=cast.creator, at=NOW, changes=changes)
         run = submissions.submit(draft, by=cast.creator, at=NOW)
         pass_scans(run.version)
-        checks.finish(checks.start(run.pk, at=NOW), GOOD_CALLS, at=NOW, revenue_share=SHARE)
+        finish_calls(checks.start(run.pk, at=NOW), GOOD_CALLS, at=NOW)
 
         reviews.approve(draft.reviews.get(), by=cast.approver, at=NOW)
 
@@ -156,7 +156,7 @@ class TestRequestChanges:
 
         run = submissions.submit(review.version, by=cast.creator, at=NOW)
         pass_scans(run.version)
-        checks.finish(checks.start(run.pk, at=NOW), GOOD_CALLS, at=NOW, revenue_share=SHARE)
+        finish_calls(checks.start(run.pk, at=NOW), GOOD_CALLS, at=NOW)
 
         assert sorted(review.version.reviews.values_list("state", flat=True)) == ["changes_requested", "open"]
 

@@ -6,7 +6,7 @@ from marketplace.catalog.models import Listing, SmokeRun, Version
 from marketplace.core.errors import Conflict, InvalidInput
 from marketplace.core.models import Job
 from marketplace.core.transitions import IllegalTransition
-from tests.catalog.making import SHARE, make_draft, make_review, make_submitted
+from tests.catalog.making import finish_calls, make_draft, make_review, make_submitted
 from tests.conftest import Cast
 from tests.factories import NOW, make_listed_app, make_subscription
 
@@ -99,7 +99,7 @@ class TestSubmit:
 class TestCheckAgain:
     def test_follows_a_check_that_could_not_be_finished(self, cast: Cast) -> None:
         run = checks.start(make_submitted(cast).pk, at=NOW)
-        checks.finish(run, [], at=NOW, revenue_share=SHARE, stopped_because="No provider answers.")
+        finish_calls(run, [], at=NOW, stopped_because="No provider answers.")
 
         again = submissions.check_again(run.version, by=cast.creator, at=NOW)
 

@@ -12,7 +12,7 @@ from marketplace.core.errors import Conflict, InvalidInput, NotAllowed
 from marketplace.core.models import AuditEntry, Notice
 from marketplace.core.transitions import IllegalTransition
 from tests import factories
-from tests.catalog.making import GOOD_CALLS, SHARE, make_draft, pass_scans
+from tests.catalog.making import GOOD_CALLS, finish_calls, make_draft, pass_scans
 from tests.conftest import Cast
 from tests.factories import NOW
 
@@ -26,7 +26,7 @@ def submit_with(cast: Cast, found: Found, version: Version | None = None) -> Che
     scan = check_runs.start(run.version.check_runs.get(name="template", state="queued").pk, at=NOW)
     check_runs.finish(scan, Report((found,), "test"), at=NOW)
     pass_scans(run.version)
-    checks.finish(checks.start(run.pk, at=NOW), GOOD_CALLS, at=NOW, revenue_share=SHARE)
+    finish_calls(checks.start(run.pk, at=NOW), GOOD_CALLS, at=NOW)
     return scan.findings.get()
 
 

@@ -3,15 +3,20 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from django.db.models import Count, Sum
 from django.test import Client
+from django.utils import timezone
 
-from marketplace.catalog import submissions
+from billing import tasks as billing_tasks
+from marketplace.catalog import checks, smoke_calls, submissions
 from marketplace.catalog.models import App, Listing, Review, SmokeRun, Subscription, Version
 from marketplace.core import jobs
 from marketplace.core.models import Job
-from marketplace.gateway import background, tasks
+from marketplace.gateway import background, smoke, tasks
+from marketplace.gateway.models import Provider
 from metering.models import RateCard, UsageEvent
 from metering.ratecards import change_price
 from quotas.models import Hold, Limit
@@ -21,7 +26,7 @@ from tests.conftest import Cast
 from tests.factories import LONG_AGO, NOW
 from tests.gateway.live import make_models
 
-assert tasks, "registers the work of jobs"
+assert tasks and billing_tasks, "registers the work of jobs"
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
@@ -50,9 +55,18 @@ def submitted(cast: Cast, provider: str, **fields: object) -> Version:
 
 
 def run_smoke_job() -> Job:
+    """Do the work of the smoke test and of the check of its margin, as a worker does."""
     job = jobs.run(Job.objects.get(name="gateway.run_smoke").pk, at=NOW)
     assert job is not None
+    for margin in Job.objects.filter(name="billing.check_sustainability", state="queued"):
+        jobs.run(margin.pk, at=timezone.now())
     return job
+
+
+def spent() -> dict[str, Decimal]:
+    """What was charged, by the environment it was charged to."""
+    rows = UsageEvent.objects.values("attribution__environment").annotate(cost=Sum("cost"))
+    return {row["attribution__environment"]: row["cost"] for row in rows}
 
 
 class TestSmokeRun:
@@ -69,6 +83,10 @@ class TestSmokeRun:
         events = UsageEvent.objects.all()
         assert run.mean_cost == sum(e.cost for e in events) / 20
         assert UsageEvent.objects.filter(attribution__environment="sandbox").count() == 20
+        calls = run.calls.order_by("number")
+        assert [call.number for call in calls] == list(range(1, 21))
+        assert {str(call.pk) for call in calls} == {event.event_id for event in events}
+        assert {call.state for call in calls} == {"answered"}
         assert Review.objects.get().state == "open"
         assert not Hold.objects.filter(state="held").exists()
 
@@ -82,17 +100,130 @@ class TestSmokeRun:
         assert version.state == "changes_requested"
         assert not UsageEvent.objects.exists()
 
-    def test_could_not_check_when_the_credit_is_used_up(self, cast: Cast, demo_provider: str) -> None:
+    def test_could_not_check_when_the_credit_ends_in_the_middle(self, cast: Cast, demo_provider: str) -> None:
         version = submitted(cast, demo_provider)
+        # A call of this app holds about 0.0003 and costs less: some calls have room, not all twenty.
         factories.make_subscription(
-            version.app, cast.creator_team, environment="sandbox", sandbox_credit=Decimal("0.0000000001")
+            version.app, cast.creator_team, environment="sandbox", sandbox_credit=Decimal("0.0005")
         )
 
         run_smoke_job()
 
         version.refresh_from_db()
-        assert SmokeRun.objects.get().state == "could_not_check"
-        assert version.state == "checking"
+        run = SmokeRun.objects.get()
+        assert (run.state, version.state) == ("could_not_check", "checking")
+        assert 0 < run.done_calls < 20
+        assert "The sandbox credit of the team is used up" in run.finding
+        assert set(spent()) == {"sandbox"}
+        assert spent()["sandbox"] <= Decimal("0.0005")
+        assert not Hold.objects.filter(state="held").exists()
+        assert set(version.check_runs.values_list("state", flat=True)) == {"passed", "could_not_check"}
+
+    def test_could_not_check_when_its_time_is_over(
+        self, cast: Cast, demo_provider: str, settings: Any
+    ) -> None:
+        settings.SMOKE_SECONDS = 1
+        version = submitted(cast, demo_provider, prompt_template="[[demo:hang]] {{ text }}")
+
+        run_smoke_job()
+
+        version.refresh_from_db()
+        run = SmokeRun.objects.get()
+        assert (run.state, version.state) == ("could_not_check", "checking")
+        assert "Its time of 1 s is over" in run.finding
+        assert spent() == {}
+        assert not Hold.objects.filter(state="held").exists()
+
+    def test_could_not_check_when_no_provider_is_there(self, cast: Cast, demo_provider: str) -> None:
+        version = submitted(cast, demo_provider)
+        Provider.objects.update(base_url="http://127.0.0.1:9/v1")
+
+        run_smoke_job()
+
+        version.refresh_from_db()
+        run = SmokeRun.objects.get()
+        assert (run.state, version.state) == ("could_not_check", "checking")
+        assert (run.done_calls, run.failed_calls) == (8, 8)
+        assert "in 8 of 8 calls no provider of models was there" in run.finding
+        assert spent() == {}
+        assert not Hold.objects.filter(state="held").exists()
+
+    def test_begins_no_more_calls_once_canceled(
+        self, cast: Cast, demo_provider: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        submitted(cast, demo_provider)
+        keep = smoke._keep
+
+        def cancel_then_keep(run: SmokeRun, *made: Any) -> Any:
+            checks.cancel(run, by=cast.creator, at=NOW)
+            return keep(run, *made)
+
+        monkeypatch.setattr(smoke, "_keep", cancel_then_keep)
+
+        job = run_smoke_job()
+
+        run = SmokeRun.objects.get()
+        assert (job.state, job.result) == ("done", {"state": "could_not_check"})
+        assert run.finding == f"Canceled by {cast.creator}."
+        assert run.calls.filter(state="answered").count() == UsageEvent.objects.count() == 4
+        assert not Hold.objects.filter(state="held").exists()
+
+
+class TestResume:
+    """A worker is killed in the middle: the next attempt of its job goes on where it ended."""
+
+    def killed_in_the_middle(self, monkeypatch: pytest.MonkeyPatch, *, before: bool) -> None:
+        """Do a batch of calls and die before they are sent, or after they were answered and before that was noted."""
+        call = background.call
+
+        def die(work: Any) -> Any:
+            monkeypatch.setattr(background, "call", call)
+            if not before:
+                call(work)
+            raise SystemExit
+
+        monkeypatch.setattr(background, "call", die)
+        with pytest.raises(SystemExit):
+            run_smoke_job()
+        Job.objects.filter(name="gateway.run_smoke").update(locked_until=LONG_AGO)
+
+    def test_counts_what_was_paid_for_and_sends_it_once(
+        self, cast: Cast, demo_provider: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        submitted(cast, demo_provider)
+        self.killed_in_the_middle(monkeypatch, before=False)
+        paid = set(UsageEvent.objects.values_list("event_id", flat=True))
+        assert len(paid) == 4
+
+        run_smoke_job()
+
+        run = SmokeRun.objects.get()
+        assert (run.state, run.done_calls, run.attempt) == ("passed", 20, 2)
+        assert UsageEvent.objects.count() == 20
+        assert {str(call.pk) for call in run.calls.filter(output=None)} == paid
+        assert run.mean_cost == spent()["sandbox"] / 20
+
+    def test_makes_calls_anew_that_were_never_sent(
+        self, cast: Cast, demo_provider: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        submitted(cast, demo_provider)
+        self.killed_in_the_middle(monkeypatch, before=True)
+        assert not UsageEvent.objects.exists()
+
+        run_smoke_job()
+
+        run = SmokeRun.objects.get()
+        assert (run.state, run.done_calls) == ("passed", 20)
+        assert dict(run.calls.values_list("state").annotate(Count("pk"))) == {"lost": 4, "answered": 20}
+        assert UsageEvent.objects.count() == 20
+
+    def test_lets_the_earlier_worker_begin_nothing_more(self, cast: Cast, demo_provider: str) -> None:
+        submitted(cast, demo_provider)
+        earlier = checks.start(SmokeRun.objects.get().pk, at=NOW, attempt=1)
+        later = checks.start(earlier.pk, at=NOW, attempt=2)
+
+        assert smoke_calls.begin(earlier, attempt=1, most=4, at=NOW) == []
+        assert len(smoke_calls.begin(later, attempt=2, most=4, at=NOW)) == 4
 
 
 class TestTryIt:

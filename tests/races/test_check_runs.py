@@ -10,7 +10,7 @@ from marketplace.catalog import check_runs
 from marketplace.catalog.models import Review, Version
 from marketplace.catalog.scans.findings import Report
 from marketplace.core.errors import Conflict
-from tests.catalog.making import GOOD_CALLS, SHARE, make_draft, make_review
+from tests.catalog.making import GOOD_CALLS, judge_margin, make_draft, make_review
 from tests.conftest import Cast
 from tests.factories import NOW
 
@@ -62,8 +62,9 @@ def test_checks_that_end_at_once_open_one_review(cast: Cast) -> None:
 
     ends = at_once(
         *[lambda run=run: check_runs.finish(run, Report(), at=NOW) for run in runs],
-        lambda: checks.finish(smoke, GOOD_CALLS, at=NOW, revenue_share=SHARE),
+        lambda: checks.finish(smoke, GOOD_CALLS, at=NOW),
     )
 
+    judge_margin(smoke.version, at=NOW)
     assert ends == ["done"] * 4
     assert Review.objects.filter(version=smoke.version).count() == 1

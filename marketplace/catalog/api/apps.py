@@ -86,7 +86,7 @@ class DraftSerializer(serializers.Serializer):
         child=serializers.DictField(),
         required=False,
         max_length=10,
-        help_text="Inputs with what is expected of their answers: contains, matches, max_length, json.",
+        help_text="Inputs with what is expected of their answers: contains, excludes, matches, json, json_field, max_length.",
     )
     output_format = serializers.ChoiceField(choices=OutputFormat.choices, required=False)
     output_schema = serializers.DictField(

@@ -38,8 +38,8 @@ class CheckSerializer(serializers.ModelSerializer):
         model = SmokeRun
         fields = (
             "id", "version", "state", "planned_calls", "done_calls", "failed_calls", "mean_cost", "low_cost",
-            "high_cost", "max_cost", "currency", "mean_input_tokens", "mean_output_tokens", "p50_latency_ms",
-            "p95_latency_ms", "finding", "sample_output", "created_at", "started_at", "ended_at",
+            "high_cost", "max_cost", "currency", "mean_input_tokens", "mean_cached_input_tokens",
+            "mean_cache_write_tokens", "mean_output_tokens", "mean_reasoning_tokens", "p50_latency_ms", "p95_latency_ms", "finding", "sample_output", "created_at", "started_at", "ended_at",
         )  # fmt: skip
 
 

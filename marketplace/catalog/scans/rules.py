@@ -120,6 +120,14 @@ _ALL = [
         Rule(f"bandit.{test_id}", "code", title, why, fix) for test_id, (title, why, fix) in BANDIT.items()
     ),
     *_rules(
+        "code",
+        ("semgrep.js-shell", "Starts programs", "An app has no business with a shell or other programs.", "Do it in the language itself."),
+        ("semgrep.js-eval", "Runs a text as code", "What a caller or a model writes would run.", "Parse data with JSON.parse."),
+        ("semgrep.js-no-tls", "Takes any certificate", "Whoever stands between can read and change everything.", "Leave the check of certificates on."),
+        ("semgrep.py-dynamic-import", "Loads modules by computed names", "What is loaded is not what was checked.", "Write the import."),
+        ("semgrep.py-environment", "Reads the whole environment", "Keys of whoever runs it are in there.", "Read one named variable."),
+    ),
+    *_rules(
         "dependencies",
         ("dependencies.vulnerable", "A version with a known flaw", "The flaw is public, and so is how to use it.", "Take the fixed version that the finding names."),
         ("dependencies.unpinned", "Not pinned", "What is installed tomorrow is not what was checked.", "Write name==version, best with hashes."),
@@ -144,7 +152,8 @@ _ALL = [
     *_rules(
         "sustainability",
         ("margin.negative", "The platform loses money", "At the calls you expect, the price does not cover cost and your share.", "Raise the price per call, the markup or the fee, or use a smaller model."),
-        ("margin.thin", "Little room", "At the upper end of the measured cost the platform loses money.", "Leave more room between price and cost."),
+        ("margin.thin", "Little room", "Less is left of the price than the operator wants, or at the upper end of the measured cost the platform loses money.", "Leave more room between price and cost."),
+        ("margin.other-plan", "Another plan loses money", "At the calls you expect, a plan that is offered beside this one does not cover cost and your share.", "Lower its limit of calls, or ask an operator to take it off the offer."),
     ),
 ]  # fmt: skip
 RULES = {one.id: one for one in _ALL}

@@ -28,9 +28,9 @@ _FILES = {
     "hygiene": ("hygiene.py", "look_alikes.py"),
     "secrets": ("secrets.py", "archives.py"),
     "template": ("prompt_safety.py", "phrases.py", "injection.yar", "../prompts.py"),
-    "code": ("code.py", "archives.py", "phrases.py", "code.yar", "injection.yar"),
+    "code": ("code.py", "archives.py", "phrases.py", "code.yar", "injection.yar", "semgrep.yml"),
     "dependencies": ("requirements.py", "archives.py"),
-    "behavior": ("behavior.py",),
+    "behavior": ("behavior.py", "../expectations.py"),
 }
 _MISSING = "No module named "
 

@@ -18,6 +18,7 @@ from marketplace.accounts.requests import PersonRequest
 from marketplace.catalog import (
     about,
     checks,
+    declared,
     drafts,
     language_models,
     plans,
@@ -145,6 +146,7 @@ def app(request: PersonRequest, slug: str) -> HttpResponse:
         "price": price_text(page.terms, currency=page.plan.currency) if page.terms and page.plan else "",
         "timeline": timeline(page.versions),
         "changes": _changes(page.version, page.listed_version),
+        "declared": declared.newest(page.app),
         "summary_url": find_url("metering:app-summary", slug) if page.listed_version else "",
         "limits_url": find_url("quotas:limits", "app", page.app.pk) if page.listed_version else "",
         "catalog_url": find_url("catalog:listing", slug) if page.listed_version else "",
@@ -221,6 +223,7 @@ def _check_context(request: PersonRequest, run: SmokeRun) -> dict[str, Any]:
         "is_given_up": is_given_up,
         "is_own": is_own,
         "findings": run.finding.splitlines(),
+        "calls": run.calls.order_by("number"),
         "elapsed_ms": int(((run.ended_at or timezone.now()) - began).total_seconds() * 1000),
         "can_submit": is_own and is_last and version.is_editable(),
         "can_check_again": is_own and is_last and version.state == Version.State.CHECKING,

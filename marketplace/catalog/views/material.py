@@ -12,10 +12,10 @@ from django.views.decorators.http import require_http_methods
 from marketplace.accounts import access
 from marketplace.accounts.requests import PersonRequest
 from marketplace.catalog import about, archives, examples, queries_creator
+from marketplace.catalog.expectations import in_words
 from marketplace.catalog.forms.check_forms import ArchiveForm, ExampleForm
 from marketplace.catalog.models import Version
 from marketplace.catalog.scans.archives import MAX_ARCHIVE_BYTES
-from marketplace.catalog.scans.behavior import in_words
 from marketplace.core.errors import InvalidInput
 
 

@@ -21,6 +21,7 @@ from marketplace.catalog import (
     about,
     projections,
     queries_review,
+    review_evidence,
     review_log,
     review_queue,
     review_risk,
@@ -135,8 +136,11 @@ def decide(request: PersonRequest, review_id: UUID) -> HttpResponse:
         return answer
     now = timezone.now()
     version = review.version
-    versions = list(version.app.versions.order_by("number").select_related("plan"))
+    versions = list(
+        version.app.versions.order_by("number").select_related("plan").prefetch_related("smoke_runs")
+    )
     before = queries_review.before_of(version, versions)
+    evidence = review_evidence.evidence(review, actor=request.actor, at=now)
     plan = plan_of(version)
     context: dict[str, Any] = {
         "review": review,
@@ -154,6 +158,8 @@ def decide(request: PersonRequest, review_id: UUID) -> HttpResponse:
         "grade": review_risk.grade_of(review.risk_score),
         "diff": version_diff.compare(version, before=before, at=now),
         "timeline": timeline(versions),
+        "checks": [(line.title, line.state) for line in evidence.page.lines],
+        "evidence": evidence,
         "form": form,
         "is_open": review.state == Review.State.OPEN,
         "may_decide": review.state == Review.State.OPEN and reviews.may_decide(review, actor=request.actor),

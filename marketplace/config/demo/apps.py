@@ -139,7 +139,9 @@ class AppBuilder:
         scans.end(run.version, at=at)
         calls = [self._smoke_call(facts, number, at) for number in range(SMOKE_CALLS)]
         ended_at = at + timedelta(seconds=40)
-        checks.finish(run, calls, at=ended_at, revenue_share=self.share)
+        scans.keep_calls(run, calls, at=at)
+        checks.finish(run, calls, at=ended_at)
+        scans.judge_margin(version, share=self.share, at=ended_at + timedelta(seconds=1))
         Job.objects.create(
             name=submissions.JOB,
             arguments={"smoke_run_id": str(run.pk)},
@@ -189,6 +191,7 @@ class AppBuilder:
             output_tokens=used.output_tokens,
             latency_ms=use.latency_ms * self.rng.randint(80, 130) // 100,
             output=facts.sample_output,
+            model=use.model or use.instance_type,
         )
 
 

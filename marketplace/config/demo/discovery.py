@@ -7,7 +7,7 @@ from marketplace.catalog.models import App
 from marketplace.catalog.searching import Filters
 from marketplace.config.demo.people import Cast
 from marketplace.config.demo.timeline import Timeline
-from metering import app_ratings, app_service
+from metering import app_ratings, app_service, declared_months
 
 # app, who (before the @), stars, text, days ago
 RATINGS = (
@@ -74,6 +74,7 @@ WISHES = (
 def tell(cast: Cast, apps: dict[str, App], timeline: Timeline) -> None:
     """Write it by the functions that people use; after usage is there, for who has not called an app does not rate it."""
     app_service.tell_catalogue(at=timeline.at)
+    declared_months.tell(at=timeline.at)
     for slug, who, stars, text, days in RATINGS:
         by = actor_for(cast.person(who))
         # In a world with few events some teams have not called what they subscribe to.

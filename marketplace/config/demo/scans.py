@@ -1,15 +1,24 @@
 """What the checks of the demo apps found: nearly nothing, a word that looked like a secret, and why that was accepted."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 
+from billing import margin_checks
+from billing.sustainability import Thresholds
+from billing.terms import ShareTerms
 from marketplace.accounts.access import actor_for
 from marketplace.accounts.models import User
 from marketplace.catalog import advisories, check_runs, live_findings, scanning, waivers
 from marketplace.catalog.check_models import CheckFinding, CheckRun
-from marketplace.catalog.models import App, Version
+from marketplace.catalog.judging import SmokeCall
+from marketplace.catalog.models import App, SmokeRun, Version
 from marketplace.catalog.scans.findings import Found, Report
+from marketplace.catalog.smoke_calls import TOKENS
+from marketplace.catalog.smoke_models import SmokeTestCall
 from marketplace.config.demo.timeline import Timeline
+from marketplace.core.models import Job
 
 TOOLS = {
     "hygiene": "own rules, nh3",
@@ -46,6 +55,46 @@ def queue(version: Version, *, by: User, at: datetime) -> None:
     """Write the checks of a version that is handed in, and nothing for a worker to do."""
     for name in check_runs.names_of(version):
         CheckRun.objects.create(version=version, name=name, requested_by=by, created_at=at)
+
+
+def keep_calls(run: SmokeRun, calls: Sequence[SmokeCall], *, at: datetime) -> None:
+    """Write the calls of a smoke test as they came, one after the other."""
+    rows = []
+    for number, call in enumerate(calls, start=1):
+        at += timedelta(milliseconds=call.latency_ms)
+        rows.append(
+            SmokeTestCall(
+                run=run,
+                number=number,
+                state=SmokeTestCall.State.ANSWERED,
+                cost=call.cost,
+                model=call.model,
+                latency_ms=call.latency_ms,
+                output=call.output,
+                begun_at=at - timedelta(milliseconds=call.latency_ms),
+                ended_at=at,
+                **{name: getattr(call, name) for name in TOKENS},
+            )
+        )
+    SmokeTestCall.objects.bulk_create(rows)
+
+
+def judge_margin(version: Version, *, share: Decimal, at: datetime) -> None:
+    """Judge the margin right away, and write its job as done: no worker shall look at it today."""
+    for run in version.check_runs.filter(name="sustainability", state="running"):
+        margin_checks.check(str(run.pk), at=at, default=ShareTerms(share), thresholds=Thresholds())
+        Job.objects.filter(idempotency_key=check_runs.job_key(run)).delete()
+        Job.objects.create(
+            name=check_runs.MARGIN_JOB,
+            arguments={"check_run_id": str(run.pk)},
+            idempotency_key=check_runs.job_key(run),
+            state=Job.State.DONE,
+            attempts=1,
+            run_at=at,
+            created_by=version.submitted_by,
+            created_at=at,
+            ended_at=at,
+        )
 
 
 def end(version: Version, *, at: datetime) -> None:
