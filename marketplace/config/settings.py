@@ -360,5 +360,7 @@ LOGGING = {
         # A line for each request is for production, where lines are collected.
         "django_structlog": {"level": "WARNING" if DEBUG else "INFO"},
         "django.request": {"level": "ERROR"},
+        # The SDK tells of the start and end of each request's server.
+        "mcp": {"level": "WARNING"},
     },
 }
