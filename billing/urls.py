@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.views import books, estimates, events, invoices, periods, prices
+from billing.views import books, estimates, events, invoices, periods, prices, subscribing
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
 
 app_name = "billing"
@@ -23,6 +23,14 @@ urlpatterns = [
     path("finance/verify/", books.verification, name="verify"),
     path("finance/earnings/", books.earned, name="earnings"),
     path("catalog/<slug:slug>/price/<slug:code>/", prices.price, name="price"),
+    path("catalog/<slug:slug>/plans/", subscribing.compare, name="plans"),
+    path("catalog/<slug:slug>/subscribe/confirm/", subscribing.confirm, name="subscribe"),
+    path(
+        "subscriptions/<uuid:subscription_id>/plan/<slug:code>/",
+        subscribing.confirm_change,
+        name="subscription-plan",
+    ),
+    path("subscriptions/<uuid:subscription_id>/cancel/", subscribing.cancel, name="subscription-cancel"),
     path("finance/estimate/", estimates.estimate, name="estimate"),
     path("bills/", invoices.bills, name="bills"),
     path("bills/events/<slug:slug>/<event_id:event_id>/", events.event_bill, name="event-bill"),

@@ -7,6 +7,7 @@ from django.db.models import F, Q
 from pgtrigger import Condition, Delete, Insert, Protect, UpdateOf
 
 from marketplace.catalog import (  # noqa: F401  Django looks here
+    agreement_models,
     check_models,
     collection_models,
     discovery_models,

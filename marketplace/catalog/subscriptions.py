@@ -1,5 +1,6 @@
 """A team's right to call an app: started, moved to another plan, canceled, and the keys it calls with."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -8,10 +9,14 @@ from django.db import IntegrityError, transaction
 
 from marketplace.accounts import keys
 from marketplace.accounts.models import ApiKey, CostCenter, Team, User
+from marketplace.catalog import agreements
 from marketplace.catalog.models import App, AppKey, Environment, Plan, Subscription, SubscriptionKey, Version
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, InvalidInput
 from marketplace.core.transitions import move
+
+# The sandbox has a credit instead of a plan.
+BILLED = (Environment.PRODUCTION, Environment.STAGING)
 
 
 class NotListed(Conflict):
@@ -48,19 +53,30 @@ class NotActive(Conflict):
 
 
 def start(
-    app: App, *, plan: Plan, team: Team, cost_center: CostCenter, by: User, at: datetime
+    app: App,
+    *,
+    plan: Plan,
+    team: Team,
+    cost_center: CostCenter,
+    by: User,
+    at: datetime,
+    environment: str = Environment.PRODUCTION,
+    shown: Mapping[str, Any] | None = None,
 ) -> Subscription:
     """Subscribe a team to an app on a plan, booked on a cost center of the team's organization.
 
-    Calling again on the same terms returns the first subscription. Raises InvalidInput for a plan or cost
-    center that does not fit, NotListed, and AlreadySubscribed when the team has the app on other terms.
+    Calling again on the same terms returns the first subscription. What was agreed is kept, with the amounts that
+    were ``shown``. Raises InvalidInput for a plan, cost center or environment that does not fit, NotListed, and
+    AlreadySubscribed when the team has the app on other terms.
     """
     _require_listed(app, team=team)
     _require_offered(plan, app=app)
     _require_own(cost_center, team=team)
+    if environment not in BILLED:
+        raise InvalidInput("environment", f"must be one of {', '.join(BILLED)}")
     terms = {"plan": plan, "cost_center": cost_center}
     subscription, is_new = _get_or_create(
-        app, team=team, environment=Environment.PRODUCTION, by=by, at=at, **terms
+        app, team=team, environment=environment, by=by, at=at, shown=shown, **terms
     )
     if not is_new and (subscription.plan_id, subscription.cost_center_id) != (plan.pk, cost_center.pk):
         raise AlreadySubscribed(subscription)
@@ -87,7 +103,14 @@ def sandbox_for(app: App, *, team: Team, by: User, at: datetime, credit: Decimal
     return subscription
 
 
-def change_plan(subscription: Subscription, *, plan: Plan, by: User, at: datetime) -> None:
+def change_plan(
+    subscription: Subscription,
+    *,
+    plan: Plan,
+    by: User,
+    at: datetime,
+    shown: Mapping[str, Any] | None = None,
+) -> None:
     """Move a subscription to another plan of the same app from now on; the same plan changes nothing.
 
     Its limits follow in the same transaction; what is used of the window stays used. Raises InvalidInput,
@@ -95,7 +118,7 @@ def change_plan(subscription: Subscription, *, plan: Plan, by: User, at: datetim
     """
     if subscription.plan_id == plan.pk:
         return
-    if subscription.environment != Environment.PRODUCTION:
+    if subscription.environment not in BILLED:
         raise InvalidInput("plan", "A sandbox has no plan.")
     _require_offered(plan, app=subscription.app)
     with transaction.atomic():
@@ -112,10 +135,18 @@ def change_plan(subscription: Subscription, *, plan: Plan, by: User, at: datetim
             old={"plan": subscription.plan_id},
             new={"plan": plan.pk},
         )
-    subscription.plan = plan
+        subscription.plan = plan
+        agreements.keep(subscription, agreements.Step.CHANGED, shown=shown or {}, by=by, at=at)
 
 
-def cancel(subscription: Subscription, *, by: User, at: datetime, reason: str = "") -> None:
+def cancel(
+    subscription: Subscription,
+    *,
+    by: User,
+    at: datetime,
+    reason: str = "",
+    shown: Mapping[str, Any] | None = None,
+) -> None:
     """End a subscription and all its keys at once. Raises IllegalTransition when it had ended before."""
     with transaction.atomic():
         move(
@@ -128,6 +159,7 @@ def cancel(subscription: Subscription, *, by: User, at: datetime, reason: str = 
             reason=reason,
             changes={"ends_at": at},
         )
+        agreements.keep(subscription, agreements.Step.CANCELED, shown=shown or {}, by=by, at=at)
         for link in subscription.key_links.select_related("key"):
             keys.revoke(link.key, at=at, by=by, reason="subscription canceled")
 
@@ -208,7 +240,14 @@ def issue_app_key(
 
 
 def _get_or_create(
-    app: App, *, team: Team, environment: str, by: User, at: datetime, **terms: Any
+    app: App,
+    *,
+    team: Team,
+    environment: str,
+    by: User,
+    at: datetime,
+    shown: Mapping[str, Any] | None = None,
+    **terms: Any,
 ) -> tuple[Subscription, bool]:
     """Insert, or return what was there first: of two at once, the unique constraint lets one insert."""
     current = Subscription.objects.select_related("app", "team__organization", "plan", "cost_center").exclude(
@@ -227,6 +266,7 @@ def _get_or_create(
                 by=by,
                 new={"app": app.slug, "team": team.slug, "environment": environment},
             )
+            agreements.keep(subscription, agreements.Step.STARTED, shown=shown or {}, by=by, at=at)
     except IntegrityError:
         return current.get(**identity), False
     return subscription, True

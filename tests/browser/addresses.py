@@ -84,7 +84,7 @@ DETAILS = (
     Detail("consumer", "catalog:subscription", _own("where2eat")),
     Detail("consumer", "catalog:subscription", _own("inbox-digest")),
     Detail("consumer", "catalog:subscription-plan", _own("translator")),
-    Detail("consumer", "catalog:subscription-cancel", _own("translator")),
+    Detail("consumer", "billing:subscription-cancel", _own("translator")),
     Detail("consumer", "metering:subscription-usage", _own("where2eat")),
     Detail("consumer", "quotas:limits", lambda: ("subscription", *_own("where2eat")())),
     Detail("finance", "metering:event", lambda: _event(environment="production", period="2026-09-01")),
