@@ -218,7 +218,9 @@ def _changes(subscription: Subscription, *, at: datetime) -> list[PlanChange]:
 
 def _plans(subscription: Subscription, changes: Iterable[PlanChange]) -> list[Plan]:
     assert subscription.plan_id is not None
-    return list(Plan.objects.filter(pk__in={change.old_plan_id for change in changes} | {subscription.plan_id}))
+    return list(
+        Plan.objects.filter(pk__in={change.old_plan_id for change in changes} | {subscription.plan_id})
+    )
 
 
 def _fees(

@@ -13,6 +13,7 @@ from marketplace.catalog import (  # noqa: F401  Django looks here
     discovery_models,
     entries,
     rating_models,
+    service_models,
 )
 from marketplace.catalog.owning import first_ownership
 from marketplace.core import epochs

@@ -251,6 +251,8 @@ CELERY_TASK_ROUTES = {
     "quotas.learn_usual_use": {"queue": "celery"},
     "quotas.tell_of_limits": {"queue": "celery"},
     "quotas.detect_incidents": {"queue": "celery"},
+    "quotas.count_service": {"queue": "celery"},
+    "quotas.tell_of_incidents": {"queue": "celery"},
     "catalog.move_apps": {"queue": "celery"},
     "catalog.rescan": {"queue": "celery"},
     "catalog.expire_waivers": {"queue": "celery"},
@@ -271,6 +273,8 @@ CELERY_BEAT_SCHEDULE = {
     "tell-of-limits": {"task": "quotas.tell_of_limits", "schedule": 60.0},
     # More often than hours end: an hour is judged once, soon after it is over, and one that failed is tried again.
     "detect-incidents": {"task": "quotas.detect_incidents", "schedule": 600.0},
+    "count-service": {"task": "quotas.count_service", "schedule": 3600.0},
+    "tell-of-incidents": {"task": "quotas.tell_of_incidents", "schedule": 60.0},
     "move-apps": {"task": "catalog.move_apps", "schedule": 60.0},
     "tell-of-new-matches": {"task": "catalog.tell_of_new_matches", "schedule": 900.0},
     "tell-catalogue": {"task": "metering.tell_catalogue", "schedule": 3600.0},

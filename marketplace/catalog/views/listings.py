@@ -7,6 +7,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 from django.views.decorators.vary import vary_on_headers
 
@@ -14,7 +15,7 @@ from marketplace.accounts import access
 from marketplace.accounts.access import Role
 from marketplace.accounts.models import Team
 from marketplace.accounts.requests import PersonRequest
-from marketplace.catalog import comparing, listing_pages, queries, searching
+from marketplace.catalog import comparing, listing_pages, queries, searching, service_levels
 from marketplace.catalog.facets import FACETS
 from marketplace.catalog.forms.filters import address_of, filters_of, query_of
 from marketplace.catalog.forms.subscriptions import SubscribeForm
@@ -64,6 +65,7 @@ def listing(request: PersonRequest, slug: str) -> HttpResponse:
     actor = actor_or_guest(request)
     found = queries.listing_for(actor, slug=slug)
     view = listing_pages.listing_view(found, actor=actor)
+    incidents = service_levels.incidents_of(found.app, at=timezone.now())
     context = {
         "view": view,
         "base_url": settings.PUBLIC_URL.rstrip("/"),
@@ -71,6 +73,8 @@ def listing(request: PersonRequest, slug: str) -> HttpResponse:
         "sandbox_credit": settings.SANDBOX_CREDIT,
         "currency": settings.CURRENCY,
         "usual_calls": USUAL_CALLS,
+        "incidents": incidents,
+        "status": service_levels.status_of(incidents),
         "is_guest": actor is None,
         "service_url": "" if actor is None else find_url("metering:service", slug),
         "rate_url": "" if actor is None else find_url("metering:rate-app", slug),
