@@ -252,6 +252,8 @@ CELERY_TASK_ROUTES = {
     "quotas.tell_of_limits": {"queue": "celery"},
     "quotas.detect_incidents": {"queue": "celery"},
     "quotas.count_service": {"queue": "celery"},
+    "metering.tell_catalogue": {"queue": "celery"},
+    "catalog.tell_of_new_matches": {"queue": "celery"},
     "quotas.tell_of_incidents": {"queue": "celery"},
     "catalog.move_apps": {"queue": "celery"},
     "catalog.rescan": {"queue": "celery"},

@@ -122,6 +122,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         deciding.arrange(cast, timeline)
     with told.step("Incidents"):
         incidents.find(cast, apps, timeline, events=events)
+        service.tell(apps, timeline)
     return Loaded(written, rolled_up, closed)
 
 
