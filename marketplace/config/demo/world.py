@@ -21,6 +21,7 @@ from marketplace.config.demo import (
     notices,
     people,
     prices,
+    service,
     usage,
 )
 from marketplace.config.demo.apps import AppBuilder
