@@ -16,9 +16,11 @@ from django.db import transaction
 from billing.plan_history import PlanChange, changes_since, plan_periods
 from billing.pricing import parse_charges, quote
 from billing.pricing.proration import Proration
+from marketplace.accounts import access
 from marketplace.accounts.access import Actor
 from marketplace.accounts.models import CostCenter, Team
-from marketplace.catalog import subscriptions, terms
+from marketplace.catalog import subscription_approvals, subscriptions, terms
+from marketplace.catalog.approval_models import SubscriptionRequest
 from marketplace.catalog.models import App, Environment, Plan, Subscription
 from marketplace.core.errors import Conflict
 from marketplace.core.json import encode
@@ -149,6 +151,7 @@ def start(
     by: Actor,
     at: datetime,
     environment: str = Environment.PRODUCTION,
+    calls: int | None = None,
     spending: SpendingLimit | None = None,
 ) -> Subscription:
     """Subscribe a team for the amounts it agreed to, with a spending limit of its own.
@@ -164,6 +167,7 @@ def start(
             team=team,
             cost_center=cost_center,
             environment=environment,
+            calls=calls,
             by=by.user,
             at=at,
             shown=money.as_json(),
@@ -172,6 +176,53 @@ def start(
             limit = LimitTerms("cost", "month", spending.amount, spending.mode, spending.currency)
             set_limit(owner_of("subscription", subscription), terms=limit, by=by, at=at)
     return subscription
+
+
+def approve(request: SubscriptionRequest, *, by: Actor, at: datetime, reason: str = "") -> Subscription:
+    """Approve a request and do what it asks for, in one transaction: start a subscription, or change its plan.
+
+    Fees begin now. Raises NotAllowed, IllegalTransition, and what ``subscriptions`` raises when it cannot be had any more.
+    """
+    access.require(
+        subscription_approvals.may_decide(request, actor=by), message="Somebody else decides this request."
+    )
+    with transaction.atomic():
+        subscription = _done_for(request, at=at)
+        subscription_approvals.close(
+            request,
+            to=SubscriptionRequest.State.APPROVED,
+            by=by.user,
+            at=at,
+            reason=reason,
+            subscription=subscription,
+        )
+    return subscription
+
+
+def _done_for(request: SubscriptionRequest, *, at: datetime) -> Subscription:
+    present = (
+        Subscription.objects.select_related("app", "plan", "team")
+        .filter(app=request.app, team=request.team, environment=request.environment)
+        .exclude(state=Subscription.State.CANCELED)
+        .first()
+    )
+    who, plan = request.requested_by, request.plan
+    if present is not None:
+        shown = money_of_change(present, plan, at=at).as_json()
+        subscriptions.change_plan(present, plan=plan, approval=request, by=who, at=at, shown=shown)
+        return present
+    return subscriptions.start(
+        request.app,
+        plan=plan,
+        team=request.team,
+        cost_center=request.cost_center,
+        environment=request.environment,
+        calls=request.calls,
+        approval=request,
+        by=who,
+        at=at,
+        shown=money_of_start(plan, at=at).as_json(),
+    )
 
 
 def change_plan(

@@ -51,6 +51,48 @@ class ConfirmForm(AgreeForm):
         return SpendingLimit(amount, self.cleaned_data["spending_mode"], self.currency)
 
 
+class AskForm(AgreeForm):
+    """A subscription that needs approval, with a word for whoever decides."""
+
+    note = forms.CharField(
+        required=False,
+        max_length=500,
+        label="What is it for?",
+        help_text="Whoever decides reads this.",
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+
+
+class DecideForm(forms.Form):
+    """A decision on a request; who says no says why."""
+
+    decision = forms.ChoiceField(
+        choices=[("approve", "Approve"), ("deny", "Deny"), ("withdraw", "Take back")]
+    )
+    reason = forms.CharField(required=False, max_length=500, widget=forms.Textarea(attrs={"rows": 2}))
+
+    def clean(self) -> dict[str, Any]:
+        if self.cleaned_data.get("decision") == "deny" and not self.cleaned_data.get("reason", "").strip():
+            self.add_error("reason", "Say why, so that it can be asked for better.")
+        return self.cleaned_data
+
+
+class RuleForm(forms.Form):
+    """From which amount on subscriptions to an app, or to any, need approval; nothing ends the rule."""
+
+    app = forms.SlugField(
+        required=False, max_length=60, help_text="Its short name; leave it empty for any app."
+    )
+    from_amount = forms.DecimalField(
+        required=False,
+        min_value=Decimal(0),
+        max_digits=19,
+        decimal_places=6,
+        label="From this amount a month",
+        help_text="0 for every subscription. Leave it empty to end the rule.",
+    )
+
+
 class CancelForm(AgreeForm):
     """The app's short name typed out, so that nobody cancels by accident, and a reason for the record."""
 

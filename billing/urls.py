@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.views import books, estimates, events, invoices, periods, prices, subscribing
+from billing.views import approvals, books, estimates, events, invoices, periods, prices, subscribing
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
 
 app_name = "billing"
@@ -30,6 +30,13 @@ urlpatterns = [
         subscribing.confirm_change,
         name="subscription-plan",
     ),
+    path("subscriptions/requests/", approvals.requests, name="subscription-requests"),
+    path(
+        "subscriptions/requests/<uuid:request_id>/",
+        approvals.subscription_request,
+        name="subscription-request",
+    ),
+    path("subscriptions/rules/<slug:slug>/", approvals.rules, name="subscription-rules"),
     path("subscriptions/<uuid:subscription_id>/cancel/", subscribing.cancel, name="subscription-cancel"),
     path("finance/estimate/", estimates.estimate, name="estimate"),
     path("bills/", invoices.bills, name="bills"),

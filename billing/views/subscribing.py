@@ -22,15 +22,17 @@ from billing import plan_comparison, subscribing
 from billing.house import house_terms
 from billing.plan_comparison import BudgetEffect, Expected, PlanPrice
 from billing.subscribing import AmountChanged
-from billing.subscribing_forms import AgreeForm, CallsForm, CancelForm, ConfirmForm
+from billing.subscribing_forms import AgreeForm, AskForm, CallsForm, CancelForm, ConfirmForm
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import Team
 from marketplace.accounts.requests import PersonRequest
-from marketplace.catalog import listing_pages, queries, terms
+from marketplace.catalog import listing_pages, queries, subscription_approvals, terms
+from marketplace.catalog.approval_models import SubscriptionRule
 from marketplace.catalog.forms.subscriptions import SubscribeForm
 from marketplace.catalog.listing_pages import PlanView
 from marketplace.catalog.models import Listing, Plan, Subscription
+from marketplace.catalog.subscription_approvals import Wanted
 from marketplace.core.money import exact
 
 
@@ -91,7 +93,11 @@ def confirm(request: PersonRequest, slug: str) -> HttpResponse:
     if not choice.is_valid():
         return redirect("catalog:subscribe", slug)
     chosen, now = dict(choice.cleaned_data), timezone.now()
-    outlook = _outlook(listing, chosen, calls=chosen.pop("calls"), at=now)
+    calls = chosen.pop("calls")
+    outlook = _outlook(listing, chosen, calls=calls, at=now)
+    wanted = Wanted.of(listing.app, **chosen, calls=calls)
+    if rule := subscription_approvals.rule_for(wanted):
+        return _ask(request, wanted, rule)
     form = ConfirmForm(request.POST or None, currency=settings.CURRENCY)
     money = subscribing.money_of_start(chosen["plan"], at=now)
     if form.is_valid():
@@ -99,7 +105,7 @@ def confirm(request: PersonRequest, slug: str) -> HttpResponse:
         started = _agreed(
             request,
             lambda: subscribing.start(
-                listing.app, **chosen, spending=spending, agreed=agreed, by=request.actor, at=now
+                listing.app, **chosen, calls=calls, spending=spending, agreed=agreed, by=request.actor, at=now
             ),
         )
         if started is not None:
@@ -127,6 +133,8 @@ def confirm_change(request: PersonRequest, subscription_id: UUID, code: str) -> 
     plan: Plan = access.get(queries.offered_plans(found.app), code=code)
     if found.plan_id in (None, plan.pk) or found.state != Subscription.State.ACTIVE:
         return redirect("catalog:subscription-plan", found.pk)
+    if rule := subscription_approvals.rule_for_change(found, plan):
+        return _ask(request, subscription_approvals.wanted_change(found, plan), rule)
     now = timezone.now()
     money = subscribing.money_of_change(found, plan, at=now)
     form = AgreeForm(request.POST or None)
@@ -175,6 +183,28 @@ def cancel(request: PersonRequest, subscription_id: UUID) -> HttpResponse:
             messages.success(request, f"The subscription to {found.app} has ended. Its keys no longer work.")
             return redirect("catalog:subscriptions")
     return render(request, "billing/cancel.html", {"subscription": found, "money": money, "form": form})
+
+
+def _ask(request: PersonRequest, wanted: Wanted, rule: SubscriptionRule) -> HttpResponse:
+    """Show what needs approval and why; a POST asks for it."""
+    now = timezone.now()
+    form = AskForm(request.POST or None)
+    form.fields["agreed"].required = False
+    if form.is_valid():
+        asked = subscription_approvals.ask(
+            wanted, rule=rule, note=form.cleaned_data["note"], by=request.actor.user, at=now
+        )
+        messages.success(request, "Asked. You are told when somebody has decided.")
+        return redirect("billing:subscription-request", asked.pk)
+    context = {
+        "wanted": wanted,
+        "rule": rule,
+        "view": PlanView.of(wanted.plan),
+        "money": subscribing.money_of_start(wanted.plan, at=now),
+        "form": form,
+        "terms": terms.CURRENT,
+    }
+    return render(request, "billing/ask_approval.html", context)
 
 
 def _agreed(request: PersonRequest, step: Callable[[], Subscription]) -> Subscription | None:

@@ -8,6 +8,7 @@ from pgtrigger import Condition, Delete, Insert, Protect, UpdateOf
 
 from marketplace.catalog import (  # noqa: F401  Django looks here
     agreement_models,
+    approval_models,
     check_models,
     collection_models,
     discovery_models,

@@ -9,8 +9,10 @@ from django.db import IntegrityError, transaction
 
 from marketplace.accounts import keys
 from marketplace.accounts.models import ApiKey, CostCenter, Team, User
-from marketplace.catalog import agreements
+from marketplace.catalog import agreements, subscription_approvals
+from marketplace.catalog.approval_models import SubscriptionRequest
 from marketplace.catalog.models import App, AppKey, Environment, Plan, Subscription, SubscriptionKey, Version
+from marketplace.catalog.subscription_approvals import Wanted
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, InvalidInput
 from marketplace.core.transitions import move
@@ -27,6 +29,19 @@ class NotListed(Conflict):
     def __init__(self, app: App) -> None:
         self.app = app
         super().__init__(f"{app.name} is not listed at the moment and takes no new subscriptions.")
+
+
+class ApprovalNeeded(Conflict):
+    """A rule of the organization asks for approval of this subscription."""
+
+    code = "approval_needed"
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        super().__init__(
+            f"Your organization wants subscriptions like this one approved. Ask for it at "
+            f"/catalog/{app.slug}/subscribe/"
+        )
 
 
 class AlreadySubscribed(Conflict):
@@ -61,19 +76,27 @@ def start(
     by: User,
     at: datetime,
     environment: str = Environment.PRODUCTION,
+    calls: int | None = None,
+    approval: SubscriptionRequest | None = None,
     shown: Mapping[str, Any] | None = None,
 ) -> Subscription:
     """Subscribe a team to an app on a plan, booked on a cost center of the team's organization.
 
     Calling again on the same terms returns the first subscription. What was agreed is kept, with the amounts that
-    were ``shown``. Raises InvalidInput for a plan, cost center or environment that does not fit, NotListed, and
-    AlreadySubscribed when the team has the app on other terms.
+    were ``shown``. ``calls`` are those expected a month, without a number those that the app's owner expects. Raises
+    InvalidInput for a plan, cost center or environment that does not fit, NotListed, ApprovalNeeded when a rule of the
+    organization asks for an ``approval``, and AlreadySubscribed when the team has the app on other terms.
     """
     _require_listed(app, team=team)
     _require_offered(plan, app=app)
     _require_own(cost_center, team=team)
     if environment not in BILLED:
         raise InvalidInput("environment", f"must be one of {', '.join(BILLED)}")
+    wanted = Wanted.of(
+        app, plan=plan, team=team, cost_center=cost_center, environment=environment, calls=calls
+    )
+    if approval is None and subscription_approvals.rule_for(wanted) is not None:
+        raise ApprovalNeeded(app)
     terms = {"plan": plan, "cost_center": cost_center}
     subscription, is_new = _get_or_create(
         app, team=team, environment=environment, by=by, at=at, shown=shown, **terms
@@ -109,18 +132,22 @@ def change_plan(
     plan: Plan,
     by: User,
     at: datetime,
+    calls: int | None = None,
+    approval: SubscriptionRequest | None = None,
     shown: Mapping[str, Any] | None = None,
 ) -> None:
     """Move a subscription to another plan of the same app from now on; the same plan changes nothing.
 
     Its limits follow in the same transaction; what is used of the window stays used. Raises InvalidInput,
-    NotActive, or Conflict when somebody else changed the plan at the same moment.
+    NotActive, ApprovalNeeded for a plan that costs more and needs an ``approval``, or Conflict when somebody else changed the plan at the same moment.
     """
     if subscription.plan_id == plan.pk:
         return
     if subscription.environment not in BILLED:
         raise InvalidInput("plan", "A sandbox has no plan.")
     _require_offered(plan, app=subscription.app)
+    if approval is None and subscription_approvals.rule_for_change(subscription, plan, calls=calls):
+        raise ApprovalNeeded(subscription.app)
     with transaction.atomic():
         changed = Subscription.objects.filter(
             pk=subscription.pk, state=Subscription.State.ACTIVE, plan=subscription.plan_id

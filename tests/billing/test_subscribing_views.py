@@ -1,6 +1,7 @@
 """Plans compared, and the pages on which a subscription starts, changes and ends."""
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -8,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from billing.plan_comparison import compare
+from billing.plan_comparison import BudgetEffect, compare
 from billing.terms import ShareTerms
 from marketplace.accounts.access import actor_for
 from marketplace.catalog.listing_pages import PlanView
@@ -111,14 +112,18 @@ class TestConfirm:
         assert Subscription.objects.get().plan.number == 2
 
     def test_shows_what_it_takes_of_the_budget(self, cast: Cast, app: App, consumer: Client) -> None:
-        set_budget(cast.consumer_team, "0.000001", by=actor_for(cast.finance), at=timezone.now())
+        set_budget(cast.consumer_team, "200", by=actor_for(cast.finance), at=timezone.now())
 
         page = consumer.get(confirm_address(cast)).content.decode()
 
-        # Whatever 1,000 calls cost, it is more than that.
         assert "Budget of this month" in page
-        assert "More than is left" in page
-        assert "Calls are refused once the budget is used up" in page
+        assert "$200.00" in page
+
+    def test_knows_when_it_is_more_than_is_left(self) -> None:
+        effect = BudgetEffect("Team", Decimal(100), Decimal(70), Decimal(30), "USD", refuses=True)
+
+        assert (effect.left, effect.is_beyond) == (Decimal(30), False)
+        assert replace(effect, added=Decimal("30.01")).is_beyond
 
     def test_leads_back_without_a_choice(self, app: App, consumer: Client) -> None:
         response = consumer.get("/catalog/where2eat/subscribe/confirm/?plan=none")

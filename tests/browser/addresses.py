@@ -85,6 +85,8 @@ DETAILS = (
     Detail("consumer", "catalog:subscription", _own("inbox-digest")),
     Detail("consumer", "catalog:subscription-plan", _own("translator")),
     Detail("consumer", "billing:subscription-cancel", _own("translator")),
+    Detail("consumer", "billing:plans", _given("translator")),
+    Detail("finance", "billing:subscription-rules", _given("demo")),
     Detail("consumer", "metering:subscription-usage", _own("where2eat")),
     Detail("consumer", "quotas:limits", lambda: ("subscription", *_own("where2eat")())),
     Detail("finance", "metering:event", lambda: _event(environment="production", period="2026-09-01")),
