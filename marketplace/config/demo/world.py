@@ -7,6 +7,7 @@ from django.db import connection, transaction
 from billing.terms import Terms
 from marketplace.accounts.models import Organization
 from marketplace.config.demo import (
+    approvals,
     budgets,
     conflicts,
     corrections,
@@ -124,6 +125,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
     with told.step("Incidents"):
         incidents.find(cast, apps, timeline, events=events)
         service.tell(apps, timeline)
+        approvals.tell(cast, apps, timeline)
     return Loaded(written, rolled_up, closed)
 
 
