@@ -320,6 +320,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     # Choices of several things have the same field name; these are the names of their types.
     "ENUM_NAME_OVERRIDES": {
+        "CheckStateEnum": "marketplace.catalog.models.SmokeRun.State",
         "BillingPeriodStateEnum": "billing.models.BillingPeriod.State",
         "InvoiceKindEnum": "billing.models.Invoice.Kind",
         "InvoiceStateEnum": "billing.models.Invoice.State",
