@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from billing.views import books, estimates, events, invoices, periods, price_effects, prices
+from billing.views import (
+    approvals,
+    books,
+    estimates,
+    events,
+    invoices,
+    periods,
+    price_effects,
+    prices,
+    subscribing,
+)
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
 
 app_name = "billing"
@@ -23,6 +33,21 @@ urlpatterns = [
     path("finance/verify/", books.verification, name="verify"),
     path("finance/earnings/", books.earned, name="earnings"),
     path("catalog/<slug:slug>/price/<slug:code>/", prices.price, name="price"),
+    path("catalog/<slug:slug>/plans/", subscribing.compare, name="plans"),
+    path("catalog/<slug:slug>/subscribe/confirm/", subscribing.confirm, name="subscribe"),
+    path(
+        "subscriptions/<uuid:subscription_id>/plan/<slug:code>/",
+        subscribing.confirm_change,
+        name="subscription-plan",
+    ),
+    path("subscriptions/requests/", approvals.requests, name="subscription-requests"),
+    path(
+        "subscriptions/requests/<uuid:request_id>/",
+        approvals.subscription_request,
+        name="subscription-request",
+    ),
+    path("subscriptions/rules/<slug:slug>/", approvals.rules, name="subscription-rules"),
+    path("subscriptions/<uuid:subscription_id>/cancel/", subscribing.cancel, name="subscription-cancel"),
     path("finance/estimate/", estimates.estimate, name="estimate"),
     path("bills/prices/<uuid:subscription_id>/", price_effects.price_effect, name="price-effect"),
     path("bills/", invoices.bills, name="bills"),

@@ -11,11 +11,12 @@ from decimal import Decimal
 
 from django.db.models import QuerySet, Sum
 
-from marketplace.catalog import about, measured, scorecards
+from marketplace.catalog import about, measured, scorecards, service_levels
 from marketplace.catalog.listing_pages import measured_run
 from marketplace.catalog.measured import Measured
 from marketplace.catalog.models import Environment, Version
 from marketplace.catalog.scorecards import Part
+from marketplace.catalog.service_levels import Availability
 from metering import latencies
 from metering.latencies import Histogram
 from metering.models import DailyRollup, LatencyHistogram
@@ -42,6 +43,13 @@ class Service:
     cost_per_1000: Decimal | None
     declared_per_1000: Decimal | None
     parts: Sequence[Part]
+    availability: Availability
+    promised_percent: Decimal
+
+    @property
+    def is_available(self) -> bool | None:
+        percent = self.availability.percent
+        return None if percent is None else percent >= self.promised_percent
 
     @property
     def is_kept(self) -> bool | None:
@@ -57,11 +65,12 @@ class Service:
 
 
 def service_of(version: Version, *, at: datetime) -> Service:
-    """Measure the app of a version against what the version promises (three queries)."""
+    """Measure the app of a version against what the version promises (four queries)."""
     today = at.astimezone(UTC).date()
     by_week = _weeks(version.app_id, today=today)
     p95 = latencies.merge(by_week.values()).p95
     cost = _cost_per_1000(version.app_id, today=today)
+    availability = service_levels.availability_of(version.app_id, at=at)
     declared = version.declared_cost_per_call
     declared_per_1000 = None if declared is None else declared * 1000
     return Service(
@@ -72,10 +81,17 @@ def service_of(version: Version, *, at: datetime) -> Service:
         declared_per_1000=declared_per_1000,
         parts=(
             scorecards.security(measured_run(version)),
-            scorecards.service_level(p95_ms=p95, promised_ms=version.slo_latency_ms),
+            scorecards.service_level(
+                p95_ms=p95,
+                promised_ms=version.slo_latency_ms,
+                available_percent=availability.percent,
+                promised_percent=version.slo_availability_percent,
+            ),
             scorecards.documentation(version, about.of_version(version)),
             scorecards.cost_accuracy(measured=cost, declared=declared_per_1000),
         ),
+        availability=availability,
+        promised_percent=version.slo_availability_percent,
     )
 
 

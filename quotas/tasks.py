@@ -8,7 +8,17 @@ from django.utils import timezone
 
 from marketplace.core import jobs
 from marketplace.core.models import Job
-from quotas import alarms, decision_mails, detecting, grants, holds, increase_routine, limit_alerts, usual
+from quotas import (
+    alarms,
+    decision_mails,
+    detecting,
+    grants,
+    holds,
+    increase_routine,
+    limit_alerts,
+    service,
+    usual,
+)
 
 
 @shared_task(name="quotas.sweep_holds", expires=30)
@@ -62,3 +72,15 @@ def tell_of_limits() -> None:
 def detect_incidents() -> None:
     """Judge the hours that are over, tell of incidents that nobody looks after, end those that are over."""
     detecting.run(at=timezone.now())
+
+
+@shared_task(name="quotas.count_service", expires=3000)
+def count_service() -> None:
+    """Tell the catalogue how many calls of each app were answered."""
+    service.count_days(at=timezone.now())
+
+
+@shared_task(name="quotas.tell_of_incidents", expires=55)
+def tell_of_incidents() -> None:
+    """Tell the catalogue how apps stand."""
+    service.tell_incidents(at=timezone.now())

@@ -106,7 +106,7 @@ def note(run: BenchRun, *, model: str, case: int, call: SmokeCall) -> None:
         run=run,
         model=model,
         case=case,
-        output=call.output.replace("\x00", ""),
+        output=(call.output or "").replace("\x00", ""),
         failure=call.error,
         cost=call.cost,
         latency_ms=call.latency_ms,

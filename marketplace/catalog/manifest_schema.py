@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marketplace.catalog import about, endpoints, examples, outputs, prompts
+from marketplace.catalog import about, endpoints, examples, expectations, outputs, prompts
 from marketplace.catalog.inputs import KINDS, MAX_CHOICES, MAX_INPUTS, MAX_TEXT
 from marketplace.catalog.plan_terms import MAX_COUNT
 
@@ -83,7 +83,7 @@ _EXAMPLE = _object(
     expect={
         "type": "array",
         "maxItems": examples.MAX_EXPECTATIONS,
-        "items": _object(["kind", "value"], kind={"enum": list(examples.KINDS)}, value={}),
+        "items": _object(["kind", "value"], kind={"enum": list(expectations.KINDS)}, value={}),
     },
 )
 _PROMISES = _object(

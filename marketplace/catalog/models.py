@@ -7,6 +7,8 @@ from django.db.models import F, Q
 from pgtrigger import Condition, Delete, Insert, Protect, UpdateOf
 
 from marketplace.catalog import (  # noqa: F401  Django looks here
+    agreement_models,
+    approval_models,
     auto_approval_models,
     bench_models,
     check_models,
@@ -16,6 +18,7 @@ from marketplace.catalog import (  # noqa: F401  Django looks here
     entries,
     rating_models,
     run_models,
+    service_models,
     smoke_models,
     takedown_models,
     unfinished_models,

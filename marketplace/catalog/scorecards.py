@@ -51,14 +51,27 @@ def documentation(version: Version, about: Mapping[str, Any]) -> Part:
     return Part("Documentation", state, f"Missing: {', '.join(missing)}.", "#about")
 
 
-def service_level(*, p95_ms: int | None, promised_ms: int) -> Part:
-    """Judge by what 95 % of calls of 90 days took."""
-    if p95_ms is None:
+def service_level(
+    *,
+    p95_ms: int | None,
+    promised_ms: int,
+    available_percent: Decimal | None = None,
+    promised_percent: Decimal = Decimal(0),
+) -> Part:
+    """Judge by what 95 % of calls of 90 days took, and by how many were answered."""
+    if p95_ms is None and available_percent is None:
         return Part("Service level", "unknown", "Not measured yet: no calls in 90 days.", "#service")
-    if p95_ms <= promised_ms:
-        return Part("Service level", "good", "95 % of calls answer within what is promised.", "#service")
-    state = "fair" if p95_ms <= promised_ms * 3 // 2 else "poor"
-    return Part("Service level", state, "Slower than promised.", "#service")
+    missed = []
+    if p95_ms is not None and p95_ms > promised_ms:
+        missed.append("slower than promised")
+    if available_percent is not None and available_percent < promised_percent:
+        missed.append("fewer calls answered than promised")
+    if not missed:
+        return Part("Service level", "good", "Answers as fast and as often as promised.", "#service")
+    is_far = len(missed) > 1 or (p95_ms is not None and p95_ms > promised_ms * 3 // 2)
+    return Part(
+        "Service level", "poor" if is_far else "fair", f"{', '.join(missed).capitalize()}.", "#service"
+    )
 
 
 def cost_accuracy(*, measured: Decimal | None, declared: Decimal | None) -> Part:

@@ -1,5 +1,6 @@
 """A team's right to call an app: started, moved to another plan, canceled, and the keys it calls with."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -8,11 +9,17 @@ from django.db import IntegrityError, transaction
 
 from marketplace.accounts import keys
 from marketplace.accounts.models import ApiKey, CostCenter, Team, User
+from marketplace.catalog import agreements, subscription_approvals
+from marketplace.catalog.approval_models import SubscriptionRequest
 from marketplace.catalog.models import App, AppKey, Environment, Plan, Subscription, SubscriptionKey, Version
+from marketplace.catalog.subscription_approvals import Wanted
 from marketplace.catalog.version_models import Deprecation
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, InvalidInput
 from marketplace.core.transitions import move
+
+# The sandbox has a credit instead of a plan.
+BILLED = (Environment.PRODUCTION, Environment.STAGING)
 
 
 class NotListed(Conflict):
@@ -33,6 +40,19 @@ class EndsSoon(Conflict):
     def __init__(self, app: App, ends_at: datetime) -> None:
         self.app, self.ends_at = app, ends_at
         super().__init__(f"{app.name} ends on {ends_at:%-d %b %Y} and takes no new subscriptions.")
+
+
+class ApprovalNeeded(Conflict):
+    """A rule of the organization asks for approval of this subscription."""
+
+    code = "approval_needed"
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        super().__init__(
+            f"Your organization wants subscriptions like this one approved. Ask for it at "
+            f"/catalog/{app.slug}/subscribe/"
+        )
 
 
 class AlreadySubscribed(Conflict):
@@ -59,19 +79,38 @@ class NotActive(Conflict):
 
 
 def start(
-    app: App, *, plan: Plan, team: Team, cost_center: CostCenter, by: User, at: datetime
+    app: App,
+    *,
+    plan: Plan,
+    team: Team,
+    cost_center: CostCenter,
+    by: User,
+    at: datetime,
+    environment: str = Environment.PRODUCTION,
+    calls: int | None = None,
+    approval: SubscriptionRequest | None = None,
+    shown: Mapping[str, Any] | None = None,
 ) -> Subscription:
     """Subscribe a team to an app on a plan, booked on a cost center of the team's organization.
 
-    Calling again on the same terms returns the first subscription. Raises InvalidInput for a plan or cost
-    center that does not fit, NotListed, and AlreadySubscribed when the team has the app on other terms.
+    Calling again on the same terms returns the first subscription. What was agreed is kept, with the amounts that
+    were ``shown``. ``calls`` are those expected a month, without a number those that the app's owner expects. Raises
+    InvalidInput for a plan, cost center or environment that does not fit, NotListed, ApprovalNeeded when a rule of the
+    organization asks for an ``approval``, and AlreadySubscribed when the team has the app on other terms.
     """
     _require_listed(app, team=team)
     _require_offered(plan, app=app)
     _require_own(cost_center, team=team)
+    if environment not in BILLED:
+        raise InvalidInput("environment", f"must be one of {', '.join(BILLED)}")
+    wanted = Wanted.of(
+        app, plan=plan, team=team, cost_center=cost_center, environment=environment, calls=calls
+    )
+    if approval is None and subscription_approvals.rule_for(wanted) is not None:
+        raise ApprovalNeeded(app)
     terms = {"plan": plan, "cost_center": cost_center}
     subscription, is_new = _get_or_create(
-        app, team=team, environment=Environment.PRODUCTION, by=by, at=at, **terms
+        app, team=team, environment=environment, by=by, at=at, shown=shown, **terms
     )
     if not is_new and (subscription.plan_id, subscription.cost_center_id) != (plan.pk, cost_center.pk):
         raise AlreadySubscribed(subscription)
@@ -98,17 +137,28 @@ def sandbox_for(app: App, *, team: Team, by: User, at: datetime, credit: Decimal
     return subscription
 
 
-def change_plan(subscription: Subscription, *, plan: Plan, by: User, at: datetime) -> None:
+def change_plan(
+    subscription: Subscription,
+    *,
+    plan: Plan,
+    by: User,
+    at: datetime,
+    calls: int | None = None,
+    approval: SubscriptionRequest | None = None,
+    shown: Mapping[str, Any] | None = None,
+) -> None:
     """Move a subscription to another plan of the same app from now on; the same plan changes nothing.
 
     Its limits follow in the same transaction; what is used of the window stays used. Raises InvalidInput,
-    NotActive, or Conflict when somebody else changed the plan at the same moment.
+    NotActive, ApprovalNeeded for a plan that costs more and needs an ``approval``, or Conflict when somebody else changed the plan at the same moment.
     """
     if subscription.plan_id == plan.pk:
         return
-    if subscription.environment != Environment.PRODUCTION:
+    if subscription.environment not in BILLED:
         raise InvalidInput("plan", "A sandbox has no plan.")
     _require_offered(plan, app=subscription.app)
+    if approval is None and subscription_approvals.rule_for_change(subscription, plan, calls=calls):
+        raise ApprovalNeeded(subscription.app)
     with transaction.atomic():
         changed = Subscription.objects.filter(
             pk=subscription.pk, state=Subscription.State.ACTIVE, plan=subscription.plan_id
@@ -123,11 +173,22 @@ def change_plan(subscription: Subscription, *, plan: Plan, by: User, at: datetim
             old={"plan": subscription.plan_id},
             new={"plan": plan.pk},
         )
-    subscription.plan = plan
+        subscription.plan = plan
+        agreements.keep(subscription, agreements.Step.CHANGED, shown=shown or {}, by=by, at=at)
 
 
-def cancel(subscription: Subscription, *, by: User | None, at: datetime, reason: str = "") -> None:
-    """End a subscription and all its keys at once; without a person, because its app ended. Raises IllegalTransition when it had ended before."""
+def cancel(
+    subscription: Subscription,
+    *,
+    by: User | None,
+    at: datetime,
+    reason: str = "",
+    shown: Mapping[str, Any] | None = None,
+) -> None:
+    """End a subscription and all its keys at once; without a person, because its app ended.
+
+    Raises IllegalTransition when it had ended before.
+    """
     with transaction.atomic():
         move(
             subscription,
@@ -139,6 +200,8 @@ def cancel(subscription: Subscription, *, by: User | None, at: datetime, reason:
             reason=reason,
             changes={"ends_at": at},
         )
+        if by is not None:
+            agreements.keep(subscription, agreements.Step.CANCELED, shown=shown or {}, by=by, at=at)
         for link in subscription.key_links.select_related("key"):
             keys.revoke(link.key, at=at, by=by, reason="subscription canceled")
 
@@ -219,7 +282,14 @@ def issue_app_key(
 
 
 def _get_or_create(
-    app: App, *, team: Team, environment: str, by: User, at: datetime, **terms: Any
+    app: App,
+    *,
+    team: Team,
+    environment: str,
+    by: User,
+    at: datetime,
+    shown: Mapping[str, Any] | None = None,
+    **terms: Any,
 ) -> tuple[Subscription, bool]:
     """Insert, or return what was there first: of two at once, the unique constraint lets one insert."""
     current = Subscription.objects.select_related("app", "team__organization", "plan", "cost_center").exclude(
@@ -240,6 +310,7 @@ def _get_or_create(
                 by=by,
                 new={"app": app.slug, "team": team.slug, "environment": environment},
             )
+            agreements.keep(subscription, agreements.Step.STARTED, shown=shown or {}, by=by, at=at)
     except IntegrityError:
         return current.get(**identity), False
     return subscription, True

@@ -122,7 +122,6 @@ consumer_urls: list[URLPattern] = [
     path("subscriptions/<uuid:subscription_id>/", subscriptions.subscription, name="subscription"),
     path("subscriptions/<uuid:subscription_id>/plan/", subscriptions.change_plan, name="subscription-plan"),
     path("subscriptions/<uuid:subscription_id>/price/", coming.coming, name="subscription-price"),
-    path("subscriptions/<uuid:subscription_id>/cancel/", subscriptions.cancel, name="subscription-cancel"),
     path("subscriptions/<uuid:subscription_id>/keys/", subscriptions.make_key, name="subscription-keys"),
     path(
         "subscriptions/<uuid:subscription_id>/keys/<uuid:key_id>/rotate/",

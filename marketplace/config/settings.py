@@ -263,8 +263,11 @@ CELERY_TASK_ROUTES = {
     "quotas.learn_usual_use": {"queue": "celery"},
     "quotas.tell_of_limits": {"queue": "celery"},
     "quotas.detect_incidents": {"queue": "celery"},
-    "catalog.move_apps": {"queue": "celery"},
+    "quotas.count_service": {"queue": "celery"},
+    "metering.tell_catalogue": {"queue": "celery"},
     "catalog.tell_of_new_matches": {"queue": "celery"},
+    "quotas.tell_of_incidents": {"queue": "celery"},
+    "catalog.move_apps": {"queue": "celery"},
     "catalog.forget_runs": {"queue": "celery"},
     "catalog.rescan": {"queue": "celery"},
     "catalog.expire_waivers": {"queue": "celery"},
@@ -272,7 +275,6 @@ CELERY_TASK_ROUTES = {
     "metering.tell_of_conflicts": {"queue": "celery"},
     "metering.purge_conflicts": {"queue": "celery"},
     "metering.tend_inboxes": {"queue": "celery"},
-    "metering.tell_catalogue": {"queue": "celery"},
     "metering.make_partitions": {"queue": "celery"},
     "metering.archive_events": {"queue": "celery"},
     "metering.queue_reports": {"queue": "celery"},
@@ -286,6 +288,8 @@ CELERY_BEAT_SCHEDULE = {
     "tell-of-limits": {"task": "quotas.tell_of_limits", "schedule": 60.0},
     # More often than hours end: an hour is judged once, soon after it is over, and one that failed is tried again.
     "detect-incidents": {"task": "quotas.detect_incidents", "schedule": 600.0},
+    "count-service": {"task": "quotas.count_service", "schedule": 3600.0},
+    "tell-of-incidents": {"task": "quotas.tell_of_incidents", "schedule": 60.0},
     "move-apps": {"task": "catalog.move_apps", "schedule": 60.0},
     "tell-of-new-matches": {"task": "catalog.tell_of_new_matches", "schedule": 900.0},
     "tell-catalogue": {"task": "metering.tell_catalogue", "schedule": 3600.0},
@@ -333,6 +337,7 @@ SPECTACULAR_SETTINGS = {
     # Choices of several things have the same field name; these are the names of their types.
     "ENUM_NAME_OVERRIDES": {
         "CheckRunStateEnum": "marketplace.catalog.check_models.CheckRun.State",
+        "CheckStateEnum": "marketplace.catalog.models.SmokeRun.State",
         "BillingPeriodStateEnum": "billing.models.BillingPeriod.State",
         "InvoiceKindEnum": "billing.models.Invoice.Kind",
         "InvoiceStateEnum": "billing.models.Invoice.State",
@@ -379,5 +384,7 @@ LOGGING = {
         # A line for each request is for production, where lines are collected.
         "django_structlog": {"level": "WARNING" if DEBUG else "INFO"},
         "django.request": {"level": "ERROR"},
+        # The SDK tells of the start and end of each request's server.
+        "mcp": {"level": "WARNING"},
     },
 }

@@ -1,4 +1,4 @@
-"""The hot paths as one ASGI application: /v1, /meter, /otlp, /apps/{slug}/run, /jobs. Runs beside Django or alone."""
+"""The hot paths as one ASGI application: /v1, /meter, /otlp, /apps/{slug}/run, /jobs, /mcp. Runs beside Django or alone."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from marketplace.core.errors import HalfpennyError
 from marketplace.core.problems import PROBLEM_TYPE
-from marketplace.gateway import chat_api, failures, meter_api, otlp_api, run_api
+from marketplace.gateway import chat_api, failures, mcp_api, meter_api, otlp_api, run_api
 from marketplace.gateway.failures import BrokeHere, MethodNotAllowed, NothingHere
 from marketplace.gateway.http import ClientGone, Message, Receive, Request, Scope, Send, respond_json
 from marketplace.gateway.pipeline import Gateway
@@ -22,6 +22,7 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "/v1/models"): chat_api.models,
     ("POST", "/meter"): meter_api.meter,
     ("POST", otlp_api.PATH): otlp_api.traces,
+    ("POST", mcp_api.PATH): mcp_api.mcp,
 }
 RUN_PATH = re.compile(r"^/apps/([a-z0-9_-]{1,60})/run$")
 JOB_PATH = re.compile(r"^/jobs/([0-9a-fA-F-]{36})$")
@@ -32,7 +33,9 @@ _gateways: WeakKeyDictionary[asyncio.AbstractEventLoop, Gateway] = WeakKeyDictio
 def takes(path: str) -> bool:
     """Tell whether a path is answered here."""
     return (
-        path.startswith(("/v1/", "/otlp/", "/jobs/")) or path == "/meter" or RUN_PATH.match(path) is not None
+        path.startswith(("/v1/", "/otlp/", "/jobs/"))
+        or path in ("/meter", mcp_api.PATH)
+        or RUN_PATH.match(path) is not None
     )
 
 

@@ -60,11 +60,11 @@ class ClientGone(Exception):
 class Request:
     """A request as the server hands it over."""
 
-    __slots__ = ("_headers", "_is_read", "_receive", "method", "path", "query", "scope")
+    __slots__ = ("_headers", "_is_read", "method", "path", "query", "receive", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
-        self._receive = receive
+        self.receive = receive
         self._is_read = False
         self.method: str = scope["method"]
         self.path: str = scope["path"]
@@ -131,7 +131,7 @@ class Request:
             left -= len(await self._next_chunk())
 
     async def _next_chunk(self) -> bytes:
-        message = await self._receive()
+        message = await self.receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
         self._is_read = not message.get("more_body")
@@ -140,7 +140,7 @@ class Request:
 
     async def disconnected(self) -> None:
         """Return when the caller has gone."""
-        while (await self._receive())["type"] != "http.disconnect":
+        while (await self.receive())["type"] != "http.disconnect":
             continue
 
 

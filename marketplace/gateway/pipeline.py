@@ -135,7 +135,7 @@ class Gateway:
                 answer = await self.group.submit(Reserve(hold, caller.epoch))
             except (DatabaseAway, asyncio.CancelledError):
                 # The hold may be on disk though nobody heard of it; what was not called must not be charged.
-                self._in_background(self._release_if_held(hold.id))
+                self.in_background(self._release_if_held(hold.id))
                 raise
             if isinstance(answer, Stale):
                 self.directory.renew(answer.epoch)
@@ -281,7 +281,7 @@ class Gateway:
 
     async def _end(self, admission: Admission, usage: Usage | None) -> Receipt | None:
         """End a hold in a task that nobody can cancel; a database that is away is tried again until it expires."""
-        task = self._in_background(self._end_surely(Settlement(admission.id, usage)))
+        task = self.in_background(self._end_surely(Settlement(admission.id, usage)))
         try:
             settled = await asyncio.wait_for(asyncio.shield(task), timeout=15)
         except TimeoutError:
@@ -289,7 +289,7 @@ class Gateway:
             return None
         return settled.receipt
 
-    def _in_background(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    def in_background(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start work that nobody can cancel and that ``close`` waits for."""
         task = asyncio.ensure_future(work)
         self._settling.add(task)
@@ -301,7 +301,7 @@ class Gateway:
         last = self._uses.get(key_id) if key_id else at
         if key_id and (last is None or at - last >= keys.USE_NOTED_EVERY):
             self._uses[key_id] = at
-            self._in_background(self._touch(key_id, at))
+            self.in_background(self._touch(key_id, at))
 
     async def _touch(self, key_id: UUID, at: datetime) -> None:
         try:

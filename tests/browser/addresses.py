@@ -8,6 +8,7 @@ from django.urls import NoReverseMatch, reverse
 
 from billing.models import Invoice
 from marketplace.accounts.models import CostCenter, User
+from marketplace.catalog.approval_models import SubscriptionRequest
 from marketplace.catalog.auto_approval_models import PostReview
 from marketplace.catalog.check_models import CheckFinding, CheckWaiver
 from marketplace.catalog.models import Plan, Review, SmokeRun, Subscription
@@ -104,7 +105,12 @@ DETAILS = (
     Detail("consumer", "catalog:subscription", _own("where2eat")),
     Detail("consumer", "catalog:subscription", _own("inbox-digest")),
     Detail("consumer", "catalog:subscription-plan", _own("translator")),
-    Detail("consumer", "catalog:subscription-cancel", _own("translator")),
+    Detail("consumer", "billing:subscription-cancel", _own("translator")),
+    Detail("consumer", "billing:plans", _given("translator")),
+    Detail("finance", "billing:subscription-rules", _given("demo")),
+    Detail("consumer", "billing:subscription-request", lambda: (SubscriptionRequest.objects.get().pk,)),
+    Detail("finance", "billing:subscription-request", lambda: (SubscriptionRequest.objects.get().pk,)),
+    Detail("consumer", "billing:subscription-plan", lambda: (*_own("translator")(), "business")),
     Detail("consumer", "metering:subscription-usage", _own("where2eat")),
     Detail("consumer", "quotas:limits", lambda: ("subscription", *_own("where2eat")())),
     Detail("finance", "metering:event", lambda: _event(environment="production", period="2026-09-01")),
@@ -156,6 +162,8 @@ NO_PAGES = {
     "catalog:creator-submit", "catalog:creator-check-again", "catalog:creator-version", "catalog:subscription-keys",
     "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end", "metering:rule-end",
     "quotas:budget-thresholds", "quotas:limit-unwatch",
+    # Leads back without a choice in its query.
+    "billing:subscribe",
     "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:invoice-csv",
     "catalog:checks-report", "catalog:scan-again", "catalog:scan-cancel", "catalog:check-cancel", "catalog:live-finding-seen",
     "metering:rerating-csv", "metering:rerating-progress",

@@ -81,6 +81,7 @@ class TestWithoutJavaScript:
             page.get_by_role("searchbox").press("Enter")
             page.locator("#found").get_by_role("link", name="Release Notes Writer").click()
             page.get_by_role("link", name="Subscribe").click()
+            page.get_by_role("button", name="Continue").click()
             page.get_by_role("button", name="Subscribe").click()
             expect(page.get_by_text("Workplace operations has Release Notes Writer now")).to_be_visible()
             page.get_by_label("What is it for?").fill("laptop")

@@ -128,6 +128,7 @@ def try_it(page: Page) -> None:
 def subscribe(page: Page) -> None:
     page.get_by_role("link", name="Subscribe").click()
     page.get_by_label("Cost center").select_option(label="CC-100 Travel")
+    page.get_by_role("button", name="Continue").click()
     page.get_by_role("button", name="Subscribe").click()
     expect(page.get_by_text("Operations has Kind words now")).to_be_visible()
 

@@ -17,7 +17,7 @@ from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import ApiKey, CostCenter, Team
 from marketplace.accounts.requests import actor_of
 from marketplace.catalog import queries, subscriptions
-from marketplace.catalog.models import App, Plan, Subscription, SubscriptionKey
+from marketplace.catalog.models import App, Environment, Plan, Subscription, SubscriptionKey
 from marketplace.core.api_fields import AmountField
 from marketplace.core.errors import InvalidInput
 
@@ -51,6 +51,8 @@ class NewSubscriptionSerializer(serializers.Serializer):
     plan = serializers.SlugField(required=False)
     team = serializers.SlugField(required=False, help_text="Slug of a team in which you are a consumer.")
     cost_center = serializers.CharField(required=False, max_length=20, help_text="Code.")
+    environment = serializers.ChoiceField(choices=[one.value for one in subscriptions.BILLED], required=False)
+    calls = serializers.IntegerField(required=False, min_value=1, help_text="Expected a month.")
 
 
 class ChangeSerializer(serializers.Serializer):
@@ -132,7 +134,7 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, view
         responses={201: SubscriptionSerializer, 200: SubscriptionSerializer},
     )
     def create(self, request: Request) -> Response:
-        """Subscribe a team. 200 when it has the app on these terms already, 409 when on others."""
+        """Subscribe a team. 200 when it has the app on these terms already, 409 when on others or approval is needed."""
         body = _read(NewSubscriptionSerializer, request)
         actor, now = actor_of(request), timezone.now()
         app = queries.listing_for(actor, slug=body["app"]).app
@@ -142,6 +144,8 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, view
             plan=_plan(app, body.get("plan")),
             team=team,
             cost_center=_cost_center(actor, team, body.get("cost_center")),
+            environment=body.get("environment", Environment.PRODUCTION),
+            calls=body.get("calls"),
             by=actor.user,
             at=now,
         )

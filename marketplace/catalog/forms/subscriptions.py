@@ -1,4 +1,4 @@
-"""What people type when they subscribe, change a plan or cancel."""
+"""What people choose when they subscribe or change a plan; what they then agree to is asked by billing."""
 
 from typing import Any
 
@@ -6,11 +6,14 @@ from django import forms
 from django.db.models import QuerySet
 
 from marketplace.accounts.models import CostCenter, Team
-from marketplace.catalog.models import App, Plan, Subscription
+from marketplace.catalog.models import Environment, Plan
+from marketplace.catalog.subscriptions import BILLED
+
+MOST_CALLS = 10_000_000_000
 
 
 class SubscribeForm(forms.Form):
-    """A plan, a team to use it, a cost center to book it on."""
+    """A plan, a team to use it, a cost center to book it on, and what for."""
 
     plan = forms.ModelChoiceField(
         Plan.objects.none(), to_field_name="code", empty_label=None, widget=forms.RadioSelect
@@ -21,6 +24,18 @@ class SubscribeForm(forms.Form):
         empty_label=None,
         label="Cost center",
         help_text="Where the bill or statement goes.",
+    )
+    calls = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=MOST_CALLS,
+        label="Expected calls a month",
+        help_text="For the amounts shown here; nothing is booked by it.",
+    )
+    environment = forms.ChoiceField(
+        choices=[(one.value, one.label) for one in BILLED],
+        required=False,
+        help_text="Staging has keys and limits of its own, and is billed too.",
     )
 
     def __init__(
@@ -35,6 +50,10 @@ class SubscribeForm(forms.Form):
         for name, choices in {"plan": plans, "team": teams, "cost_center": cost_centers}.items():
             self.fields[name].queryset = choices  # type: ignore[attr-defined]
 
+    def clean_environment(self) -> str:
+        """Take production where nothing is chosen."""
+        return self.cleaned_data["environment"] or Environment.PRODUCTION.value
+
 
 class ChangePlanForm(forms.Form):
     """Another plan of the same app."""
@@ -46,23 +65,3 @@ class ChangePlanForm(forms.Form):
     def __init__(self, *args: Any, plans: QuerySet[Plan], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["plan"].queryset = plans  # type: ignore[attr-defined]
-
-
-class CancelForm(forms.Form):
-    """The app's short name typed out, so that nobody cancels by accident, and a reason for the record."""
-
-    confirm = forms.CharField(
-        label="Type the app's short name", widget=forms.TextInput(attrs={"autocomplete": "off"})
-    )
-    reason = forms.CharField(required=False, max_length=500, widget=forms.Textarea(attrs={"rows": 2}))
-
-    def __init__(self, *args: Any, subscription: Subscription, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.app: App = subscription.app
-        self.fields["confirm"].help_text = f"It is {self.app.slug}."
-
-    def clean_confirm(self) -> str:
-        typed: str = self.cleaned_data["confirm"].strip()
-        if typed != self.app.slug:
-            raise forms.ValidationError(f"Type {self.app.slug} to cancel.")
-        return typed

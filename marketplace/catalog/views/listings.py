@@ -1,7 +1,8 @@
 """The catalogue: found, looked at, subscribed to."""
 
+from urllib.parse import urlencode
+
 from django.conf import settings
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpResponse
@@ -14,7 +15,7 @@ from marketplace.accounts import access
 from marketplace.accounts.access import Role
 from marketplace.accounts.models import Team
 from marketplace.accounts.requests import PersonRequest
-from marketplace.catalog import comparing, listing_pages, queries, searching, subscriptions
+from marketplace.catalog import comparing, listing_pages, queries, searching, service_levels
 from marketplace.catalog.facets import FACETS
 from marketplace.catalog.forms.filters import address_of, filters_of, query_of
 from marketplace.catalog.forms.subscriptions import SubscribeForm
@@ -64,6 +65,7 @@ def listing(request: PersonRequest, slug: str) -> HttpResponse:
     actor = actor_or_guest(request)
     found = queries.listing_for(actor, slug=slug)
     view = listing_pages.listing_view(found, actor=actor)
+    incidents = service_levels.incidents_of(found.app, at=timezone.now())
     context = {
         "view": view,
         "found": found,
@@ -72,6 +74,8 @@ def listing(request: PersonRequest, slug: str) -> HttpResponse:
         "sandbox_credit": settings.SANDBOX_CREDIT,
         "currency": settings.CURRENCY,
         "usual_calls": USUAL_CALLS,
+        "incidents": incidents,
+        "status": service_levels.status_of(incidents),
         "is_guest": actor is None,
         "service_url": "" if actor is None else find_url("metering:service", slug),
         "rate_url": "" if actor is None else find_url("metering:rate-app", slug),
@@ -82,7 +86,7 @@ def listing(request: PersonRequest, slug: str) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def subscribe(request: PersonRequest, slug: str) -> HttpResponse:
-    """Compare plans, choose team and cost center, confirm."""
+    """Compare plans, choose team and cost center; what it costs is agreed to on the next page, which billing makes."""
     found = queries.listing_for(request.actor, slug=slug)
     plans = queries.offered_plans(found.app)
     compared = plan_views(plans)
@@ -95,12 +99,15 @@ def subscribe(request: PersonRequest, slug: str) -> HttpResponse:
         initial=_first_choice(request, plans=[view.plan for view in compared], teams=list(teams)),
     )
     if form.is_valid():
-        subscription = subscriptions.start(
-            found.app, **form.cleaned_data, by=request.actor.user, at=timezone.now()
-        )
-        messages.success(request, f"{subscription.team} has {found.app} now. Make a key to call it.")
-        return redirect("catalog:subscription", subscription.pk)
-    context = {"listing": found, "form": form, "plans": compared, "teams": teams}
+        chosen = {name: value for name in form.fields if (value := form[name].value())}
+        return redirect(f"{find_url('billing:subscribe', slug)}?{urlencode(chosen)}")
+    context = {
+        "listing": found,
+        "form": form,
+        "plans": compared,
+        "teams": teams,
+        "plans_url": find_url("billing:plans", slug),
+    }
     return render(request, "catalog/subscribe.html", context)
 
 
@@ -108,9 +115,11 @@ def _first_choice(request: PersonRequest, *, plans: list[Plan], teams: list[Team
     """Choose for the person what they most likely want: the plan they clicked, their team and its cost center."""
     wanted = request.GET.get("plan", "")
     codes = [plan.code for plan in plans]
-    team = teams[0] if teams else None
+    named = [team for team in teams if str(team.pk) == request.GET.get("team")]
+    team = next(iter(named or teams), None)
     return {
         "plan": wanted if wanted in codes else next(iter(codes), None),
         "team": team,
-        "cost_center": team.cost_center if team else None,
+        "cost_center": request.GET.get("cost_center") or (team.cost_center if team else None),
+        "environment": request.GET.get("environment"),
     }

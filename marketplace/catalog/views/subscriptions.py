@@ -1,4 +1,4 @@
-"""A team's subscriptions: looked at, given keys, moved to another plan, canceled."""
+"""A team's subscriptions: looked at, given keys, led to another plan."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -16,10 +16,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from marketplace.accounts import access, keys
 from marketplace.accounts.forms import KeyForm
 from marketplace.accounts.requests import PersonRequest
-from marketplace.catalog import listing_pages, queries
+from marketplace.catalog import agreements, listing_pages, queries
 from marketplace.catalog import subscriptions as domain
-from marketplace.catalog.forms.subscriptions import CancelForm, ChangePlanForm
+from marketplace.catalog.forms.subscriptions import ChangePlanForm
 from marketplace.catalog.models import Subscription, SubscriptionKey
+from marketplace.catalog.views.hooks import find_url
 
 OVERLAP = timedelta(hours=24)
 PAGE_SIZE = 50
@@ -94,31 +95,20 @@ def revoke_key(request: PersonRequest, subscription_id: UUID, key_id: UUID) -> H
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def change_plan(request: PersonRequest, subscription_id: UUID) -> HttpResponse:
-    """Compare the plans offered now with the present one, and change."""
+    """Compare the plans offered now with the present one; the next page, which billing makes, says what it costs."""
     found = _own(request, subscription_id)
     plans = queries.offered_plans(found.app)
     current = found.plan.code if found.plan else None
     form = ChangePlanForm(request.POST or None, plans=plans, initial={"plan": current})
     if form.is_valid():
-        plan = form.cleaned_data["plan"]
-        domain.change_plan(found, plan=plan, by=request.actor.user, at=timezone.now())
-        messages.success(request, f"The plan is {plan.name} from now on.")
-        return redirect("catalog:subscription", found.pk)
-    context = {"subscription": found, "form": form, "plans": listing_pages.plan_views(plans)}
+        return redirect(find_url("billing:subscription-plan", found.pk, form.cleaned_data["plan"].code))
+    context = {
+        "subscription": found,
+        "form": form,
+        "plans": listing_pages.plan_views(plans),
+        "plans_url": find_url("billing:plans", found.app.slug),
+    }
     return render(request, "catalog/change_plan.html", context)
-
-
-@login_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def cancel(request: PersonRequest, subscription_id: UUID) -> HttpResponse:
-    """Ask once more, then end the subscription and its keys."""
-    found = _own(request, subscription_id)
-    form = CancelForm(request.POST or None, subscription=found)
-    if form.is_valid():
-        domain.cancel(found, by=request.actor.user, at=timezone.now(), reason=form.cleaned_data["reason"])
-        messages.success(request, f"The subscription to {found.app} has ended. Its keys no longer work.")
-        return redirect("catalog:subscriptions")
-    return render(request, "catalog/cancel.html", {"subscription": found, "form": form})
 
 
 def _own(request: PersonRequest, subscription_id: UUID) -> Subscription:
@@ -151,6 +141,8 @@ def _page(
         "secret": secret,
         "price": listing_pages.PlanView.of(found.plan).text if found.plan else "Never billed",
         "version": version,
+        "agreements": agreements.agreements_of(found),
+        "cancel_url": find_url("billing:subscription-cancel", found.pk),
         "base_url": settings.PUBLIC_URL.rstrip("/"),
         "shell_body": listing_pages.shell_body(version) if version else "",
     }

@@ -7,6 +7,7 @@ from django.db import connection, transaction
 from billing.terms import Terms
 from marketplace.accounts.models import Organization
 from marketplace.config.demo import (
+    approvals,
     budgets,
     conflicts,
     corrections,
@@ -22,6 +23,7 @@ from marketplace.config.demo import (
     notices,
     people,
     prices,
+    service,
     usage,
 )
 from marketplace.config.demo.apps import AppBuilder
@@ -128,6 +130,8 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         Reviewing(cast, builder, timeline).tell()
     with told.step("Incidents"):
         incidents.find(cast, apps, timeline, events=events)
+        service.tell(apps, timeline)
+        approvals.tell(cast, apps, timeline)
     return Loaded(written, rolled_up, closed)
 
 
