@@ -2,11 +2,24 @@
 
 from django.urls import path
 
-from marketplace.gateway.views import operator, providers, try_it
+from marketplace.gateway.views import channels, operator, providers, try_it
 
 app_name = "gateway"
 urlpatterns = [
     path("catalog/<slug:slug>/try/", try_it.try_it, name="try"),
+    path("notices/channels/", channels.channels_page, name="channels"),
+    path("notices/channels/add/", channels.add, name="channel-add"),
+    path("notices/channels/<uuid:channel_id>/", channels.channel, name="channel"),
+    path("notices/channels/<uuid:channel_id>/change/", channels.change, name="channel-change"),
+    path("notices/channels/<uuid:channel_id>/test/", channels.test, name="channel-test"),
+    path("notices/channels/<uuid:channel_id>/rotate/", channels.rotate, name="channel-rotate"),
+    path("notices/channels/<uuid:channel_id>/state/", channels.set_state, name="channel-state"),
+    path("notices/channels/<uuid:channel_id>/remove/", channels.remove, name="channel-remove"),
+    path(
+        "notices/channels/<uuid:channel_id>/again/<uuid:delivery_id>/",
+        channels.send_again,
+        name="channel-send-again",
+    ),
     path("operator/", operator.today, name="today"),
     path("operator/jobs/", operator.jobs, name="jobs"),
     path("operator/jobs/<uuid:job_id>/retry/", operator.retry_job, name="job-retry"),
