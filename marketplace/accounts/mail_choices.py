@@ -91,6 +91,15 @@ def choose(person: User, *, cadences: Mapping[str, str], at: datetime, by: User 
             audit.record("accounts.mail.chosen", subject=person, at=at, by=by, old=before, new=changes)
 
 
+def save(person: User, *, cadences: Mapping[str, str], when: When | None, at: datetime) -> None:
+    """Choose for oneself, both or nothing. Raises InvalidInput."""
+    with transaction.atomic():
+        if cadences:
+            choose(person, cadences=cadences, at=at, by=person)
+        if when is not None:
+            set_time(person, when=when)
+
+
 def set_time(person: User, *, when: When) -> None:
     """Choose when digests come. Raises InvalidInput."""
     if when.time_zone not in available_timezones():

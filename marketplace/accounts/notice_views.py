@@ -88,8 +88,7 @@ def mail_choices_page(request: PersonRequest) -> HttpResponse:
         when=mail_choices.when_of(person),
     )
     if form.is_valid():
-        mail_choices.choose(person, cadences=form.cadences(), at=timezone.now(), by=person)
-        mail_choices.set_time(person, when=form.when())
+        mail_choices.save(person, cadences=form.cadences(), when=form.when(), at=timezone.now())
         messages.success(request, "Your choices are saved.")
         return redirect("accounts:mail-choices")
     return render(request, "accounts/mail_choices.html", {"form": form, "address": person.email})

@@ -202,7 +202,7 @@ class NoticeDelivery(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.text or f"{self.cadence} digest"
+        return self.text or f"mail, {self.get_cadence_display().lower()}"
 
 
 class DeliveryAttempt(models.Model):

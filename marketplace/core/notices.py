@@ -27,6 +27,7 @@ def notify(
     path: str = "",
     kind: str = Kind.OTHER,
     team: Any = None,
+    organization_id: int | None = None,
     is_of_platform: bool = False,
     has_own_mail: bool = False,
 ) -> None:
@@ -34,16 +35,16 @@ def notify(
 
     By mail it comes as each person has chosen for its ``kind``; not at once when ``has_own_mail``, for then something else
     sends that. ``team`` is whom it is about: channels of that team and of its organization get it too, once; with
-    ``is_of_platform`` those of the organization that runs the marketplace.
+    ``organization_id`` those of an organization, with ``is_of_platform`` those of the one that runs the marketplace.
     """
     with transaction.atomic():
         _tell_people(
             recipients, text[:LONGEST_TEXT], at=at, key=key, path=path, kind=kind, has_own_mail=has_own_mail
         )
-        if team is not None or is_of_platform:
-            _tell_channels(
-                team, text[:LONGEST_TEXT], at=at, key=key, path=path, kind=kind, is_of_platform=is_of_platform
-            )
+        where = _channels_of(team, organization_id, is_of_platform=is_of_platform)
+        if where:
+            about = "" if team is None else str(team)
+            _tell_channels(where, text[:LONGEST_TEXT], at=at, key=key, path=path, kind=kind, about=about)
 
 
 def mail_cadences(people: Iterable[int], *, kind: str) -> Mapping[int, str]:
@@ -110,18 +111,21 @@ def _mail_of(notice: Notice) -> NoticeDelivery:
     )
 
 
-def _tell_channels(
-    team: Any, text: str, *, at: datetime, key: str, path: str, kind: str, is_of_platform: bool
-) -> None:
-    where = Q(organization__is_platform=True, team=None) if is_of_platform else Q()
-    if team is not None:
-        where |= Q(team=team) | Q(organization=team.organization_id, team=None)
+def _channels_of(team: Any, organization_id: int | None, *, is_of_platform: bool) -> Q:
+    where = Q(team=team) | Q(organization=team.organization_id, team=None) if team is not None else Q()
+    if organization_id is not None:
+        where |= Q(organization=organization_id, team=None)
+    if is_of_platform:
+        where |= Q(organization__is_platform=True, team=None)
+    return where
+
+
+def _tell_channels(where: Q, text: str, *, at: datetime, key: str, path: str, kind: str, about: str) -> None:
     found = NoticeChannel.objects.filter(where, kinds__contains=[kind], state=NoticeChannel.State.ACTIVE)
     NoticeDelivery.objects.bulk_create(
         [
             NoticeDelivery(
-                channel=channel, idempotency_key=key, kind=kind, text=text, path=path,
-                about="" if team is None else str(team), run_at=at, created_at=at,
+                channel=channel, idempotency_key=key, kind=kind, text=text, path=path, about=about, run_at=at, created_at=at,
             )
             for channel in found
         ],

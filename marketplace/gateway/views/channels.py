@@ -30,7 +30,7 @@ PAGE = 25
 def channels_page(request: PersonRequest) -> HttpResponse:
     """List the channels that the person keeps."""
     found = logs.with_counts(keepers.channels(request.actor), at=timezone.now())
-    page = Paginator(found.order_by("name", "pk").distinct(), PAGE).get_page(request.GET.get("page"))
+    page = Paginator(found.order_by("name", "pk"), PAGE).get_page(request.GET.get("page"))
     context = {"page": page, "may_add": bool(keepers.places(request.actor))}
     return render(request, "gateway/channels/list.html", context)
 
@@ -149,7 +149,7 @@ def send_again(request: PersonRequest, channel_id: UUID, delivery_id: UUID) -> H
 
 
 def _kept(request: PersonRequest, channel_id: UUID) -> NoticeChannel:
-    return access.get(keepers.channels(request.actor).distinct(), pk=channel_id)
+    return access.get(keepers.channels(request.actor), pk=channel_id)
 
 
 def _page(request: PersonRequest, found: NoticeChannel, **more: Any) -> HttpResponse:
