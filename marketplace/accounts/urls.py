@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from marketplace.accounts import notice_views, views
+from marketplace.accounts import views
+from marketplace.accounts.noticing import views as notice_views
 
 app_name = "accounts"
 

@@ -5,7 +5,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
 from billing import api as billing_api
-from marketplace.accounts import notice_api
+from marketplace.accounts.noticing import api as notice_api
 from marketplace.catalog import api as catalog_api
 from marketplace.core.problems import nothing_here
 from marketplace.gateway.outbox import api as channels_api

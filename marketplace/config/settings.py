@@ -323,13 +323,21 @@ SPECTACULAR_SETTINGS = {
         "BillingPeriodStateEnum": "billing.models.BillingPeriod.State",
         "InvoiceKindEnum": "billing.models.Invoice.Kind",
         "InvoiceStateEnum": "billing.models.Invoice.State",
+        "CheckRunStateEnum": "marketplace.catalog.check_models.CheckRun.State",
+        "NoticeKindEnum": "marketplace.core.notice_kinds.Kind",
+        "NoticeCadenceEnum": "marketplace.core.notice_kinds.Cadence",
+        "NoticeChannelStateEnum": "marketplace.core.notice_models.NoticeChannel.State",
+        "NoticeChannelFormEnum": "marketplace.core.notice_models.NoticeChannel.Form",
+        "NoticeDeliveryStateEnum": "marketplace.core.notice_models.NoticeDelivery.State",
     },
 }
 
 # --- mail and logs ---------------------------------------------------------------------------------------
 # The demo world sends nothing: a page shows each person what they would have got.
 _MAILS = (
-    "marketplace.core.kept_mails.KeepingBackend" if DEMO else "django.core.mail.backends.console.EmailBackend"
+    "marketplace.config.kept_mails.KeepingBackend"
+    if DEMO
+    else "django.core.mail.backends.console.EmailBackend"
 )
 EMAIL_BACKEND = env.str("EMAIL_BACKEND", _MAILS)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "halfpenny@localhost")

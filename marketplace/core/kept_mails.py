@@ -1,25 +1,13 @@
 """Mails of the demo world: kept for their recipients to look at, sent to nobody."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from email.utils import parseaddr
 
 from django.core.mail import EmailMessage, EmailMultiAlternatives
-from django.core.mail.backends.base import BaseEmailBackend
-from django.utils import timezone
 
 from marketplace.core.models import KeptMail
 
 SHOWN_HEADERS = ("Message-ID", "List-Unsubscribe", "List-Unsubscribe-Post")
-
-
-class KeepingBackend(BaseEmailBackend):
-    """A mail server that sends nothing: ``EMAIL_BACKEND`` of the demo world."""
-
-    def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
-        for message in email_messages:
-            keep(message, at=timezone.now())
-        return len(email_messages)
 
 
 def keep(message: EmailMessage, *, at: datetime) -> None:

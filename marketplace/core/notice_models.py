@@ -1,6 +1,5 @@
 """Notices to people, and how they reach them: choices, channels, and the outbox of what is to be sent."""
 
-from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -16,7 +15,7 @@ class Notice(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    recipient = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="notices")
+    recipient = models.ForeignKey("accounts.User", models.CASCADE, related_name="notices")
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.OTHER)
     text = models.CharField(max_length=300)
     path = models.CharField(max_length=300, blank=True)
@@ -49,7 +48,7 @@ class Notice(models.Model):
 class MailChoice(models.Model):
     """How often a person wants one kind of notice by mail. Without a row the default of the kind holds."""
 
-    person = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="mail_choices")
+    person = models.ForeignKey("accounts.User", models.CASCADE, related_name="mail_choices")
     kind = models.CharField(max_length=10, choices=Kind)
     cadence = models.CharField(max_length=8, choices=Cadence)
     changed_at = models.DateTimeField()
@@ -70,7 +69,7 @@ class DigestTime(models.Model):
     """When a person gets digests, in their own time zone. Without a row: at eight in UTC, weekly ones on Mondays."""
 
     person = models.OneToOneField(
-        settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="digest_time"
+        "accounts.User", models.CASCADE, primary_key=True, related_name="digest_time"
     )
     time_zone = models.CharField(max_length=64, default="UTC")
     hour = models.PositiveSmallIntegerField(default=8)
@@ -117,9 +116,7 @@ class NoticeChannel(models.Model):
     state = models.CharField(max_length=8, choices=State, default=State.ACTIVE)
     off_reason = models.CharField(max_length=200, blank=True)
     failing_since = models.DateTimeField(null=True, blank=True)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
-    )
+    created_by = models.ForeignKey("accounts.User", models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField()
 
     class Meta:
@@ -157,9 +154,7 @@ class NoticeDelivery(models.Model):
         CANCELED = "canceled"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    person = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="+"
-    )
+    person = models.ForeignKey("accounts.User", models.CASCADE, null=True, blank=True, related_name="+")
     channel = models.ForeignKey(
         "core.NoticeChannel", models.CASCADE, null=True, blank=True, related_name="deliveries"
     )

@@ -10,8 +10,8 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from marketplace.accounts import mail_choices
+from marketplace.config.kept_mails import KeepingBackend
 from marketplace.core.errors import InvalidInput, NotFound
-from marketplace.core.kept_mails import KeepingBackend
 from marketplace.core.models import AuditEntry, KeptMail, MailChoice, Notice, NoticeDelivery
 from marketplace.core.notice_kinds import Kind
 from marketplace.core.notices import notify

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from marketplace.accounts import access, mail_choices, queries
 from marketplace.accounts.mail_choices import Unsubscribing
-from marketplace.accounts.notice_forms import ChoicesForm, NoticeFilter
+from marketplace.accounts.noticing.forms import ChoicesForm, NoticeFilter
 from marketplace.accounts.requests import PersonRequest
 from marketplace.core import notices
 from marketplace.core.models import KeptMail
