@@ -21,6 +21,7 @@ from marketplace.config.demo import (
     notices,
     people,
     prices,
+    reaching,
     usage,
 )
 from marketplace.config.demo.apps import AppBuilder
@@ -62,6 +63,7 @@ class Installation:
     terms: Terms
     provider_url: str
     password: str | None
+    public_url: str = "http://127.0.0.1:8000"
 
 
 def load(timeline: Timeline, *, installation: Installation, events: int, told: Told) -> Loaded | None:
@@ -122,6 +124,10 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         deciding.arrange(cast, timeline)
     with told.step("Incidents"):
         incidents.find(cast, apps, timeline, events=events)
+    with told.step("Mails and channels"):
+        reaching.reach(
+            cast, timeline, provider_url=installation.provider_url, public_url=installation.public_url
+        )
     return Loaded(written, rolled_up, closed)
 
 
