@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core import mail
+from hypothesis import given
+from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries
 
 from marketplace.accounts import mail_choices
@@ -131,3 +133,22 @@ class TestLatestTime:
         self, zone: str, at: datetime, expected: datetime
     ) -> None:
         assert digests.latest_time(DigestTime(time_zone=zone, hour=8), "daily", at=at) == expected
+
+    @given(
+        zone=st.sampled_from(
+            ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]
+        ),
+        at=st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+        hour=st.integers(0, 23),
+        weekday=st.integers(0, 6),
+    )
+    def test_is_never_ahead_and_never_longer_ago_than_a_day_or_week_of_that_clock(
+        self, zone: str, at: datetime, hour: int, weekday: int
+    ) -> None:
+        when = DigestTime(time_zone=zone, hour=hour, weekday=weekday)
+
+        for cadence, longest in (("daily", timedelta(hours=25)), ("weekly", timedelta(days=7, hours=1))):
+            moment = digests.latest_time(when, cadence, at=at)
+            assert timedelta(0) <= at - moment.astimezone(UTC) <= longest
+            assert moment.hour == hour
+            assert cadence == "daily" or moment.weekday() == weekday

@@ -31,7 +31,6 @@ TAKEN = Outcome(38, 200, excerpt="ok")
 def reach(cast: Cast, timeline: Timeline, *, provider_url: str, public_url: str) -> None:
     """Let what the story told reach its people, as far as it is fresh; nothing of it is sent once the world runs."""
     sender = Sender("halfpenny@localhost", public_url.rstrip("/"), "Halfpenny")
-    _choose(cast, timeline)
     _leave_out_what_is_old(timeline)
     digests.collect(at=timeline.at)
     _mail(delivering.claim(at=timeline.at, limit=EVERYTHING), sender=sender)
@@ -39,7 +38,7 @@ def reach(cast: Cast, timeline: Timeline, *, provider_url: str, public_url: str)
     _tell_channels(cast, timeline, sender=sender)
 
 
-def _choose(cast: Cast, timeline: Timeline) -> None:
+def choose(cast: Cast, timeline: Timeline) -> None:
     """Finance reads limits once a day in Berlin, the operator wants wishes once a week."""
     finance, operator = cast.person("finance"), cast.person("operator")
     at = timeline.ago(30, 9)

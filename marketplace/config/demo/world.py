@@ -83,6 +83,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
     chronicle = Chronicle()
     with told.step("People, teams and prices"):
         cast = people.found(timeline, password=installation.password)
+        reaching.choose(cast, timeline)
         seed_catalogue()
         models.add(timeline, provider_url=installation.provider_url)
         # Not the shared snapshot: this transaction may yet be rolled back.

@@ -29,7 +29,7 @@ class ChannelForm(forms.Form):
         widget=forms.URLInput(attrs={"placeholder": "https://hooks.example.com/…", "autocomplete": "off"}),
     )
     kinds = forms.MultipleChoiceField(
-        label="What goes there", choices=Kind.choices, widget=forms.CheckboxSelectMultiple, initial=USUAL
+        label="Kinds of notices", choices=Kind.choices, widget=forms.CheckboxSelectMultiple, initial=USUAL
     )
 
     def __init__(
