@@ -1,6 +1,7 @@
 """From a notice to who receives it: written with it, sent at least once, tried again, given up."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from tests.factories import NOW
 from tests.gateway.receiving import Receiver, is_signed
 
 pytestmark = pytest.mark.django_db
+GUIDE = Path(__file__).parents[2] / "docs/guides/notices.md"
 LOCAL = ["127.0.0.1:9"]
 URL = "http://127.0.0.1:9/hooks/T0PSECRET"
 
@@ -183,6 +185,22 @@ class TestMessage:
             }
         ]
 
+    def test_is_verified_by_the_lines_of_the_guide(
+        self, cast: Cast, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _, secret = make_channel(cast)
+        tell(cast, team=cast.creator_team)
+        delivering.deliver(at=NOW, way=receiver.way)
+        (sent,) = receiver.got
+        guide: dict[str, Any] = {}
+        exec(GUIDE.read_text().split("```python\n")[1].split("```")[0], guide)
+
+        monkeypatch.setattr("time.time", lambda: NOW.timestamp() + 299)
+        assert guide["is_ours"](sent.headers, sent.body, secret)
+        assert not guide["is_ours"](sent.headers, sent.body + b" ", secret)
+        monkeypatch.setattr("time.time", lambda: NOW.timestamp() + 301)
+        assert not guide["is_ours"](sent.headers, sent.body, secret)
+
     def test_is_signed_with_both_secrets_for_a_day_after_a_rotation(
         self, cast: Cast, receiver: Receiver
     ) -> None:
@@ -320,6 +338,23 @@ class TestFailures:
         delivering.settle(lost, Outcome(7, 500, "answered 500"), at=NOW + timedelta(minutes=7))
 
         assert NoticeDelivery.objects.get(pk=lost.pk).state == "delivered"
+
+    def test_of_a_channel_that_is_removed_meanwhile_hold_up_no_other(
+        self, cast: Cast, receiver: Receiver
+    ) -> None:
+        removed, _ = make_channel(cast)
+        make_channel(cast, name="Stays")
+        tell(cast, team=cast.creator_team)
+
+        def remove_it(_: object) -> Outcome:
+            NoticeChannel.objects.filter(pk=removed.pk).delete()
+            return Outcome(7, 410, "answered 410")
+
+        receiver.answer = remove_it
+        delivering.deliver(at=NOW, way=receiver.way)
+
+        assert len(receiver.got) == 2
+        assert NoticeChannel.objects.get().state == "off"
 
     def test_of_one_mail_hold_up_no_other(
         self, cast: Cast, receiver: Receiver, monkeypatch: pytest.MonkeyPatch

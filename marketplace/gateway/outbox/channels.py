@@ -135,8 +135,8 @@ def resume(channel: NoticeChannel, *, by: User, at: datetime) -> None:
 def switch_off(channel: NoticeChannel, *, reason: str, at: datetime) -> bool:
     """Stop a channel that does not take what is sent, and tell its keepers; False when it was not active any more."""
     with transaction.atomic():
-        locked = NoticeChannel.objects.select_for_update().get(pk=channel.pk)
-        if locked.state != State.ACTIVE:
+        locked = NoticeChannel.objects.select_for_update().filter(pk=channel.pk).first()
+        if locked is None or locked.state != State.ACTIVE:
             return False
         changes = {"off_reason": reason[:200]}
         move(locked, TRANSITIONS, to=State.OFF, action="gateway.channel.switched_off", at=at, reason=reason, changes=changes)  # fmt: skip

@@ -88,6 +88,9 @@ def settle(delivery: NoticeDelivery, outcome: Outcome, *, at: datetime) -> None:
         spread = _random.randint(-retrying.SPREAD_PERCENT, retrying.SPREAD_PERCENT)
         wait = retrying.delay_after(delivery.attempts, spread=spread, asked_s=outcome.retry_after_s)
     with transaction.atomic():
+        # Its channel may have been removed while it was sent; from here on that has to wait.
+        if not NoticeDelivery.objects.select_for_update().filter(pk=delivery.pk).first():
+            return
         DeliveryAttempt.objects.create(
             delivery=delivery,
             at=at,
