@@ -35,6 +35,8 @@ def close_month(*, job: Job, period: str, by_id: int | None = None) -> dict[str,
         at=now,
         key=f"period-closed:{period}",
         path=reverse("billing:period", args=[period]),
+        kind=notices.Kind.BILLING,
+        is_of_platform=True,
     )
     return {"invoices": closed.invoices}
 

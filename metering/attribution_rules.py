@@ -13,7 +13,7 @@ from marketplace.catalog.models import App
 from marketplace.core import audit, jobs
 from marketplace.core.errors import Conflict, InvalidInput
 from marketplace.core.models import Job
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from metering.inbox_models import AttributionRule, Field, Inbox, KeptEvent, UnattributedGroup
 
 Target = AttributionRule.Target
@@ -128,6 +128,7 @@ def hand_to(group: UnattributedGroup, person: User, *, by: Actor, at: datetime) 
             at=at,
             key=f"unattributed:{group.pk}:{person.pk}",
             path=reverse("metering:inbox-group", args=[group.pk]),
+            kind=Kind.USAGE,
         )
     group.assignee = person
 

@@ -14,7 +14,7 @@ from marketplace.accounts.access import Role
 from marketplace.accounts.models import User
 from marketplace.catalog.models import App
 from marketplace.core.money import to_text
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from metering.models import EventConflict, EventKey, UsageEvent
 
 KEPT_FOR = timedelta(days=90)
@@ -124,6 +124,8 @@ def tell_makers(*, at: datetime) -> int:
             at=at,
             key=f"event-conflicts:{one.app_id}:{one.day:%Y-%m-%d}",
             path=f"{reverse('metering:conflicts')}?{urlencode({'app': app.slug})}",
+            kind=Kind.USAGE,
+            team=app.owner_team,
         )
     return len(found)
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from marketplace.accounts import access
 from marketplace.accounts.access import Role
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from metering.models import UsageRollup
 
 # Longer than the hour between two looks: reports come late, and nobody is told of the same thing twice.
@@ -60,5 +60,7 @@ def tell_operators(*, at: datetime) -> int:
             at=at,
             key=f"free-usage:{one.app_id}:{one.model_id}:{one.day:%Y-%m-%d}",
             path=reverse("metering:rate-card", args=[one.model]),
+            kind=Kind.USAGE,
+            is_of_platform=True,
         )
     return len(found)

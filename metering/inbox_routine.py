@@ -8,8 +8,8 @@ from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum
 from django.urls import reverse
 
 from marketplace.accounts.access import Role
-from marketplace.accounts.models import User
-from marketplace.core.notices import notify
+from marketplace.accounts.models import Team, User
+from marketplace.core.notices import Kind, notify
 from metering import attribution_rules, keeping
 from metering.inbox_models import AttributionRule, KeptEvent, UnattributedGroup
 
@@ -60,6 +60,8 @@ def tell_owners(*, at: datetime) -> int:
             at=at,
             key=f"inbox:{one.app_id}:{at:%Y-%m-%d}",
             path=reverse("metering:inbox"),
+            kind=Kind.USAGE,
+            team=Team.objects.get(pk=one.team_id),
         )
     return len(found)
 

@@ -13,6 +13,7 @@ from marketplace.accounts.access import Actor, Role
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, FieldError, InvalidInput, NotAllowed
 from marketplace.core.money import exact
+from marketplace.core.notices import Kind as NoticeKind
 from marketplace.core.notices import notify
 from marketplace.core.transitions import IllegalTransition, move
 from metering.models import (
@@ -127,6 +128,8 @@ def propose(proposal: RateProposal, *, by: Actor, at: datetime) -> RateProposal:
             at=at,
             key=f"rate-proposal:{proposal.pk}:proposed",
             path=_path(proposal),
+            kind=NoticeKind.DECISIONS,
+            is_of_platform=True,
         )
     return proposal
 
@@ -409,6 +412,7 @@ def _decide(proposal: RateProposal, *, to: str, by: Actor, at: datetime, note: s
         at=at,
         key=f"rate-proposal:{proposal.pk}:{to}",
         path=_path(proposal),
+        kind=NoticeKind.DECISIONS,
     )
 
 

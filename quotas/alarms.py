@@ -12,7 +12,7 @@ from django.urls import reverse
 from marketplace.accounts import access
 from marketplace.accounts.access import Role
 from marketplace.accounts.models import User
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from quotas import words
 from quotas.budget_history import budget_limits
 from quotas.lifts import lift_book
@@ -60,7 +60,16 @@ def tell_of_reached(*, at: datetime) -> int:
         )
         # A limit a minute may be reached in every one of them; a day has one notice of it.
         key = f"limit-reached:{limit.pk}:{_stretch(limit, counter.window_starts_at)}"
-        notify(_people_of(owner, limit), text=text, at=at, key=key, path=_path(owner))
+        notify(
+            _people_of(owner, limit),
+            text=text,
+            at=at,
+            key=key,
+            path=_path(owner),
+            kind=Kind.LIMITS,
+            team=owner.team,
+            organization_id=owner.organization_id,
+        )
     LimitCounter.objects.filter(pk__in=[counter.pk for counter in found]).update(noticed_at=at)
     return len(found)
 
@@ -78,7 +87,16 @@ def tell_of_overruns(*, at: datetime) -> int:
         )
         key = f"limit-overrun:{limit.pk}:{_stretch(limit, group.window_starts_at)}"
         people = {*_people_of(owner, limit), *access.platform_people(Role.OPERATOR)}
-        notify(people, text=text, at=at, key=key, path=_path(owner))
+        notify(
+            people,
+            text=text,
+            at=at,
+            key=key,
+            path=_path(owner),
+            kind=Kind.LIMITS,
+            team=owner.team,
+            organization_id=owner.organization_id,
+        )
     for group in groups:
         OverrunEntry.objects.filter(
             noticed_at=None,

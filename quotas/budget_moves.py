@@ -15,7 +15,7 @@ from marketplace.accounts.access import Actor
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, FieldError, InvalidInput
 from marketplace.core.money import exact, to_text
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from marketplace.core.periods import Window, window_bounds
 from marketplace.core.transitions import move as move_state
 from quotas.budget_history import follow
@@ -95,7 +95,12 @@ def offer(
         )  # fmt: skip
         text = f"{to_text(amount)} {made.currency} a month are offered to the {to_budget}. They wait for your consent."
         notify(
-            [who_answers(to_budget)], text=text, at=at, key=f"budget-move:{made.pk}:offered", path=_path(made)
+            [who_answers(to_budget)],
+            text=text,
+            at=at,
+            key=f"budget-move:{made.pk}:offered",
+            path=_path(made),
+            kind=Kind.LIMITS,
         )
     return made
 
@@ -324,7 +329,14 @@ def _tell_of_decision(move: BudgetMove, what: str, *, by: Actor, at: datetime) -
     concerned |= {*finance_of(owner_of_budget(move.from_budget).organization_id)}
     text = f"The move of {to_text(move.amount)} {move.currency} a month to the {move.to_budget} {what}."
     others = [person for person in concerned if person.pk != by.user.pk]
-    notify(others, text=text, at=at, key=f"budget-move:{move.pk}:{move.state}", path=_path(move))
+    notify(
+        others,
+        text=text,
+        at=at,
+        key=f"budget-move:{move.pk}:{move.state}",
+        path=_path(move),
+        kind=Kind.LIMITS,
+    )
 
 
 def _path(move: BudgetMove) -> str:

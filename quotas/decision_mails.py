@@ -13,6 +13,8 @@ from marketplace.accounts.access import actor_for
 from marketplace.accounts.models import User
 from marketplace.core import jobs
 from marketplace.core.errors import NotAllowed, Unavailable
+from marketplace.core.notice_kinds import Cadence, Kind
+from marketplace.core.notices import mail_cadences
 from quotas import decision_links, deputies, increase_rights
 from quotas.increase_models import IncreaseRequest
 from quotas.increase_subjects import subject_of
@@ -32,11 +34,17 @@ class Sender:
 
 
 def queue(request: IncreaseRequest, *, level: str, at: datetime) -> int:
-    """Queue a mail to everybody who may decide a level, and to whom they have delegated it; once each. Returns how many."""
+    """Queue a mail to everybody who may decide a level, and to whom they have delegated it; once each. Returns how many.
+
+    Who wants decisions once a day or week gets them in that mail, and who wants none gets none.
+    """
     people = increase_rights.deciders(request, level=level)
     delegates = deputies.deputies_of(people, level=level, at=at).exclude(pk=request.requester_id)
     ids = {*people.values_list("pk", flat=True), *delegates.values_list("pk", flat=True)}
-    for person_id in sorted(ids):
+    wanted = [
+        pk for pk, cadence in mail_cadences(ids, kind=Kind.DECISIONS).items() if cadence == Cadence.INSTANT
+    ]
+    for person_id in sorted(wanted):
         jobs.enqueue(
             SEND,
             idempotency_key=f"{SEND}:{request.pk}:{level}:{person_id}",
@@ -45,7 +53,7 @@ def queue(request: IncreaseRequest, *, level: str, at: datetime) -> int:
             person_id=person_id,
             level=level,
         )
-    return len(ids)
+    return len(wanted)
 
 
 def send(*, request_id: UUID, person_id: int, level: str, at: datetime, sender: Sender) -> bool:

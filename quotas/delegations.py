@@ -16,7 +16,7 @@ from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import User
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, InvalidInput
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from quotas.models import Delegation
 
 Scope = Delegation.Scope
@@ -142,6 +142,7 @@ def end(delegation: Delegation, *, by: Actor, at: datetime) -> None:
             text=f"You no longer decide for {delegation.delegator}.",
             at=at,
             key=f"delegation:{delegation.pk}:ended",
+            kind=Kind.SECURITY,
         )
 
 
@@ -278,6 +279,7 @@ def _tell(made: Delegation, *, by: Actor, at: datetime) -> None:
         text=f"You decide for {made.delegator} from {days}: {made.get_scope_display().lower()}.",
         at=at,
         key=f"delegation:{made.pk}:made",
+        kind=Kind.SECURITY,
     )
     if by.user.pk != made.delegator_id:
         notify(
@@ -285,6 +287,7 @@ def _tell(made: Delegation, *, by: Actor, at: datetime) -> None:
             text=f"{made.delegate} decides for you from {days}; {by.user} set it.",
             at=at,
             key=f"delegation:{made.pk}:set-for-you",
+            kind=Kind.SECURITY,
         )
 
 

@@ -14,7 +14,7 @@ from marketplace.catalog import review_claims
 from marketplace.catalog.models import Review
 from marketplace.core import audit
 from marketplace.core.errors import InvalidInput
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from quotas.increase_models import IncreaseRequest
 from quotas.models import DeskGlance, DeskMark, SavedDesk
 
@@ -63,7 +63,14 @@ def assign(item: Item, *, to: User, by: User, at: datetime, path: str, note: str
         )
         if to.pk != by.pk:
             text = f"{by} passed on to you: {item}." + (f" {note}" if note else "")
-            notify([to], text=text, at=at, key=f"desk:{item.pk}:{to.pk}:{at.isoformat()}", path=path)
+            notify(
+                [to],
+                text=text,
+                at=at,
+                key=f"desk:{item.pk}:{to.pk}:{at.isoformat()}",
+                path=path,
+                kind=Kind.DECISIONS,
+            )
 
 
 def release(item: Item, *, by: User, at: datetime) -> bool:

@@ -11,7 +11,7 @@ from marketplace.accounts.access import Actor, Role
 from marketplace.core import audit
 from marketplace.core.errors import InvalidInput, NotAllowed
 from marketplace.core.money import to_text
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from marketplace.core.transitions import move
 from quotas.approvals import CAPACITY_REVIEW, COST_REVIEW
 from quotas.increase_models import Grant, GrantedLimit, IncreaseRequest
@@ -89,6 +89,8 @@ def revoke(grant: Grant, *, by: Actor, at: datetime, reason: str) -> None:
                 at=at,
                 key=f"grant:{grant.pk}:revoked",
                 path=_path(grant),
+                kind=Kind.LIMITS,
+                team=subject_of(grant.request).owner.team,
             )
 
 
@@ -177,7 +179,15 @@ def _with_names(found: QuerySet[Grant]) -> QuerySet[Grant]:
 
 
 def _tell(grant: Grant, text: str, *, at: datetime, key: str) -> None:
-    notify([grant.request.requester], text=text, at=at, key=f"grant:{grant.pk}:{key}", path=_path(grant))
+    notify(
+        [grant.request.requester],
+        text=text,
+        at=at,
+        key=f"grant:{grant.pk}:{key}",
+        path=_path(grant),
+        kind=Kind.LIMITS,
+        team=subject_of(grant.request).owner.team,
+    )
 
 
 def _label(grant: Grant) -> str:

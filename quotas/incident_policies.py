@@ -16,7 +16,7 @@ from marketplace.catalog.models import App
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, FieldError, InvalidInput, NotAllowed
 from marketplace.core.money import to_text
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from marketplace.core.transitions import IllegalTransition, move
 from metering import anomalies
 from metering.anomalies import BOUNDS, DAY_HOURS, HOUR, MOST_HOURS, Level, Thresholds
@@ -162,6 +162,8 @@ def propose(rules: Rules, *, reason: str, by: Actor, at: datetime) -> IncidentPo
         at=at,
         key=f"incident-policy:{policy.number}:proposed",
         path=reverse("quotas:incident-policy"),
+        kind=Kind.DECISIONS,
+        is_of_platform=True,
     )
     return policy
 
@@ -312,6 +314,7 @@ def _decide(policy: IncidentPolicy, *, to: str, by: Actor, at: datetime, note: s
         at=at,
         key=f"incident-policy:{policy.number}:{to}",
         path=reverse("quotas:incident-policy"),
+        kind=Kind.DECISIONS,
     )
 
 

@@ -16,11 +16,12 @@ from django.urls import reverse
 
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
-from marketplace.accounts.models import User
+from marketplace.accounts.models import Team, User
 from marketplace.catalog.models import App, Environment, Subscription
 from marketplace.core import audit
 from marketplace.core.errors import InvalidInput, NotAllowed
 from marketplace.core.money import to_text
+from marketplace.core.notices import Kind as NoticeKind
 from marketplace.core.notices import notify
 from marketplace.core.transitions import move
 from quotas.incident_models import ExpectedUsage, Incident, IncidentLimit
@@ -240,6 +241,8 @@ def contact_owner(incident: Incident, *, by: Actor, at: datetime, message: str) 
             at=at,
             key=f"incident:{incident.pk}:contact:{entry.pk}",
             path=path_of(incident),
+            kind=NoticeKind.INCIDENTS,
+            team=incident.app.owner_team,
         )
 
 
@@ -265,6 +268,8 @@ def escalate(*, at: datetime, after: timedelta) -> int:
                 at=at,
                 key=f"incident:{incident.pk}:escalated:{step}",
                 path=path_of(incident),
+                kind=NoticeKind.INCIDENTS,
+                is_of_platform=True,
             )
         told += 1
     return told
@@ -309,14 +314,27 @@ def _tell_of(incident: Incident, what: str, text: str, at: datetime) -> None:
     if what != "opened":
         key += f":{at.isoformat()}"
     operators = access.platform_people(Role.OPERATOR)
-    _notify_once({*makers_of(incident.app), *operators}, text, at, key, path_of(incident))
+    team = incident.app.owner_team
+    _notify_once({*makers_of(incident.app), *operators}, text, at, key, path_of(incident), team=team)
     if what in ("throttled", "paused", "resumed"):
         listing = reverse("catalog:listing", args=[incident.app.slug])
         _notify_once(set(subscribers_of(incident.app)), text, at, key, listing)
 
 
-def _notify_once(people: Iterable[User], text: str, at: datetime, key: str, path: str) -> None:
-    notify(sorted(people, key=lambda one: one.pk), text=text, at=at, key=key, path=path)
+def _notify_once(
+    people: Iterable[User], text: str, at: datetime, key: str, path: str, *, team: Team | None = None
+) -> None:
+    """Tell people, and with the app's team the channels of that team and of the platform."""
+    notify(
+        sorted(people, key=lambda one: one.pk),
+        text=text,
+        at=at,
+        key=key,
+        path=path,
+        kind=NoticeKind.INCIDENTS,
+        team=team,
+        is_of_platform=team is not None,
+    )
 
 
 def _move(

@@ -15,7 +15,7 @@ from marketplace.accounts import access
 from marketplace.accounts.access import Actor
 from marketplace.core.errors import InvalidInput
 from marketplace.core.money import to_text
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from marketplace.core.transitions import move
 from quotas import decision_mails, grants, increase_rights
 from quotas.approvals import CAPACITY_REVIEW
@@ -179,6 +179,7 @@ def answer(request: IncreaseRequest, *, text: str, by: Actor, at: datetime) -> N
             at=at,
             key=f"increase:{request.pk}:answered-{asked.count()}",
             path=decision_path_of(request),
+            kind=Kind.DECISIONS,
         )
 
 
@@ -318,6 +319,8 @@ def _tell_next(request: IncreaseRequest, *, at: datetime) -> None:
         at=at,
         key=f"increase:{request.pk}:{CAPACITY_REVIEW}",
         path=decision_path_of(request),
+        kind=Kind.DECISIONS,
+        has_own_mail=True,
     )
     decision_mails.queue(request, level=CAPACITY_REVIEW, at=at)
 

@@ -11,7 +11,7 @@ from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
 from marketplace.core import audit
 from marketplace.core.errors import FieldError, InvalidInput, NotAllowed
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from marketplace.core.transitions import IllegalTransition, move
 from quotas.approvals import Terms
 from quotas.increase_models import IncreasePolicy
@@ -77,6 +77,8 @@ def propose(terms: Terms, *, reason: str, by: Actor, at: datetime) -> IncreasePo
             at=at,
             key=f"increase-policy:{policy.pk}:proposed",
             path=reverse("quotas:policy", args=[policy.number]),
+            kind=Kind.DECISIONS,
+            is_of_platform=True,
         )
     return policy
 
@@ -196,4 +198,5 @@ def _decide(
         at=at,
         key=f"increase-policy:{policy.pk}:decided",
         path=reverse("quotas:policy", args=[policy.number]),
+        kind=Kind.DECISIONS,
     )

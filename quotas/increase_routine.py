@@ -5,7 +5,7 @@ from datetime import datetime
 
 from marketplace.accounts import access
 from marketplace.accounts.access import Role
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from marketplace.core.transitions import IllegalTransition, move
 from quotas import increase_rights
 from quotas.increase_models import REVIEWS, IncreaseRequest
@@ -49,6 +49,7 @@ def _remind(request: IncreaseRequest, at: datetime) -> None:
         at=at,
         key=f"increase:{request.pk}:{request.state}:reminded",
         path=decision_path_of(request),
+        kind=Kind.DECISIONS,
     )
 
 
@@ -62,6 +63,7 @@ def _escalate(request: IncreaseRequest, at: datetime) -> None:
         at=at,
         key=f"increase:{request.pk}:escalated",
         path=decision_path_of(request),
+        kind=Kind.DECISIONS,
     )
 
 

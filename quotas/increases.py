@@ -16,7 +16,7 @@ from marketplace.accounts.access import Actor
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, InvalidInput
 from marketplace.core.money import to_text
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from marketplace.core.transitions import move
 from quotas import decision_mails, grants, increase_rights, limits
 from quotas.approvals import Terms as PolicyTerms
@@ -208,6 +208,8 @@ def enter_review(request: IncreaseRequest, *, level: str, at: datetime, by: Acto
         at=at,
         key=f"increase:{request.pk}:{level}",
         path=decision_path_of(request),
+        kind=Kind.DECISIONS,
+        has_own_mail=True,
     )
     decision_mails.queue(request, level=level, at=at)
 
@@ -224,7 +226,15 @@ def decision_path_of(request: IncreaseRequest) -> str:
 
 def tell_requester(request: IncreaseRequest, text: str, *, at: datetime, key: str) -> None:
     """Tell who asked what became of it."""
-    notify([request.requester], text=text, at=at, key=f"increase:{request.pk}:{key}", path=path_of(request))
+    notify(
+        [request.requester],
+        text=text,
+        at=at,
+        key=f"increase:{request.pk}:{key}",
+        path=path_of(request),
+        kind=Kind.DECISIONS,
+        team=subject_of(request).owner.team,
+    )
 
 
 def _of_key(owner: Owner, wish: Wish, *, by: Actor, key: str) -> IncreaseRequest | None:

@@ -16,13 +16,14 @@ from django.db.models import F, Q, QuerySet
 
 from marketplace.catalog.models import Subscription
 from marketplace.core.money import exact
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from marketplace.core.templatetags.money import amount, number
 from quotas import words
 from quotas.budget_history import budget_limits
 from quotas.budget_models import LimitAlert, LimitRefusal, LimitWatch
 from quotas.limit_audiences import SUBSCRIPTION_THRESHOLDS, Audience, audiences, thing_of
 from quotas.models import Limit, LimitCounter
+from quotas.owners import owner_of_limit
 
 LOOK_BACK = timedelta(days=1)
 Window = tuple[int, datetime]
@@ -121,6 +122,7 @@ def _tell_once(passed: Passed, audience: Audience, *, at: datetime) -> int:
     with transaction.atomic():
         new = _written(passed, at=at)
         if new:
+            owner = owner_of_limit(passed.counter.limit)
             people = [person for person in audience.to_tell(new) if audience.may_see(person)]
             notify(
                 people,
@@ -128,6 +130,9 @@ def _tell_once(passed: Passed, audience: Audience, *, at: datetime) -> int:
                 at=at,
                 key=f"limit-alert:{passed.counter.limit_id}:{passed.counter.window_starts_at:%Y%m%dT%H%M}:{new[-1]}",
                 path=audience.path,
+                kind=Kind.LIMITS,
+                team=owner.team,
+                organization_id=owner.organization_id,
             )
     return len(new)
 
@@ -145,12 +150,16 @@ def _tell_of_refusals(*, at: datetime) -> int:
             audience = concerned.get(thing_of(one.limit))
             if audience is None or _is_told_to_be_used_up(one):
                 continue
+            owner = owner_of_limit(one.limit)
             notify(
                 [person for person in audience.everybody if audience.may_see(person)],
                 text=_refusal_text(one, audience.what),
                 at=at,
                 key=f"limit-refusal:{one.pk}",
                 path=audience.path,
+                kind=Kind.LIMITS,
+                team=owner.team,
+                organization_id=owner.organization_id,
             )
             told += 1
     return told

@@ -10,7 +10,7 @@ from django.db.models import Model, Q, QuerySet
 
 from marketplace.accounts import access
 from marketplace.accounts.access import PLATFORM_ROLES, Actor
-from marketplace.accounts.models import ApiKey
+from marketplace.accounts.models import ApiKey, Team
 from marketplace.catalog.models import App, Environment, Subscription
 from marketplace.catalog.queries import visible_subscriptions
 from marketplace.core.errors import InvalidInput, NotFound
@@ -78,6 +78,16 @@ class Owner:
             return found
         link = getattr(self.instance, "app_key", None) if self.kind == "key" else None
         return link.app if link else None
+
+    @property
+    def team(self) -> Team | None:
+        """The team it is, or that owns the app or holds the subscription; None for what is above teams."""
+        if self.kind == "team":
+            found: Team = self.instance
+            return found
+        if self.subscription is not None:
+            return self.subscription.team
+        return self.app.owner_team if self.app is not None else None
 
     @property
     def environment(self) -> str:

@@ -8,7 +8,7 @@ from django.db.models import Prefetch, QuerySet
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor
 from marketplace.accounts.models import ApiKey, CostCenter, Membership, Organization, Team, User
-from marketplace.core.models import Notice
+from marketplace.core.models import KeptMail, Notice
 
 
 @dataclass
@@ -53,9 +53,23 @@ def personal_keys(person: User) -> QuerySet[ApiKey]:
     return ApiKey.objects.filter(user=person, kind=ApiKey.Kind.PAT).order_by("-created_at", "-pk")
 
 
-def notices_of(person: User) -> QuerySet[Notice]:
-    """What a person has been told, newest first."""
-    return Notice.objects.filter(recipient=person).order_by("-created_at", "-pk")
+def notices_of(
+    person: User, *, kind: str = "", is_read: bool | None = None, text: str = ""
+) -> QuerySet[Notice]:
+    """What a person has been told, newest first: all of it, of one kind, new or read, with these words."""
+    found = Notice.objects.filter(recipient=person)
+    if kind:
+        found = found.filter(kind=kind)
+    if is_read is not None:
+        found = found.filter(read_at__isnull=not is_read)
+    for word in text.split():
+        found = found.filter(text__icontains=word)
+    return found.order_by("-created_at", "-pk")
+
+
+def kept_mails_of(person: User) -> QuerySet[KeptMail]:
+    """Mails that a person would have got in the demo world, newest first."""
+    return KeptMail.objects.filter(address=person.email.lower()).order_by("-sent_at", "-pk")
 
 
 def unread_notices(person: User) -> int:

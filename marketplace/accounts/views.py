@@ -1,4 +1,4 @@
-"""Pages about people: entering the demo, personal keys, notices, teams."""
+"""Pages about people: entering the demo, personal keys, teams."""
 
 from uuid import UUID
 
@@ -6,7 +6,6 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -16,7 +15,6 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from marketplace.accounts import access, keys, people, queries
 from marketplace.accounts.forms import KeyForm
 from marketplace.accounts.requests import PersonRequest
-from marketplace.core import notices
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
@@ -60,22 +58,6 @@ def revoke_key(request: PersonRequest, key_id: UUID) -> HttpResponse:
     keys.revoke(key, at=timezone.now(), by=request.actor.user)
     messages.success(request, f"The key {key.name or key} no longer works.")
     return redirect("accounts:keys")
-
-
-@login_required
-@require_safe
-def notices_page(request: PersonRequest) -> HttpResponse:
-    """List what the person has been told."""
-    page = Paginator(queries.notices_of(request.actor.user), 50).get_page(request.GET.get("page"))
-    return render(request, "accounts/notices.html", {"page": page})
-
-
-@login_required
-@require_POST
-def read_notices(request: PersonRequest) -> HttpResponse:
-    """Mark all notices as read."""
-    notices.mark_read(request.actor.user, at=timezone.now())
-    return redirect("accounts:notices")
 
 
 @login_required

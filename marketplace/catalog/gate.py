@@ -7,7 +7,7 @@ from django.urls import reverse
 from marketplace.catalog import auto_approvals, check_states, projections, reviews
 from marketplace.catalog.check_models import CheckRun
 from marketplace.catalog.models import Review, Version
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from marketplace.core.transitions import move
 
 
@@ -64,4 +64,6 @@ def _tell(version: Version, what: str, *, cause: object, at: datetime) -> None:
         at=at,
         key=f"checks:{cause}:ended",
         path=reverse("catalog:checks", args=[version.app.slug, version.number]),
+        kind=Kind.APPS,
+        team=version.app.owner_team,
     )

@@ -12,7 +12,7 @@ from marketplace.catalog.check_models import CheckFinding, CheckRun
 from marketplace.catalog.waivers import path_of
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, InvalidInput
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 
 
 def tell(run: CheckRun, *, at: datetime) -> None:
@@ -31,7 +31,15 @@ def tell(run: CheckRun, *, at: datetime) -> None:
     app = run.version.app
     text = f"{run.get_name_display()} of {app}, which is live: {len(new)} new finding{'s' if len(new) > 1 else ''}."
     people = (makers_of(app) | approvers_of(app)).distinct()
-    notify(people, text=text, at=at, key=f"rescan:{run.pk}", path=path_of(run))
+    notify(
+        people,
+        text=text,
+        at=at,
+        key=f"rescan:{run.pk}",
+        path=path_of(run),
+        kind=Kind.APPS,
+        team=app.owner_team,
+    )
 
 
 def unseen(runs: QuerySet[CheckRun]) -> QuerySet[CheckRun]:
@@ -53,7 +61,15 @@ def mark_seen(run: CheckRun, *, note: str, by: User, at: datetime) -> None:
         raise Conflict("Somebody has looked at this already.", code="seen_already")
     audit.record("catalog.scan.seen", subject=run, at=at, by=by, reason=note.strip())
     text = f"{run.version.app}: {by} looked at the findings: {note.strip()}"
-    notify(makers_of(run.version.app), text=text, at=at, key=f"rescan:{run.pk}:seen", path=path_of(run))
+    notify(
+        makers_of(run.version.app),
+        text=text,
+        at=at,
+        key=f"rescan:{run.pk}:seen",
+        path=path_of(run),
+        kind=Kind.APPS,
+        team=run.version.app.owner_team,
+    )
 
 
 def _known_prints(run: CheckRun) -> frozenset[str]:

@@ -18,7 +18,7 @@ from marketplace.catalog.models import App
 from marketplace.catalog.owning import AppOwnership, AppTransfer
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, InvalidInput, NotAllowed
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from marketplace.core.transitions import move
 
 State = AppTransfer.State
@@ -262,6 +262,8 @@ def _follow(owned: AppOwnership, *, at: datetime) -> bool:
             at=at,
             key=f"app-moved:{owned.pk}",
             path=reverse("catalog:listing", args=[app.slug]),
+            kind=Kind.APPS,
+            team=owned.team,
         )
     return True
 
@@ -283,4 +285,5 @@ def _tell(transfer: AppTransfer, people: object, what: str, *, at: datetime) -> 
         at=at,
         key=f"app-transfer:{transfer.pk}:{what}",
         path=reverse("catalog:transfer", args=[transfer.app.slug]),
+        kind=Kind.APPS,
     )

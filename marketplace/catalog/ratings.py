@@ -20,7 +20,7 @@ from marketplace.catalog.models import App
 from marketplace.catalog.rating_models import Rating, RatingReport
 from marketplace.core import audit
 from marketplace.core.errors import FieldError, InvalidInput, NotAllowed
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 
 LONGEST_TEXT, LONGEST_REASON = 2_000, 500
 MOST_STARS = 5
@@ -94,6 +94,8 @@ def report(rating: Rating, *, reason: str, by: User, at: datetime) -> RatingRepo
             at=at,
             key=f"rating-reported:{rating.pk}:{by.pk}",
             path=reverse("catalog:reported-ratings"),
+            kind=Kind.CATALOGUE,
+            is_of_platform=True,
         )
     return made
 
@@ -113,6 +115,7 @@ def hide(rating: Rating, *, reason: str, by: Actor, at: datetime) -> bool:
             at=at,
             key=f"rating-hidden:{rating.pk}:{at.isoformat()}",
             path=reverse("catalog:ratings", args=[rating.app.slug]),
+            kind=Kind.APPS,
         )
     return True
 

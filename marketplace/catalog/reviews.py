@@ -23,7 +23,7 @@ from marketplace.catalog.app_people import approvers_of
 from marketplace.catalog.models import Review, SmokeRun, Version
 from marketplace.catalog.projections import Projection
 from marketplace.core.errors import Conflict, HalfpennyError, InvalidInput, NotAllowed
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from marketplace.core.transitions import IllegalTransition, move
 
 BUSINESS_DAYS_TO_DECIDE = 3
@@ -95,6 +95,8 @@ def open_review(
         at=at,
         key=f"review:{review.pk}:opened",
         path=reverse("catalog:review", args=[review.pk]),
+        kind=Kind.DECISIONS,
+        is_of_platform=True,
     )
     return review
 
@@ -337,4 +339,6 @@ def _tell_submitter(review: Review, text: str, *, at: datetime) -> None:
         at=at,
         key=f"review:{review.pk}:{review.state}",
         path=reverse("catalog:creator-app", args=[review.version.app.slug]),
+        kind=Kind.DECISIONS,
+        team=review.version.app.owner_team,
     )

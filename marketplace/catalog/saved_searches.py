@@ -13,7 +13,7 @@ from marketplace.catalog.discovery_models import SavedSearch, SavedSearchMatch
 from marketplace.catalog.models import App
 from marketplace.catalog.searching import Filters
 from marketplace.core.errors import InvalidInput
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 
 MOST_SEARCHES = 50
 # Notices make sense for a search that finds few; each app it has found is remembered.
@@ -81,6 +81,7 @@ def tell_new(saved: SavedSearch, filters: Filters, *, at: datetime) -> int:
                 at=at,
                 key=f"saved-search:{saved.pk}:{app.pk}",
                 path=reverse("catalog:listing", args=[app.slug]),
+                kind=Kind.CATALOGUE,
             )
         _remember(saved, new)
     return len(new)

@@ -18,7 +18,7 @@ from marketplace.catalog.models import Version
 from marketplace.catalog.scans.rules import rule_of
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, InvalidInput, NotAllowed
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from marketplace.core.transitions import move
 
 WAIVABLE_SEVERITIES = frozenset({"medium", "high", "critical"})
@@ -81,7 +81,14 @@ def propose(finding: CheckFinding, *, reason: str, ends_at: datetime, by: User, 
     audit.record("catalog.waiver.proposed", subject=waiver, at=at, by=by, new=new, reason=waiver.reason)
     text = f"A waiver is asked for: {rule_of(finding.rule).title}, {app}."
     deciders = approvers_of(app).exclude(pk=by.pk)
-    notify(deciders, text=text, at=at, key=f"waiver:{waiver.pk}:proposed", path=path_of(finding.run))
+    notify(
+        deciders,
+        text=text,
+        at=at,
+        key=f"waiver:{waiver.pk}:proposed",
+        path=path_of(finding.run),
+        kind=Kind.DECISIONS,
+    )
     return waiver
 
 
@@ -103,7 +110,13 @@ def decide(waiver: CheckWaiver, *, approve: bool, by: Actor, at: datetime, reaso
     what = "accepted. Submit the version again, or go on." if approve else f"refused: {reason.strip()}"
     text = f"Your waiver of {rule_of(finding.rule).title} ({waiver.app}) is {what}"
     notify(
-        [waiver.requested_by], text=text, at=at, key=f"waiver:{waiver.pk}:{state}", path=path_of(finding.run)
+        [waiver.requested_by],
+        text=text,
+        at=at,
+        key=f"waiver:{waiver.pk}:{state}",
+        path=path_of(finding.run),
+        kind=Kind.DECISIONS,
+        team=waiver.app.owner_team,
     )
 
 
@@ -157,7 +170,13 @@ def _expire(waivers: QuerySet[CheckWaiver], *, at: datetime) -> list[CheckWaiver
             )
             people = (makers_of(waiver.app) | approvers_of(waiver.app)).distinct()
             notify(
-                people, text=text, at=at, key=f"waiver:{waiver.pk}:ended", path=path_of(waiver.finding.run)
+                people,
+                text=text,
+                at=at,
+                key=f"waiver:{waiver.pk}:ended",
+                path=path_of(waiver.finding.run),
+                kind=Kind.APPS,
+                team=waiver.app.owner_team,
             )
     return ended
 

@@ -10,7 +10,7 @@ from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import Membership, User
 from marketplace.catalog.discovery_models import AppWish
 from marketplace.core.errors import InvalidInput, NotAllowed
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 
 LONGEST, MOST_WISHES = 500, 100
 
@@ -39,6 +39,7 @@ def ask(*, text: str, by: Actor, at: datetime) -> AppWish:
             at=at,
             key=f"app-wish:{wish.pk}",
             path=reverse("catalog:wishes"),
+            kind=Kind.CATALOGUE,
         )
     return wish
 

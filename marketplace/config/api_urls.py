@@ -5,8 +5,10 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
 from billing import api as billing_api
+from marketplace.accounts.noticing import api as notice_api
 from marketplace.catalog import api as catalog_api
 from marketplace.core.problems import nothing_here
+from marketplace.gateway.outbox import api as channels_api
 from metering import api as metering_api
 from metering.inbox import api as inbox_api
 from metering.rate_cards import api as rate_cards_api
@@ -39,6 +41,8 @@ for prefix, viewset, basename in (
     *increasing_api.ROUTES,
     *budgets_api.ROUTES,
     *incidents_api.ROUTES,
+    *notice_api.ROUTES,
+    *channels_api.ROUTES,
 ):
     router.register(prefix, viewset, basename=basename)
 

@@ -139,10 +139,10 @@ def check_public_address(app_configs: Sequence[Any] | None, **kwargs: Any) -> li
                 id="halfpenny.E014",
             )
         )
-    if settings.EMAIL_BACKEND.endswith(("console.EmailBackend", "dummy.EmailBackend")):
+    if settings.EMAIL_BACKEND.endswith(("console.EmailBackend", "dummy.EmailBackend", "KeepingBackend")):
         found.append(
             Warning(
-                "Mails are printed or dropped: nobody can confirm an address or reset a password.",
+                "Mails are printed, kept or dropped: nobody can confirm an address or reset a password.",
                 hint="Set EMAIL_BACKEND, such as django.core.mail.backends.smtp.EmailBackend.",
                 id="halfpenny.W017",
             )

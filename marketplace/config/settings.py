@@ -257,6 +257,9 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_ROUTES = {
     "core.run_job": {"queue": "celery"},
     "core.sweep_jobs": {"queue": "celery"},
+    "gateway.deliver_notices": {"queue": "celery"},
+    "gateway.collect_digests": {"queue": "celery"},
+    "gateway.purge_deliveries": {"queue": "celery"},
     "quotas.sweep_holds": {"queue": "celery"},
     "quotas.purge_counters": {"queue": "celery"},
     "quotas.tend_increases": {"queue": "celery"},
@@ -281,6 +284,9 @@ CELERY_TASK_ROUTES = {
 }
 CELERY_BEAT_SCHEDULE = {
     "sweep-jobs": {"task": "core.sweep_jobs", "schedule": 5.0},
+    "deliver-notices": {"task": "gateway.deliver_notices", "schedule": 10.0},
+    "collect-digests": {"task": "gateway.collect_digests", "schedule": 60.0},
+    "purge-deliveries": {"task": "gateway.purge_deliveries", "schedule": crontab(hour="4", minute="10")},
     "sweep-holds": {"task": "quotas.sweep_holds", "schedule": 15.0},
     "purge-counters": {"task": "quotas.purge_counters", "schedule": 3600.0},
     "tend-increases": {"task": "quotas.tend_increases", "schedule": 60.0},
@@ -341,11 +347,22 @@ SPECTACULAR_SETTINGS = {
         "BillingPeriodStateEnum": "billing.models.BillingPeriod.State",
         "InvoiceKindEnum": "billing.models.Invoice.Kind",
         "InvoiceStateEnum": "billing.models.Invoice.State",
+        "NoticeKindEnum": "marketplace.core.notice_kinds.Kind",
+        "NoticeCadenceEnum": "marketplace.core.notice_kinds.Cadence",
+        "NoticeChannelStateEnum": "marketplace.core.notice_models.NoticeChannel.State",
+        "NoticeChannelFormEnum": "marketplace.core.notice_models.NoticeChannel.Form",
+        "NoticeDeliveryStateEnum": "marketplace.core.notice_models.NoticeDelivery.State",
     },
 }
 
 # --- mail and logs ---------------------------------------------------------------------------------------
-EMAIL_BACKEND = env.str("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
+# The demo world sends nothing: a page shows each person what they would have got.
+_MAILS = (
+    "marketplace.config.kept_mails.KeepingBackend"
+    if DEMO
+    else "django.core.mail.backends.console.EmailBackend"
+)
+EMAIL_BACKEND = env.str("EMAIL_BACKEND", _MAILS)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "halfpenny@localhost")
 EMAIL_HOST = env.str("EMAIL_HOST", "localhost")
 EMAIL_PORT = env.int("EMAIL_PORT", 25)

@@ -109,7 +109,11 @@ def _give_up(job_id: UUID, *, at: datetime) -> bool:
             if job.created_by is not None:
                 text = f"Work in the background ({job.name}) was given up: {WORKER_LOST}"
                 notices.notify(
-                    [job.created_by], text=text, at=at, key=f"job-given-up:{job.pk}:{at:%Y%m%dT%H%M%S}"
+                    [job.created_by],
+                    text=text,
+                    at=at,
+                    key=f"job-given-up:{job.pk}:{at:%Y%m%dT%H%M%S}",
+                    kind=notices.Kind.OTHER,
                 )
     return is_lost
 

@@ -5,6 +5,29 @@ from django.db import models
 from pgtrigger import Delete, Protect, Update
 
 from marketplace.core.ids import uuid7
+from marketplace.core.notice_models import (
+    DeliveryAttempt,
+    DigestTime,
+    KeptMail,
+    MailChoice,
+    Notice,
+    NoticeChannel,
+    NoticeDelivery,
+)
+
+__all__ = [
+    "AuditEntry",
+    "DeliveryAttempt",
+    "DigestTime",
+    "Epoch",
+    "Job",
+    "KeptMail",
+    "MailChoice",
+    "Notice",
+    "NoticeChannel",
+    "NoticeDelivery",
+    "NumberSequence",
+]
 
 
 class AuditEntry(models.Model):
@@ -73,27 +96,6 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} {self.id}"
-
-
-class Notice(models.Model):
-    """Something a person should know, shown in the product."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    recipient = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="notices")
-    text = models.CharField(max_length=300)
-    path = models.CharField(max_length=300, blank=True)
-    idempotency_key = models.CharField(max_length=200)
-    created_at = models.DateTimeField()
-    read_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["recipient", "idempotency_key"], name="notice_sent_once"),
-        ]
-        indexes = [models.Index(fields=["recipient", "-created_at"], name="notice_by_recipient")]
-
-    def __str__(self) -> str:
-        return self.text
 
 
 class Epoch(models.Model):

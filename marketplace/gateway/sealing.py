@@ -1,4 +1,4 @@
-"""Keys of providers, kept so that a copy of the database alone does not give them away.
+"""Keys of providers and secrets of channels, kept so that a copy of the database alone does not give them away.
 
 They are sealed with a key made from the installation's secret key; whoever has both can open them.
 """
@@ -9,31 +9,32 @@ import hashlib
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
-PURPOSE = b"halfpenny.gateway.provider-key:"
+PROVIDER_KEY = b"halfpenny.gateway.provider-key:"
+CHANNEL = b"halfpenny.gateway.notice-channel:"
 
 
 class CannotOpen(Exception):
     """The text was sealed under another secret key."""
 
 
-def seal(text: str) -> str:
-    """Seal a text with the installation's secret."""
-    return _fernet().encrypt(text.encode()).decode()
+def seal(text: str, *, purpose: bytes = PROVIDER_KEY) -> str:
+    """Seal a text with the installation's secret; one sealed for another purpose cannot be put in its place."""
+    return _fernet(purpose).encrypt(text.encode()).decode()
 
 
-def unseal(sealed: str) -> str:
+def unseal(sealed: str, *, purpose: bytes = PROVIDER_KEY) -> str:
     """Return the text that was sealed; raises CannotOpen."""
     try:
-        return _fernet().decrypt(sealed.encode()).decode()
+        return _fernet(purpose).decrypt(sealed.encode()).decode()
     except InvalidToken as error:
         raise CannotOpen from error
 
 
-def _fernet() -> MultiFernet:
+def _fernet(purpose: bytes) -> MultiFernet:
     """Seal with the secret of now; open with those before it, too."""
     secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return MultiFernet([Fernet(_key(str(secret))) for secret in secrets])
+    return MultiFernet([Fernet(_key(str(secret), purpose=purpose)) for secret in secrets])
 
 
-def _key(secret: str) -> bytes:
-    return base64.urlsafe_b64encode(hashlib.sha256(PURPOSE + secret.encode()).digest())
+def _key(secret: str, *, purpose: bytes) -> bytes:
+    return base64.urlsafe_b64encode(hashlib.sha256(purpose + secret.encode()).digest())

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from marketplace.gateway.views import bench, call_cost, operator, providers, try_it, use_app
+from marketplace.gateway.views import bench, call_cost, channels, operator, providers, try_it, use_app
 
 app_name = "gateway"
 urlpatterns = [
@@ -10,6 +10,19 @@ urlpatterns = [
     path("creator/apps/<slug:slug>/bench/", bench.app_bench, name="bench"),
     path("creator/call-cost/", call_cost.call_cost, name="call-cost"),
     path("use/<slug:slug>/", use_app.use_app, name="use"),
+    path("notices/channels/", channels.channels_page, name="channels"),
+    path("notices/channels/add/", channels.add, name="channel-add"),
+    path("notices/channels/<uuid:channel_id>/", channels.channel, name="channel"),
+    path("notices/channels/<uuid:channel_id>/change/", channels.change, name="channel-change"),
+    path("notices/channels/<uuid:channel_id>/test/", channels.test, name="channel-test"),
+    path("notices/channels/<uuid:channel_id>/rotate/", channels.rotate, name="channel-rotate"),
+    path("notices/channels/<uuid:channel_id>/state/", channels.set_state, name="channel-state"),
+    path("notices/channels/<uuid:channel_id>/remove/", channels.remove, name="channel-remove"),
+    path(
+        "notices/channels/<uuid:channel_id>/again/<uuid:delivery_id>/",
+        channels.send_again,
+        name="channel-send-again",
+    ),
     path("operator/", operator.today, name="today"),
     path("operator/jobs/", operator.jobs, name="jobs"),
     path("operator/jobs/<uuid:job_id>/retry/", operator.retry_job, name="job-retry"),

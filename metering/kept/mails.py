@@ -20,7 +20,7 @@ from marketplace.core import jobs
 from marketplace.core.csv import to_csv
 from marketplace.core.errors import InvalidInput, Unavailable
 from marketplace.core.models import Job
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from metering import queries, usage_addresses, usage_files
 from metering.comparing import ComparedRow, compare_groups, sum_rows
 from metering.forms import COMPARED
@@ -162,7 +162,7 @@ def _groups(report: UsageReport) -> Sequence[ComparedRow]:
 def _tell(person: User, *, name: str, query: str, error: InvalidInput, at: datetime) -> None:
     text = f"The report {name} could not be mailed: {error.message}"
     key = f"report-not-mailed:{sha256(query.encode()).hexdigest()[:32]}:{at:%Y%m%d}"
-    notify([person], text=text, at=at, key=key, path=reverse("metering:kept"))
+    notify([person], text=text, at=at, key=key, path=reverse("metering:kept"), kind=Kind.USAGE)
 
 
 def _post(person: User, letter: Letter, *, sender: Sender, stop_path: str = "") -> None:

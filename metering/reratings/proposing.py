@@ -12,7 +12,7 @@ from marketplace.accounts.access import Actor
 from marketplace.core import audit, jobs
 from marketplace.core.errors import Conflict, FieldError, InvalidInput, NotAllowed
 from marketplace.core.money import to_text
-from marketplace.core.notices import notify
+from marketplace.core.notices import Kind, notify
 from marketplace.core.transitions import move
 from metering.models import Attribution, Rerating
 from metering.proposals import DECIDERS, GREATEST, PROPOSERS, TOKEN_PRICES
@@ -122,7 +122,14 @@ def path_of(rerating: Rerating) -> str:
 
 def tell(people: Any, rerating: Rerating, *, text: str, at: datetime, key: str) -> None:
     """Tell people of a re-rating, once for each ``key``."""
-    notify(people, text=text, at=at, key=f"rerating:{rerating.pk}:{key}", path=path_of(rerating))
+    notify(
+        people,
+        text=text,
+        at=at,
+        key=f"rerating:{rerating.pk}:{key}",
+        path=path_of(rerating),
+        kind=Kind.DECISIONS,
+    )
 
 
 def _take_prices(rerating: Rerating) -> None:

@@ -6,8 +6,9 @@ import re
 from tests.architecture.sources import dotted, functions_around, sources
 
 STATE_NAMES = {"state", "status"}
-# The queue of jobs changes rows by the thousand and is its own record; holds are ended many in one statement; the
-# answer to an idempotent call has an HTTP status. A call of a smoke test is its own record, and stays once ended. Kept events are ended by the thousand, under the lock of their inbox.
+# The queue of jobs, and the outbox of notices, change rows by the thousand and are their own record; holds are ended many in one
+# statement; the answer to an idempotent call has an HTTP status. A call of a smoke test is its own record, and stays once
+# ended. Kept events are ended by the thousand, under the lock of their inbox.
 CONDITIONAL_UPDATES = {
     "marketplace.catalog.smoke_calls._end",
     "marketplace.core.jobs._give_up",
@@ -18,6 +19,11 @@ CONDITIONAL_UPDATES = {
     "marketplace.core.jobs._retry",
     "marketplace.core.transitions.move",
     "marketplace.gateway.idempotency._keep",
+    "marketplace.gateway.outbox.channels._cancel_waiting",
+    "marketplace.gateway.outbox.channels.send_again",
+    "marketplace.gateway.outbox.delivering._end",
+    "marketplace.gateway.outbox.delivering._put_off",
+    "marketplace.gateway.outbox.delivering.claim",
     "metering.attribution_rules.dismiss",
     "metering.keeping._end",
     "quotas.holds._book",

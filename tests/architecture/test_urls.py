@@ -16,10 +16,10 @@ BY_NAME = {"name": "2026-10", "number": "INV-2026-000001", "role": "creator", "p
 BY_CONVERTER = {"SlugConverter": "where2eat", "IntConverter": "1"}
 
 OURS = ("accounts:", "api:", "billing:", "catalog:", "gateway:", "meter:", "metering:", "quotas:")
-# The last two are reached from a mail: the token in their path is what allows them.
+# The last three are reached from a mail: the token in their path is what allows them.
 PUBLIC = {
     "home", "healthz", "readyz", "schema", "api-docs", "accounts:enter", "metering:report-unsubscribe",
-    "quotas:increase-by-mail", "api:manifest-schema",
+    "quotas:increase-by-mail", "api:manifest-schema", "accounts:unsubscribe",
 }  # fmt: skip
 # Of allauth: signing in and up, and what leads back from a mail or from the company's sign-in.
 PUBLIC_ACCOUNT = {

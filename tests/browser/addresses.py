@@ -7,6 +7,7 @@ from typing import Any
 from django.urls import NoReverseMatch, reverse
 
 from billing.models import Invoice
+from marketplace.accounts.mail_choices import token_for
 from marketplace.accounts.models import CostCenter, User
 from marketplace.catalog.approval_models import SubscriptionRequest
 from marketplace.catalog.auto_approval_models import PostReview
@@ -16,6 +17,7 @@ from marketplace.catalog.rating_models import Rating
 from marketplace.catalog.run_models import KeptRun, RunShare
 from marketplace.catalog.takedown_models import Appeal, Takedown
 from marketplace.catalog.version_models import PriceChange
+from marketplace.core.models import KeptMail, NoticeChannel
 from metering.inbox_models import UnattributedGroup
 from metering.kept.schedules import token_of
 from metering.models import Correction, EventConflict, RateProposal, ReportSchedule, Rerating, UsageEvent
@@ -153,11 +155,19 @@ DETAILS = (
     Detail("operator", "quotas:incident", lambda: (Incident.objects.latest("opened_at").pk,)),
     Detail("creator", "quotas:app-incident", _given("where2eat")),
     Detail("operator", "quotas:app-incident", lambda: (Incident.objects.latest("opened_at").app.slug,)),
+    Detail("creator", "gateway:channel", lambda: (_channel("webhook"),)),
+    Detail("creator", "gateway:channel-change", lambda: (_channel("webhook"),)),
+    Detail("operator", "gateway:channel", lambda: (_channel("slack"),)),
+    Detail("operator", "gateway:channel-remove", lambda: (_channel("slack"),)),
+    Detail("approver", "accounts:kept-mail", lambda: (KeptMail.objects.filter(address="approver@demo.example").latest("sent_at").pk,)),
+    Detail("guest", "accounts:unsubscribe", lambda: (token_for(User.objects.get(email="consumer@demo.example"), what="limits"),)),
     Detail("operator", "quotas:limit-set", lambda: ("app", _app_limit().app_id)),
 )  # fmt: skip
 
 # What needs arguments and is no page to look at: actions that are posted, fragments of pages above, files.
 NO_PAGES = {
+    "accounts:notice-open", "accounts:kept-mail-html", "gateway:channel-test", "gateway:channel-rotate",
+    "gateway:channel-state", "gateway:channel-send-again",
     "accounts:enter", "accounts:key-revoke", "gateway:try", "gateway:job-retry", "gateway:job-cancel",
     "catalog:creator-submit", "catalog:creator-check-again", "catalog:creator-version", "catalog:subscription-keys",
     "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end", "metering:rule-end",
@@ -186,6 +196,10 @@ ELSEWHERE = (
 def _increase(**fields: Any) -> Any:
     """Return the newest request like that."""
     return IncreaseRequest.objects.filter(**fields).latest("created_at").pk
+
+
+def _channel(form: str) -> Any:
+    return NoticeChannel.objects.get(form=form).pk
 
 
 def main_pages() -> list[str]:

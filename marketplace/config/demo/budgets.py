@@ -10,6 +10,7 @@ from marketplace.config.demo.chronicle import Chronicle, dated_id
 from marketplace.config.demo.people import Cast
 from marketplace.config.demo.timeline import Timeline
 from marketplace.core.money import to_text
+from marketplace.core.notice_kinds import Kind as NoticeKind
 from quotas import limit_alerts
 from quotas.budget_history import budget_limits, follow
 from quotas.budget_models import Budget, BudgetMove, BudgetVersion, LimitWatch
@@ -137,4 +138,5 @@ def _offer(by_code: dict[str, _Side], timeline: Timeline, chronicle: Chronicle, 
         at=at,
         path=reverse("quotas:budget-move", args=[move.pk]),
         key=f"budget-move:{move.pk}:offered",
+        kind=NoticeKind.LIMITS,
     )

@@ -10,6 +10,7 @@ from django.db.models import Model
 
 from marketplace.accounts.models import User
 from marketplace.core.models import AuditEntry, Notice
+from marketplace.core.notice_kinds import Kind
 
 
 class Chronicle:
@@ -54,11 +55,20 @@ class Chronicle:
         )
 
     def tell(
-        self, people: Iterable[User], text: str, *, at: datetime, path: str, key: str, read_at: datetime | None = None
+        self, people: Iterable[User], text: str, *, at: datetime, path: str, key: str, read_at: datetime | None = None,
+        kind: str = Kind.OTHER,
     ) -> None:  # fmt: skip
         """Remember a notice to each of these people; not yet read unless said otherwise."""
         self._notices += [
-            Notice(recipient=p, text=text, path=path, idempotency_key=key, created_at=at, read_at=read_at)
+            Notice(
+                recipient=p,
+                text=text,
+                path=path,
+                idempotency_key=key,
+                created_at=at,
+                read_at=read_at,
+                kind=kind,
+            )
             for p in dict.fromkeys(people)
         ]
 

@@ -9,6 +9,7 @@ from marketplace.catalog.models import App
 from marketplace.config.demo.chronicle import Chronicle
 from marketplace.config.demo.people import Cast
 from marketplace.config.demo.timeline import Timeline
+from marketplace.core.notice_kinds import Kind as NoticeKind
 from metering.conflicts import body_of
 from metering.models import EventConflict, UsageEvent
 
@@ -32,6 +33,7 @@ def report_twice(cast: Cast, apps: dict[str, App], timeline: Timeline, chronicle
             at=timeline.ago(DAYS_AGO, 17),
             path=f"{reverse('metering:conflicts')}?app={app.slug}",
             key=f"event-conflicts:{app.pk}:{day}",
+            kind=NoticeKind.USAGE,
         )
 
 

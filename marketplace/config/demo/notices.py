@@ -7,6 +7,7 @@ from marketplace.config.demo.chronicle import Chronicle
 from marketplace.config.demo.months import closed_months, months
 from marketplace.config.demo.people import Cast
 from marketplace.config.demo.timeline import Timeline
+from marketplace.core.notice_kinds import Kind
 
 
 def tell(cast: Cast, apps: dict[str, App], timeline: Timeline, chronicle: Chronicle) -> None:
@@ -18,6 +19,7 @@ def tell(cast: Cast, apps: dict[str, App], timeline: Timeline, chronicle: Chroni
         at=timeline.ago(1, 7),
         path=reverse("metering:app-usage", args=["where2eat"]),
         key="demo:where2eat:record",
+        kind=Kind.USAGE,
     )
     chronicle.tell(
         [cast.person("consumer")],
@@ -25,6 +27,7 @@ def tell(cast: Cast, apps: dict[str, App], timeline: Timeline, chronicle: Chroni
         at=timeline.ago(0, 0),
         path=reverse("metering:usage"),
         key="demo:team-ops:tokens",
+        kind=Kind.LIMITS,
     )
     _tell_of_months(cast, timeline, chronicle)
 
@@ -38,6 +41,7 @@ def _tell_of_runaway(cast: Cast, app: App, timeline: Timeline, chronicle: Chroni
         at=timeline.ago(17, 7, 55),
         path=reverse("metering:app-usage", args=[app.slug]),
         key="demo:runaway:seen",
+        kind=Kind.INCIDENTS,
         read_at=timeline.ago(16, 8),
     )
     chronicle.tell(
@@ -46,6 +50,7 @@ def _tell_of_runaway(cast: Cast, app: App, timeline: Timeline, chronicle: Chroni
         at=timeline.ago(16, 8, 40),
         path=reverse("metering:app-usage", args=[app.slug]),
         key="demo:runaway:limited",
+        kind=Kind.LIMITS,
     )
 
 
@@ -58,6 +63,7 @@ def _tell_of_months(cast: Cast, timeline: Timeline, chronicle: Chronicle) -> Non
             at=at,
             path=reverse("billing:overview"),
             key=f"demo:closed:{month}",
+            kind=Kind.BILLING,
             read_at=at,
         )
     waiting = list(months(timeline))[-2]
@@ -67,4 +73,5 @@ def _tell_of_months(cast: Cast, timeline: Timeline, chronicle: Chronicle) -> Non
         at=waiting.ends_at,
         path=reverse("billing:overview"),
         key=f"demo:waiting:{waiting}",
+        kind=Kind.BILLING,
     )

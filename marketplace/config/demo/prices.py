@@ -12,6 +12,7 @@ from marketplace.config.demo.chronicle import Chronicle, dated_id
 from marketplace.config.demo.models import CHEAPER_MODEL, CHEAPER_PRICES, CHEAPER_SINCE_DAYS, SOURCE
 from marketplace.config.demo.people import Cast
 from marketplace.config.demo.timeline import Timeline
+from marketplace.core.notice_kinds import Kind as NoticeKind
 from metering.models import RateCard, RateProposal
 from metering.price_impact import impact
 from metering.proposals import TOKEN_PRICES, usage_of
@@ -69,6 +70,7 @@ def _dearer(timeline: Timeline, chronicle: Chronicle, operator: User, finance: U
         at=asked_at,
         path=reverse("metering:rate-proposal", args=[proposal.pk]),
         key=f"rate-proposal:{proposal.pk}:proposed",
+        kind=NoticeKind.DECISIONS,
     )
 
 

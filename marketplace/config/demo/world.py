@@ -23,6 +23,7 @@ from marketplace.config.demo import (
     notices,
     people,
     prices,
+    reaching,
     service,
     usage,
 )
@@ -66,6 +67,7 @@ class Installation:
     terms: Terms
     provider_url: str
     password: str | None
+    public_url: str = "http://127.0.0.1:8000"
 
 
 def load(timeline: Timeline, *, installation: Installation, events: int, told: Told) -> Loaded | None:
@@ -85,6 +87,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
     chronicle = Chronicle()
     with told.step("People, teams and prices"):
         cast = people.found(timeline, password=installation.password)
+        reaching.choose(cast, timeline)
         seed_catalogue()
         models.add(timeline, provider_url=installation.provider_url)
         # Not the shared snapshot: this transaction may yet be rolled back.
@@ -132,6 +135,10 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         incidents.find(cast, apps, timeline, events=events)
         service.tell(apps, timeline)
         approvals.tell(cast, apps, timeline)
+    with told.step("Mails and channels"):
+        reaching.reach(
+            cast, timeline, provider_url=installation.provider_url, public_url=installation.public_url
+        )
     return Loaded(written, rolled_up, closed)
 
 

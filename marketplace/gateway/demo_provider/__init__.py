@@ -10,6 +10,7 @@ halfpenny-demo``.
 - ``GET /v1/models``: llm-1b, llm-3b, llm-8b, llm-70b, llm-400b, embed-small
 - ``POST /apps/restaurant-finder``: a creator's endpoint, ``{"city", "cuisine"}`` -> suggestions
 - ``POST /apps/fx-convert``: a creator's endpoint, ``{"amount", "from", "to"}`` -> converted amount
+- ``POST /hooks/notices``: takes what a channel of notices sends, and says which id it got
 - ``GET /healthz``; ``GET /stats``: how many requests came, by path, and how many callers left early
 
 Failures on demand, by the request header ``x-demo-fault: <fault>`` or by ``[[demo:<fault>]]`` in the body:

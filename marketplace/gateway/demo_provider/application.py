@@ -20,6 +20,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
 
+HOOK_PATH = "/hooks/notices"
 MAX_BODY_BYTES = 16 * 1024 * 1024
 HUGE_BYTES = 2 * 1024 * 1024 + 1
 EVENTS_PER_WRITE = 8
@@ -85,6 +86,7 @@ class DemoProvider:
             ("GET", "/v1/models"): self._models,
             ("GET", "/healthz"): self._health,
             ("GET", "/stats"): self._stats,
+            ("POST", HOOK_PATH): self._hook,
             **{("POST", path): self._app for path in apps.APPS},
         }
 
@@ -189,6 +191,12 @@ class DemoProvider:
             raise Refusal(400, f"Cannot read the input: {error}", kind="invalid_request_error") from error
         await self._think(exchange, model=model, input_tokens=input_tokens)
         await _send_answer(exchange, body)
+
+    async def _hook(self, exchange: Exchange) -> None:
+        """Take a message of a channel; a second one of the same id is told apart, as a receiver should."""
+        message_id = exchange.headers.get(b"webhook-id", b"")
+        body = {"received": message_id.decode("latin-1"), "was_known": self._was_seen(b"hook:" + message_id)}
+        await _send_json(exchange.send, body)
 
     async def _app(self, exchange: Exchange) -> None:
         if exchange.fault.kind == "redirect":

@@ -43,6 +43,7 @@ class Command(BaseCommand):
             provider_url=settings.DEMO_PROVIDER_URL,
             # Outside of demo mode people of the story cannot sign in.
             password=PASSWORD if settings.DEMO else None,
+            public_url=settings.PUBLIC_URL,
         )
         with Told(self._say, is_terminal=self.stdout.isatty()) as told:
             loaded = load(timeline, installation=installation, events=max(events, 0), told=told)

@@ -1,0 +1,1 @@
+"""Pages and API of notices: what one was told, and how it reaches one."""

@@ -1,0 +1,1 @@
+"""How notices leave the house: mails, digests, and channels of teams and organizations."""
