@@ -82,10 +82,11 @@ def instruction(output_format: str, schema: Mapping[str, Any]) -> str:
     if output_format == "text":
         return ""
     wanted = json.dumps(whole_schema(output_format, schema), ensure_ascii=False)
-    shape = ' It is an object whose only property "rows" has the list.' if output_format == "table" else ""
-    return (
-        f"Answer with JSON alone, without any words around it.{shape} It must fit this JSON Schema:\n{wanted}"
-    )
+    shape, subject = "", "It"
+    if output_format == "table":
+        shape, subject = ' It is an object whose only property "rows" has the list.', "The list"
+    words = f"Answer with JSON alone, without any words around it.{shape}"
+    return f"{words} {subject} must fit this JSON Schema:\n{wanted}"
 
 
 def response_format(output_format: str, schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,8 @@ MOST_PATIENCE_S = 1
 class AppRun:
     """The output of an app and what the call came to.
 
-    ``problems`` says where the output does not fit what the app promises; the call was delivered all the same."""
+    ``problems`` says where the output does not fit what the app promises; the call was delivered all the same.
+    """
 
     output: Any
     served: Served
