@@ -256,6 +256,7 @@ CELERY_TASK_ROUTES = {
     "catalog.move_apps": {"queue": "celery"},
     "catalog.rescan": {"queue": "celery"},
     "catalog.expire_waivers": {"queue": "celery"},
+    "catalog.tend_versions": {"queue": "celery"},
     "metering.find_free_usage": {"queue": "celery"},
     "metering.tell_of_conflicts": {"queue": "celery"},
     "metering.purge_conflicts": {"queue": "celery"},
