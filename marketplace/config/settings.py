@@ -257,6 +257,8 @@ CELERY_TASK_ROUTES = {
     "catalog.rescan": {"queue": "celery"},
     "catalog.expire_waivers": {"queue": "celery"},
     "catalog.tend_versions": {"queue": "celery"},
+    "catalog.tell_of_new_matches": {"queue": "celery"},
+    "metering.tell_catalogue": {"queue": "celery"},
     "metering.find_free_usage": {"queue": "celery"},
     "metering.tell_of_conflicts": {"queue": "celery"},
     "metering.purge_conflicts": {"queue": "celery"},
