@@ -9,7 +9,7 @@ from django.urls import reverse
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import User
-from marketplace.catalog import plans, subscribers
+from marketplace.catalog import plans, subscribers, takedowns
 from marketplace.catalog.app_people import approvers_of, makers_of
 from marketplace.catalog.models import App, Plan, Subscription, Version
 from marketplace.catalog.plan_terms import terms_of
@@ -185,7 +185,7 @@ def visible(actor: Actor) -> QuerySet[PriceChange]:
 def may_decide(change: PriceChange, *, actor: Actor) -> bool:
     """Tell whether this person may be the second one."""
     is_other = actor.user.pk not in (change.proposed_by_id, change.version.submitted_by_id)
-    return change.state == State.PROPOSED and is_other and _is_approver(change.app, actor)
+    return change.state == State.PROPOSED and is_other and takedowns.is_approver(change.app, actor)
 
 
 def _held_plans(app: App, new: Plan) -> list[Plan]:
@@ -263,10 +263,6 @@ def _require_second(change: PriceChange, by: Actor) -> None:
     if by.user.pk == change.version.submitted_by_id:
         raise NotAllowed("Whoever submitted a version does not decide on its price.", code="own_submission")
     access.require(
-        _is_approver(change.app, by), message="Only an approver of the app's organization decides on it."
+        takedowns.is_approver(change.app, by),
+        message="Only an approver of the app's organization decides on it.",
     )
-
-
-def _is_approver(app: App, actor: Actor) -> bool:
-    organization_id = app.owner_team.organization_id
-    return actor.is_platform(Role.APPROVER) or organization_id in actor.organizations_as(Role.APPROVER)

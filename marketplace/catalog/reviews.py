@@ -111,7 +111,7 @@ def approve(review: Review, *, by: User, at: datetime, reason: str = "", policy_
     actor = _require_decider(review, by)
     version = _locked_version(review)
     _decide(review, to=Review.State.APPROVED, by=by, at=at, reason=reason, policy_url=policy_url)
-    _list(review, version, by=by, pays_attention=by, actor=actor, at=at, reason=reason)
+    _list(review, version, by=by, first_person=by, actor=actor, at=at, reason=reason)
     _tell_submitter(review, f"{version} is approved and live in the catalogue.", at=at)
 
 
@@ -130,9 +130,7 @@ def approve_automatically(review: Review, *, at: datetime, reason: str) -> None:
         changes=changes,
     )
     submitter = review.submitted_by
-    _list(
-        review, version, by=None, pays_attention=submitter, actor=actor_for(submitter), at=at, reason=reason
-    )
+    _list(review, version, by=None, first_person=submitter, actor=actor_for(submitter), at=at, reason=reason)
     _tell_submitter(review, f"{version} is approved by the policy and live in the catalogue.", at=at)
 
 
@@ -198,14 +196,15 @@ def reject_overdue(*, at: datetime) -> int:
 
 def may_decide(review: Review, *, actor: Actor) -> bool:
     """Tell whether this person is an approver for the app, did not submit it, and did not reject it before an appeal."""
-    if review.submitted_by_id == actor.user.pk or not _is_approver(review, actor):
+    if review.submitted_by_id == actor.user.pk or not is_approver(review, actor):
         return False
     return review.not_by_id != actor.user.pk
 
 
 def is_approver(review: Review, actor: Actor) -> bool:
     """Tell whether this person is an approver for the app, whoever submitted it."""
-    return _is_approver(review, actor)
+    organization_id = review.version.app.owner_team.organization_id
+    return actor.is_platform(Role.APPROVER) or organization_id in actor.organizations_as(Role.APPROVER)
 
 
 def _list(
@@ -213,12 +212,12 @@ def _list(
     version: Version,
     *,
     by: User | None,
-    pays_attention: User,
+    first_person: User,
     actor: Actor,
     at: datetime,
     reason: str,
 ) -> None:
-    """Put an approved version live and read it back. ``pays_attention`` stands for the first person of a price rise."""
+    """Put an approved version live and read it back. ``first_person`` is the first of the two that a price rise needs."""
     if titles := check_states.blocking(version, at=at):
         raise ChecksNotPassed(titles)
     move(
@@ -231,7 +230,7 @@ def _list(
         reason=reason,
     )
     publishing.put_live(version, by=by, at=at, reason=reason)
-    publishing.offer_price(version, by=pays_attention, at=at)
+    publishing.offer_price(version, by=first_person, at=at)
     if not searching.finds(version.app, text=version.app.name, actor=actor):
         raise NotFoundAfterPublishing(version)
 
@@ -313,18 +312,13 @@ def _require_decider(review: Review, by: User) -> Actor:
         raise OwnSubmission
     actor = access.actor_for(by)
     access.require(
-        _is_approver(review, actor), message="Only an approver of the app's organization decides on it."
+        is_approver(review, actor), message="Only an approver of the app's organization decides on it."
     )
     if review.not_by_id == by.pk:
         raise NotAllowed(
             "You rejected this version, and an appeal was granted. Another approver decides now."
         )
     return actor
-
-
-def _is_approver(review: Review, actor: Actor) -> bool:
-    organization_id = review.version.app.owner_team.organization_id
-    return actor.is_platform(Role.APPROVER) or organization_id in actor.organizations_as(Role.APPROVER)
 
 
 def _require_reason(reason: str) -> None:

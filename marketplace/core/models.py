@@ -1,5 +1,8 @@
 """What every app shares: the audit trail, the queue of jobs, notices, and the epochs of cached snapshots."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from django.conf import settings
 from django.db import models
 from pgtrigger import Delete, Protect, Update
@@ -126,3 +129,21 @@ class NumberSequence(models.Model):
 
     def __str__(self) -> str:
         return f"{self.series} {self.last_number}"
+
+
+class Proposal(models.Model):
+    """Columns of something that is proposed and decided. Its model adds ``state`` and the table of transitions."""
+
+    TRANSITIONS: ClassVar[Mapping[str, frozenset[str]]]
+
+    reason = models.TextField()
+    proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    proposed_at = models.DateTimeField()
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decision_note = models.TextField(blank=True)
+
+    class Meta:
+        abstract = True

@@ -6,14 +6,14 @@ A model takes its columns from ``Proposal``, has states and transitions of its o
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
-from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
 from marketplace.core.errors import InvalidInput, NotAllowed
-from marketplace.core.transitions import Transitions, move
+from marketplace.core.models import Proposal as Proposal
+from marketplace.core.transitions import move
 
 
 class OwnProposal(NotAllowed):
@@ -23,24 +23,6 @@ class OwnProposal(NotAllowed):
 
     def __init__(self) -> None:
         super().__init__("Nobody decides what they proposed. A second person has to.")
-
-
-class Proposal(models.Model):
-    """Columns of something that is proposed and decided. Its model adds ``state`` and the table of transitions."""
-
-    TRANSITIONS: ClassVar[Transitions]
-
-    reason = models.TextField()
-    proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
-    proposed_at = models.DateTimeField()
-    decided_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
-    )
-    decided_at = models.DateTimeField(null=True, blank=True)
-    decision_note = models.TextField(blank=True)
-
-    class Meta:
-        abstract = True
 
 
 def four_eyes(name: str, *, decided: Collection[str]) -> list[models.BaseConstraint]:
