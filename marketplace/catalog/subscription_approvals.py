@@ -13,7 +13,7 @@ from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import CostCenter, Membership, Organization, Team, User
 from marketplace.catalog import listing_pages
 from marketplace.catalog.approval_models import SubscriptionRequest, SubscriptionRule
-from marketplace.catalog.models import App, Plan, Subscription
+from marketplace.catalog.models import App, Listing, Plan, Subscription, Version
 from marketplace.catalog.plan_terms import terms_of
 from marketplace.core import audit
 from marketplace.core.errors import InvalidInput
@@ -44,14 +44,22 @@ class Wanted:
         cls, app: App, *, plan: Plan, team: Team, cost_center: CostCenter, environment: str, calls: int | None
     ) -> "Wanted":
         """Make one; without a number of calls it is the one that the app's owner expects."""
-        expected = calls or app.listing.version.expected_monthly_calls
+        version = _version_of(app)
+        expected = calls or (version.expected_monthly_calls if version else 0)
         return cls(app, plan, team, cost_center, environment, expected)
 
     @cached_property
     def amount(self) -> Decimal:
         """What a month at so many calls costs, unrounded."""
-        cost = listing_pages.cost_per_call(self.app.listing.version) or Decimal(0)
-        return terms_of(self.plan).price_of_month(self.calls, cost_per_call=cost)
+        version = _version_of(self.app)
+        cost = listing_pages.cost_per_call(version) if version else None
+        return terms_of(self.plan).price_of_month(self.calls, cost_per_call=cost or Decimal(0))
+
+
+def _version_of(app: App) -> Version | None:
+    """Return the version that is in the catalogue; an app that was taken out of it has none."""
+    listing: Listing | None = getattr(app, "listing", None)
+    return listing.version if listing else None
 
 
 def rule_for(wanted: Wanted) -> SubscriptionRule | None:

@@ -13,7 +13,7 @@ from marketplace.accounts.access import actor_for
 from marketplace.catalog import subscription_approvals, subscriptions
 from marketplace.catalog.agreement_models import SubscriptionAgreement
 from marketplace.catalog.approval_models import SubscriptionRequest, SubscriptionRule
-from marketplace.catalog.models import App, Subscription
+from marketplace.catalog.models import App, Listing, Subscription
 from marketplace.catalog.subscription_approvals import Wanted
 from marketplace.catalog.subscriptions import ApprovalNeeded
 from marketplace.core.errors import NotAllowed
@@ -119,6 +119,15 @@ class TestRules:
             subscriptions.change_plan(own, plan=dearer, by=cast.consumer, at=NOW)
         subscriptions.change_plan(own, plan=cheaper, by=cast.consumer, at=NOW)
         assert Subscription.objects.get().plan == cheaper
+
+    def test_let_an_app_that_was_taken_out_change_its_plan(self, cast: Cast, app: App) -> None:
+        own = factories.make_subscription(app, cast.consumer_team)
+        dearer = factories.make_plan(app, charges=[{"code": "fee", "model": "flat", "amount": "90"}])
+        Listing.objects.all().delete()
+
+        subscriptions.change_plan(Subscription.objects.get(pk=own.pk), plan=dearer, by=cast.consumer, at=NOW)
+
+        assert Subscription.objects.get().plan == dearer
 
     def test_hold_for_the_api(self, cast: Cast, app: App, rule: SubscriptionRule) -> None:
         answer = with_key(cast.consumer).post(
