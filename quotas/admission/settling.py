@@ -15,12 +15,6 @@ from quotas.admission.words import Settled, Settlement
 from quotas.counters import Counter
 from quotas.models import Hold
 
-_END = (
-    "UPDATE quotas_hold SET state = CASE WHEN id = ANY(%s) THEN 'released' ELSE 'settled' END, ended_at = %s "
-    "WHERE id = ANY(ARRAY(SELECT id FROM quotas_hold WHERE id = ANY(%s) AND state = 'held' ORDER BY id "
-    "FOR NO KEY UPDATE)) RETURNING id, counter_ids, amounts, usage->>'model' = ''"
-)
-
 
 @dataclass(slots=True)
 class EndedHold:
@@ -46,7 +40,12 @@ def end_holds(settlements: Sequence[Settlement], *, at: datetime) -> dict[UUID, 
     # Of two ends of one hold in a batch the first one counts.
     is_released = {s.hold_id: s.usage is None for s in reversed(settlements)}
     released = [hold_id for hold_id, is_one in is_released.items() if is_one]
-    rows = prepared.run(_END, [released, at, list(is_released)])
+    rows = prepared.run(
+        "UPDATE quotas_hold SET state = CASE WHEN id = ANY(%s) THEN 'released' ELSE 'settled' END, ended_at = %s "
+        "WHERE id = ANY(ARRAY(SELECT id FROM quotas_hold WHERE id = ANY(%s) AND state = 'held' ORDER BY id "
+        "FOR NO KEY UPDATE)) RETURNING id, counter_ids, amounts, usage->>'model' = ''",
+        [released, at, list(is_released)],
+    )
     return {row[0]: EndedHold(*row[1:]) for row in rows}
 
 

@@ -34,8 +34,9 @@ TYPES = {"txt": "text/plain", "json": "application/json", "csv": "text/csv"}
 def runs(request: PersonRequest) -> HttpResponse:
     """List the person's own runs, newest first; ``app`` narrows to one app."""
     own = kept_runs.own(request.actor, at=timezone.now())
-    if slug := request.GET.get("app", ""):
-        own = own.filter(app__slug=slug)
+    slug = request.GET.get("app", "")
+    if slug:
+        own = own.filter(app__slug=slug) if slug.isprintable() else own.none()
     page = Paginator(own, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {"page": page, "app": slug, "keep_days": settings.RUN_RETENTION_DAYS}
     return render(request, "catalog/runs.html", context)
