@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from marketplace.catalog.expectations import why_missed, why_not
+from marketplace.catalog.expectations import KINDS, why_missed, why_not
+from marketplace.catalog.forms.check_forms import ExampleForm
 from marketplace.catalog.scans import behavior
 from marketplace.catalog.scans.subject import Subject, subject_from_json
 
@@ -62,3 +63,16 @@ class TestCost:
 )
 def test_says_what_cannot_be_judged(expected: dict[str, Any], words: str) -> None:
     assert words in why_not(expected)
+
+
+class TestForm:
+    def test_offers_every_kind(self) -> None:
+        said = {
+            "contains": "tea", "excludes": "coffee", "matches": "t.a", "max_length": "9", "json_schema": "{}",
+            "json_field": "a", "json_field_equals": "1", "max_cost": "0.01",
+        }  # fmt: skip
+        form = ExampleForm(said, schema={})
+
+        assert form.is_valid()
+        # An empty schema says nothing, so it is left out.
+        assert {one["kind"] for one in form.example["expect"]} == set(KINDS) - {"json"}

@@ -60,6 +60,9 @@ class ExampleForm(forms.Form):
     contains = forms.CharField(
         required=False, max_length=2_000, help_text="Every answer has these words, in any case."
     )
+    excludes = forms.CharField(
+        required=False, max_length=2_000, label="Does not contain", help_text="No answer has these words."
+    )
     matches = forms.CharField(
         required=False,
         max_length=2_000,
@@ -72,7 +75,6 @@ class ExampleForm(forms.Form):
         required=False, max_length=2_000, label="JSON of this schema", widget=forms.Textarea(attrs={"rows": 3, "class": "mono"}),
         help_text="A JSON Schema; every answer is JSON that it accepts.",
     )  # fmt: skip
-
     json_field = forms.CharField(
         required=False, max_length=200, label="A field of the JSON", help_text="Such as items[0].name"
     )
@@ -126,6 +128,7 @@ class ExampleForm(forms.Form):
     def _expectations(self, data: dict[str, Any]) -> list[dict[str, Any]]:
         kinds = {
             "contains": "contains",
+            "excludes": "excludes",
             "matches": "matches",
             "max_length": "max_length",
             "json_schema": "json",
