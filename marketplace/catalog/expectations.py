@@ -141,7 +141,7 @@ def _why_no_field(value: Any) -> str:
     if not isinstance(path, str) or not 0 < len(path) <= MAX_PATH or "" in _steps(path):
         return "must have a path of names and numbers such as items.0.name"
     if isinstance(value["equals"], (Mapping, list)) or len(str(value["equals"])) > MAX_VALUE:
-        return "must equal a text, a number, true, false or null"
+        return f"must equal a text of at most {MAX_VALUE:,} characters, a number, true, false or null"
     return ""
 
 

@@ -120,9 +120,22 @@ def reviewed_live_findings(actor: Actor) -> QuerySet[CheckRun]:
     return related.prefetch_related(findings).order_by("ended_at", "pk")
 
 
-def checks_page(version: Version, *, actor: Actor, at: datetime, calls: SmokeRun | None = None) -> ChecksPage:
-    """Return the checks of a visible version; a fixed number of queries. ``calls`` is its newest run, if it is at hand."""
-    before = queries_review.last_approved(version)
+def checks_page(
+    version: Version,
+    *,
+    actor: Actor,
+    at: datetime,
+    calls: SmokeRun | None = None,
+    versions: Sequence[Version] | None = None,
+) -> ChecksPage:
+    """Return the checks of a visible version; a fixed number of queries.
+
+    ``calls`` is its newest run and ``versions`` all versions of its app, if they are at hand.
+    """
+    if versions is None:
+        before = queries_review.last_approved(version)
+    else:
+        before = queries_review.before_of(version, versions)
     old = _findings_of(before) if before else {}
     calls = calls or check_states.newest_smoke_run(version)
     is_own = version.app.owner_team_id in actor.teams_as(Role.CREATOR)

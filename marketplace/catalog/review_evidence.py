@@ -51,9 +51,11 @@ class Evidence:
         return not self.risks
 
 
-def evidence(review: Review, *, actor: Actor, at: datetime) -> Evidence:
-    """Gather what stands for and against a reviewed version (a fixed number of queries)."""
-    page = queries_checks.checks_page(review.version, actor=actor, at=at, calls=review.smoke_run)
+def evidence(review: Review, *, versions: Sequence[Version], actor: Actor, at: datetime) -> Evidence:
+    """Gather what stands for and against a reviewed version (a fixed number of queries); ``versions``: all of its app."""
+    page = queries_checks.checks_page(
+        review.version, actor=actor, at=at, calls=review.smoke_run, versions=versions
+    )
     projection = projections.from_json(review.projection)
     return Evidence(
         page=page,

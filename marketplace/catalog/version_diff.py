@@ -76,6 +76,13 @@ def compare(version: Version, *, before: Version | None, at: datetime) -> Versio
     )
 
 
+def compare_fields(version: Version, *, before: Version | None) -> VersionDiff:
+    """Compare all but the findings, for a page that shows them anyway (no query)."""
+    return VersionDiff(
+        version=version, before=before, fields=field_changes(version, before=before), findings=(), states=()
+    )
+
+
 def field_changes(version: Version, *, before: Version | None) -> list[FieldChange]:
     """Compare the fields that a reviewer decides on; the gravest first. Nothing for a first version."""
     if before is None:

@@ -55,7 +55,7 @@ class TestKeyboard:
         tab_to(desk, desk.get_by_role("button", name="Save and submit"))
         desk.keyboard.press("Enter")
 
-        expect(desk.get_by_role("heading", level=1)).to_have_text("Check of Without a mouse")
+        expect(desk.get_by_role("heading", level=1)).to_have_text("Checks of Without a mouse")
 
     def test_corrects_what_the_form_refuses(self, desk: Page) -> None:
         desk.goto("/creator/new/rewriter/")
@@ -77,13 +77,13 @@ class TestWithoutJavaScript:
         with site.window("consumer", java_script_enabled=False) as window:
             page = window.new_page()
             page.goto("/catalog/")
-            page.get_by_role("searchbox").fill("release notes")
+            page.get_by_role("searchbox").fill("sql helper")
             page.get_by_role("searchbox").press("Enter")
-            page.locator("#found").get_by_role("link", name="Release Notes Writer").click()
+            page.locator("#found").get_by_role("link", name="SQL Helper", exact=True).click()
             page.get_by_role("link", name="Subscribe").click()
             page.get_by_role("button", name="Continue").click()
             page.get_by_role("button", name="Subscribe").click()
-            expect(page.get_by_text("Workplace operations has Release Notes Writer now")).to_be_visible()
+            expect(page.get_by_text("Workplace operations has SQL Helper now")).to_be_visible()
             page.get_by_label("What is it for?").fill("laptop")
             page.get_by_role("button", name="Make key").click()
 

@@ -16,6 +16,7 @@ from billing import tasks as billing_tasks
 from billing.background import CLOSE_PERIOD
 from marketplace.accounts.models import CostCenter, User
 from marketplace.catalog import tasks as catalog_tasks
+from marketplace.catalog.check_runs import MARGIN_JOB
 from marketplace.core import jobs
 from marketplace.core.models import Job
 from marketplace.gateway import background
@@ -106,7 +107,7 @@ def list_an_app(page: Page) -> None:
 def approve(page: Page) -> None:
     page.goto("/reviews/")
     page.get_by_role("link", name="Kind words").click()
-    page.get_by_label("Reason").fill("Cheap, and it does what it says.")
+    page.get_by_label("Reason", exact=True).fill("Cheap, and it does what it says.")
     page.get_by_role("button", name="Approve and list").click()
 
 
@@ -201,6 +202,7 @@ def test_from_listing_to_invoice(shop: Site, cast: Cast, clock: Clock, sign_in: 
     for _ in range(3):
         work("catalog.run_check", clock)
     work("gateway.run_smoke", clock)
+    work(MARGIN_JOB, clock)
     expect(creator.get_by_text("All checks have passed")).to_be_visible()
     creator.get_by_role("link", name="Calls in detail").click()
     # 78 tokens in at 0.20 and 35 out at 0.60 per million.

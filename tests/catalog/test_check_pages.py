@@ -194,7 +194,7 @@ class TestMaterial:
         given = {f"input_{name}": str(value) for name, value in version.example_input.items()}
         assert "at least one thing" in creator.post(url, given | {"action": "add"}).content.decode()
 
-        creator.post(url, given | {"action": "add", "contains": "Dear", "max_length": "400"})
+        creator.post(url, given | {"action": "add", "words": "Dear", "max_length": "400"})
 
         version.refresh_from_db()
         assert version.examples[0]["expect"] == [

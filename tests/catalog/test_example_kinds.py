@@ -68,7 +68,7 @@ def test_says_what_cannot_be_judged(expected: dict[str, Any], words: str) -> Non
 class TestForm:
     def test_offers_every_kind(self) -> None:
         said = {
-            "contains": "tea", "excludes": "coffee", "matches": "t.a", "max_length": "9", "json_schema": "{}",
+            "words": "tea", "no_words": "coffee", "pattern": "t.a", "max_length": "9", "json_schema": "{}",
             "json_field": "a", "json_field_equals": "1", "max_cost": "0.01",
         }  # fmt: skip
         form = ExampleForm(said, schema={})

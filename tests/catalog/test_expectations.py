@@ -27,11 +27,13 @@ class TestWhyMissed:
             ("excludes", "Sorry", "Here you are.", "I am sorry."),
             ("matches", r"^\d+$", "42", "x"),
             ("max_length", 3, "abc", "abcd"),
+            ("max_cost", "0.002", "0.002", "0.0021"),
             ("json", {"type": "object", "required": ["a"]}, '{"a": 1}', "{}"),
             ("json", {"type": "object"}, "{}", "no JSON"),
             ("json", {}, "[1, 2]", "{'a': 1}"),
             ("json_field", FIELD, '{"items": [{"name": "tea"}]}', '{"items": [{"name": "coffee"}]}'),
             ("json_field", FIELD, '{"items": [{"name": "tea"}]}', '{"items": []}'),
+            ("json_field", {"path": "[0].a[1]", "equals": 2}, '[{"a": [1, 2]}]', '[{"a": [1]}]'),
             ("json_field", {"path": "price", "equals": 0.1}, '{"price": 0.10}', '{"price": "0.1"}'),
             ("json_field", {"path": "ok", "equals": True}, '{"ok": true}', '{"ok": 1}'),
             ("json_field", {"path": "none", "equals": None}, '{"none": null}', "{}"),
@@ -73,7 +75,7 @@ class TestJudgeApart:
 class TestWhyNot:
     @pytest.mark.parametrize("kind", expectations.KINDS)
     def test_knows_a_good_value_of_each_kind(self, kind: str) -> None:
-        good = {"json": {}, "json_field": FIELD, "max_length": 9}
+        good = {"json": {}, "json_field": FIELD, "max_length": 9, "max_cost": "0.002"}
 
         assert why_not(said(kind, good.get(kind, "x"))) == ""
         assert in_words(said(kind, good.get(kind, "x")))

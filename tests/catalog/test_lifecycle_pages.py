@@ -87,7 +87,7 @@ class TestPriceChange:
         html = signed_in(cast.consumer).get(path("subscription-price", subscription.pk)).content.decode()
         assert "$10.00" in html
         assert "$50.00" in html
-        assert path("subscription-cancel", subscription.pk) in html
+        assert reverse("billing:subscription-cancel", args=[subscription.pk]) in html
 
     def test_says_what_it_means_for_the_last_month(
         self, cast: Cast, colleague: User, subscription: Subscription, rise: PriceChange

@@ -76,9 +76,9 @@ class TestRun:
         assert (first.passed, first.judged, first.failed) == (0, 1, 0)
         assert [cell.missed is None for cell in first.cells if cell] == [True, False]
         missed = BenchResult.objects.get(model="llm-8b", case=1).missed
-        assert [message.split(": ")[1] for message in missed] == [
-            "at most 1 characters.",
-            "costs at most 0.000000001.",
+        assert [message.split(": ")[1].split(". ")[0] for message in missed] == [
+            "at most 1 characters",
+            "costs at most 0.000000001",
         ]
         events = UsageEvent.objects.all()
         assert (

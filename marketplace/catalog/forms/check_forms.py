@@ -57,15 +57,20 @@ class AdvisoriesForm(forms.Form):
 class ExampleForm(forms.Form):
     """One field for each input of the app, and what is expected of every answer."""
 
-    contains = forms.CharField(
-        required=False, max_length=2_000, help_text="Every answer has these words, in any case."
-    )
-    excludes = forms.CharField(
-        required=False, max_length=2_000, label="Does not contain", help_text="No answer has these words."
-    )
-    matches = forms.CharField(
+    # In a form, an input named like a method of elements takes the place of that method.
+    words = forms.CharField(
         required=False,
         max_length=2_000,
+        label="Contains",
+        help_text="Every answer has these words, in any case.",
+    )
+    no_words = forms.CharField(
+        required=False, max_length=2_000, label="Does not contain", help_text="No answer has these words."
+    )
+    pattern = forms.CharField(
+        required=False,
+        max_length=2_000,
+        label="Matches",
         help_text="A pattern (regular expression) that is found in every answer.",
     )
     max_length = forms.IntegerField(
@@ -127,9 +132,9 @@ class ExampleForm(forms.Form):
 
     def _expectations(self, data: dict[str, Any]) -> list[dict[str, Any]]:
         kinds = {
-            "contains": "contains",
-            "excludes": "excludes",
-            "matches": "matches",
+            "words": "contains",
+            "no_words": "excludes",
+            "pattern": "matches",
             "max_length": "max_length",
             "json_schema": "json",
             "max_cost": "max_cost",

@@ -139,8 +139,7 @@ def decide(request: PersonRequest, review_id: UUID) -> HttpResponse:
     versions = list(
         version.app.versions.order_by("number").select_related("plan").prefetch_related("smoke_runs")
     )
-    before = queries_review.before_of(version, versions)
-    evidence = review_evidence.evidence(review, actor=request.actor, at=now)
+    evidence = review_evidence.evidence(review, versions=versions, actor=request.actor, at=now)
     plan = plan_of(version)
     context: dict[str, Any] = {
         "review": review,
@@ -156,9 +155,8 @@ def decide(request: PersonRequest, review_id: UUID) -> HttpResponse:
         "run": review.smoke_run,
         "findings": review.smoke_run.finding.splitlines(),
         "grade": review_risk.grade_of(review.risk_score),
-        "diff": version_diff.compare(version, before=before, at=now),
+        "diff": version_diff.compare_fields(version, before=evidence.page.before),
         "timeline": timeline(versions),
-        "checks": [(line.title, line.state) for line in evidence.page.lines],
         "evidence": evidence,
         "form": form,
         "is_open": review.state == Review.State.OPEN,

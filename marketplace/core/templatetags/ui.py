@@ -126,6 +126,15 @@ STATE_TONES: dict[str, dict[str, str]] = {
     "invoice": {"draft": NEUTRAL, "finalized": INFO, "paid": OK, "overdue": DANGER, "written_off": NEUTRAL},
     "payout": {"scheduled": INFO, "held": WARN, "paid": OK, "failed": DANGER},
     "budget_move": {"offered": INFO, "accepted": OK, "declined": DANGER, "withdrawn": NEUTRAL},
+    "channel": {"active": OK, "paused": WARN, "off": DANGER},
+    "delivery": {
+        "queued": NEUTRAL,
+        "sending": INFO,
+        "delivered": OK,
+        "failed": DANGER,
+        "canceled": NEUTRAL,
+    },
+    "smoke_call": {"begun": INFO, "answered": OK, "failed": DANGER, "lost": WARN},
     "subscription": {"active": OK, "suspended": DANGER, "canceled": NEUTRAL},
     "job": {"queued": NEUTRAL, "running": INFO, "done": OK, "failed": DANGER, "canceled": NEUTRAL},
 }
