@@ -55,15 +55,35 @@ def expire_waivers() -> None:
     waivers.expire(at=timezone.now())
 
 
-@shared_task(name="catalog.tend_versions", expires=250)
-def tend_versions() -> None:
-    """Carry out what has a date: rejections and takedowns that were not fixed, prices that rise, apps that end."""
-    now = timezone.now()
-    reviews.reject_overdue(at=now)
-    takedowns.carry_out(at=now)
-    price_changes.apply_due(at=now)
-    deprecations.remind(at=now)
-    deprecations.end_due(at=now)
+# What has a date: each a task of its own, so that one that fails keeps none of the others.
+@shared_task(name="catalog.reject_overdue", expires=250)
+def reject_overdue() -> None:
+    """Reject what was not handed in again by its date."""
+    reviews.reject_overdue(at=timezone.now())
+
+
+@shared_task(name="catalog.carry_out_takedowns", expires=250)
+def carry_out_takedowns() -> None:
+    """Take down apps that were not fixed by their date."""
+    takedowns.carry_out(at=timezone.now())
+
+
+@shared_task(name="catalog.begin_prices", expires=250)
+def begin_prices() -> None:
+    """Let prices begin whose date has come."""
+    price_changes.apply_due(at=timezone.now())
+
+
+@shared_task(name="catalog.remind_of_ends", expires=250)
+def remind_of_ends() -> None:
+    """Tell subscribers again of apps that end soon."""
+    deprecations.remind(at=timezone.now())
+
+
+@shared_task(name="catalog.end_apps", expires=250)
+def end_apps() -> None:
+    """End apps whose date has come."""
+    deprecations.end_due(at=timezone.now())
 
 
 @shared_task(name="catalog.forget_runs", expires=3_000)
