@@ -353,7 +353,6 @@ SPECTACULAR_SETTINGS = {
     # Choices of several things have the same field name; these are the names of their types.
     "ENUM_NAME_OVERRIDES": {
         "CheckRunStateEnum": "marketplace.catalog.check_models.CheckRun.State",
-        "CheckStateEnum": "marketplace.catalog.models.SmokeRun.State",
         "BillingPeriodStateEnum": "billing.models.BillingPeriod.State",
         "InvoiceKindEnum": "billing.models.Invoice.Kind",
         "InvoiceStateEnum": "billing.models.Invoice.State",
