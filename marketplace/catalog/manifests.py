@@ -16,6 +16,7 @@ from django.core.validators import validate_email
 from django.utils.text import slugify
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError as SchemaError
+from jsonschema.validators import extend
 
 from marketplace.accounts.models import Team, User
 from marketplace.catalog import (
@@ -340,8 +341,10 @@ def _caught(found: list[FieldError], check: Callable[[], Any], *, place: Callabl
 
 
 @cache
-def _validator() -> Draft202012Validator:
-    return Draft202012Validator(SCHEMA)
+def _validator() -> Any:
+    # JSON Schema takes 5.0 for a whole number; a count that came as a float is refused, as amounts are.
+    kinds = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    return extend(Draft202012Validator, type_checker=kinds)(SCHEMA)
 
 
 def _schema_errors(data: Mapping[str, Any]) -> list[FieldError]:

@@ -65,6 +65,7 @@ class TestRead:
             (("plan", "price_per_call"), "0", "plan.free_calls", "free of the price per call", None),
             (("promises", "expected_monthly_calls"), 0, "promises.expected_monthly_calls", "at least 1", "1"),
             (("promises", "daily_calls_limit"), 500_000, "promises.monthly_calls_limit", "daily limit", None),
+            (("promises", "daily_calls_limit"), 5.0, "promises.daily_calls_limit", "whole number", None),
             (("output",), {"format": "json"}, "output.schema", "is missing", None),
             (("examples",), [{"input": {}, "expect": []}], "examples[0].input.text", "is missing", None),
             (("halfpenny",), 2, "halfpenny", "must be 1", None),
