@@ -26,13 +26,10 @@ def limit_calls(served: Sequence[Served], trace: Trace, scenario: Scenario) -> N
     if scenario.requests_per_minute is None:
         return
     limit = _limit(scenario.requests_per_minute)
-    counters: dict[tuple[str, int], Counter] = {}
+    counters: dict[tuple[str, datetime], Counter] = {}
     for one in served:
         starts_at, ends_at = limit.bounds(trace.at(one.call.after_ms))
-        key = (
-            one.call.client,
-            one.call.after_ms // trace.step_ms if trace.is_rates else starts_at.timestamp(),
-        )
+        key = (one.call.client, starts_at)
         counter = counters.get(key) or counters.setdefault(key, _counter(limit, starts_at, ends_at))
         # A sum of a longer window is spread over its minutes evenly: it is refused as a whole or not at all.
         amount = Decimal(one.call.count) / _minutes(trace)
