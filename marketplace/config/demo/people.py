@@ -199,7 +199,7 @@ def _join(cast: Cast, timeline: Timeline) -> None:
     # What one of finance proposes, another one decides on.
     staff.append(
         Membership(
-            user=cast.people["sofia.berg@demo.example"],
+            user=cast.people["ines.moreau@demo.example"],
             organization=company,
             role="finance",
             created_at=joined,

@@ -12,7 +12,7 @@ from marketplace.accounts.access import actor_for
 from marketplace.config.demo.people import Cast
 from marketplace.config.demo.timeline import Timeline
 
-SECOND_OF_FINANCE = "sofia.berg@demo.example"
+SECOND_OF_FINANCE = "ines.moreau@demo.example"
 
 
 def tell(cast: Cast, timeline: Timeline, *, terms: Terms) -> None:
