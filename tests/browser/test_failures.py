@@ -67,7 +67,9 @@ def test_what_goes_wrong_is_said_and_made_good(
     expect(creator.get_by_text("Something could not be checked")).to_be_visible()
     expect(check(creator, "secrets")).to_contain_text("A tool is not installed: 'detect_secrets'")
     # The credit was used up in the middle of the twenty calls.
-    expect(creator.get_by_text("could not be finished: The sandbox credit of the team is used up")).to_be_visible()
+    expect(
+        creator.get_by_text("could not be finished: The sandbox credit of the team is used up")
+    ).to_be_visible()
     assert state() == "checking"
 
     # The tools are back: what could not be made is made again, and still blocks while one thing is missing.

@@ -57,7 +57,7 @@ class RollbackSerializer(serializers.Serializer):
     """Which earlier version of which app shall be live again, and why."""
 
     app = serializers.CharField(help_text="Its slug.")
-    version = serializers.IntegerField(min_value=1, help_text="Its number.")  # type: ignore[assignment]
+    version = serializers.IntegerField(min_value=1, help_text="Its number.")
     reason = serializers.CharField(max_length=500)
 
 
@@ -65,7 +65,7 @@ class RolledBackSerializer(serializers.Serializer):
     """What is live now."""
 
     app = serializers.CharField()
-    version = serializers.IntegerField()  # type: ignore[assignment]
+    version = serializers.IntegerField()
     state = serializers.CharField()
 
 

@@ -24,7 +24,7 @@ from marketplace.catalog.version_models import PriceChange
 ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
-class NoteSerializer(serializers.Serializer):
+class DecisionNoteSerializer(serializers.Serializer):
     """What whoever decides has to say; needed to refuse, and to call something off."""
 
     note = serializers.CharField(required=False, default="", allow_blank=True, max_length=2_000)
@@ -112,7 +112,7 @@ class SecondLookViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
 
     def get_queryset(self) -> QuerySet[Any]:
         if getattr(self, "swagger_fake_view", False):
-            return self.queryset
+            return super().get_queryset()
         return type(self).visible(actor_of(self.request)).order_by("-pk")
 
     def get_object(self) -> Any:
@@ -120,7 +120,7 @@ class SecondLookViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
 
     def decided(self, request: Request, act: Callable[..., Any], *, word: str = "note") -> Response:
         """Do what the path says with the note of the body, and answer what it became."""
-        body = NoteSerializer(data=request.data)
+        body = DecisionNoteSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         note = {word: body.validated_data["note"]}
         act(self.get_object(), by=actor_of(request), at=timezone.now(), **note)
@@ -153,13 +153,13 @@ class TakedownViewSet(SecondLookViewSet):
         made = takedowns.propose(listing.app, by=actor_of(request), at=timezone.now(), **wanted)
         return Response(TakedownSerializer(made).data, status=201)
 
-    @extend_schema(request=NoteSerializer, responses=TakedownSerializer)
+    @extend_schema(request=DecisionNoteSerializer, responses=TakedownSerializer)
     @action(detail=True, methods=["post"])
     def approve(self, request: Request, pk: str) -> Response:
         """Approve it as the second person: the app is down when this answers, or has until its date."""
         return self.decided(request, takedowns.approve)
 
-    @extend_schema(request=NoteSerializer, responses=TakedownSerializer)
+    @extend_schema(request=DecisionNoteSerializer, responses=TakedownSerializer)
     @action(detail=True, methods=["post"])
     def reject(self, request: Request, pk: str) -> Response:
         """Refuse it, with a reason."""
@@ -191,13 +191,13 @@ class AppealViewSet(SecondLookViewSet):
     queryset = Appeal.objects.none()
     visible = staticmethod(appeals.visible)
 
-    @extend_schema(request=NoteSerializer, responses=AppealSerializer)
+    @extend_schema(request=DecisionNoteSerializer, responses=AppealSerializer)
     @action(detail=True, methods=["post"])
     def grant(self, request: Request, pk: str) -> Response:
         """Grant it: a rejected version is reviewed again by others, a takedown is undone."""
         return self.decided(request, appeals.grant)
 
-    @extend_schema(request=NoteSerializer, responses=AppealSerializer)
+    @extend_schema(request=DecisionNoteSerializer, responses=AppealSerializer)
     @action(detail=True, methods=["post"])
     def refuse(self, request: Request, pk: str) -> Response:
         """Refuse it, with a reason: what was decided stands."""
@@ -218,7 +218,7 @@ class PriceChangeViewSet(SecondLookViewSet):
     queryset = PriceChange.objects.none()
     visible = staticmethod(price_changes.visible)
 
-    @extend_schema(request=NoteSerializer, responses=PriceChangeSerializer)
+    @extend_schema(request=DecisionNoteSerializer, responses=PriceChangeSerializer)
     @action(detail=True, methods=["post"])
     def approve(self, request: Request, pk: str) -> Response:
         """Approve a rise as the second person; it begins for subscribers after the notice that the platform gives."""
@@ -228,13 +228,13 @@ class PriceChangeViewSet(SecondLookViewSet):
 
         return self.decided(request, approve)
 
-    @extend_schema(request=NoteSerializer, responses=PriceChangeSerializer)
+    @extend_schema(request=DecisionNoteSerializer, responses=PriceChangeSerializer)
     @action(detail=True, methods=["post"])
     def reject(self, request: Request, pk: str) -> Response:
         """Refuse a rise, with a reason; the version stays live at the price that is offered."""
         return self.decided(request, price_changes.reject)
 
-    @extend_schema(request=NoteSerializer, responses=PriceChangeSerializer)
+    @extend_schema(request=DecisionNoteSerializer, responses=PriceChangeSerializer)
     @action(detail=True, methods=["post"], url_path="call-off")
     def call_off(self, request: Request, pk: str) -> Response:
         """Let a rise that has not begun not come, as one of the app's makers."""
