@@ -50,6 +50,7 @@ SECTIONS = (
     ),
     Section("Subscriptions", "catalog:subscriptions", "plug"),
     Section("My runs", "catalog:runs", "history"),
+    Section("Batches", "gateway:batches", "layers"),
     Section("Usage", "metering:usage", "chart-line"),
     Section(
         "Unattributed",
@@ -102,6 +103,14 @@ SECTIONS = (
         frozenset({Role.OPERATOR}),
         is_platform=True,
         also=("catalog:auto-approval",),
+    ),
+    Section(
+        "All batches",
+        "gateway:operator-batches",
+        "layers",
+        "Operate",
+        frozenset({Role.OPERATOR}),
+        is_platform=True,
     ),
     Section("Jobs", "gateway:jobs", "list-checks", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
     Section("Models", "gateway:models", "cpu", "Operate", frozenset({Role.OPERATOR}), is_platform=True),

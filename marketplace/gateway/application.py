@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from marketplace.core.errors import HalfpennyError
 from marketplace.core.problems import PROBLEM_TYPE
 from marketplace.gateway import chat_api, failures, mcp_api, meter_api, otlp_api, run_api
+from marketplace.gateway.batches import http_api as batch_api
 from marketplace.gateway.failures import BrokeHere, MethodNotAllowed, NothingHere
 from marketplace.gateway.http import ClientGone, Message, Receive, Request, Scope, Send, respond_json
 from marketplace.gateway.pipeline import Gateway
@@ -23,6 +24,7 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", "/meter"): meter_api.meter,
     ("POST", otlp_api.PATH): otlp_api.traces,
     ("POST", mcp_api.PATH): mcp_api.mcp,
+    **batch_api.EXACT,
 }
 RUN_PATH = re.compile(r"^/apps/([a-z0-9_-]{1,60})/run$")
 JOB_PATH = re.compile(r"^/jobs/([0-9a-fA-F-]{36})$")
@@ -96,6 +98,10 @@ async def _dispatch(request: Request, send: Send) -> None:
     if job and request.method == "GET":
         await run_api.show_job(gateway, request, send, job_id=job[1])
         return
+    named = batch_api.handler_of(request.method, request.path)
+    if named:
+        await named(gateway, request, send)
+        return
     methods = _methods_of(request.path)
     raise MethodNotAllowed(request.path, methods) if methods else NothingHere(request.path)
 
@@ -105,6 +111,8 @@ def _methods_of(path: str) -> list[str]:
         return ["POST"]
     if JOB_PATH.match(path):
         return ["GET"]
+    if named := batch_api.methods_of(path):
+        return named
     return sorted(method for method, known in ROUTES if known == path)
 
 

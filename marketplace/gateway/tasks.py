@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from marketplace.catalog.benches import JOB as BENCH_JOB
@@ -12,6 +13,8 @@ from marketplace.catalog.check_runs import ENDPOINT_JOB
 from marketplace.core import jobs
 from marketplace.core.models import Job
 from marketplace.gateway import app_runs, background, bench, endpoint_checks, kept_usage, smoke
+from marketplace.gateway.batches import files, finishing, making, working
+from marketplace.gateway.batches.http_api import bounds
 from marketplace.gateway.directory import caller_of_id
 from marketplace.gateway.outbox import delivering, digests
 from marketplace.gateway.outbox.configured import way_out
@@ -53,3 +56,19 @@ def collect_digests() -> None:
 def purge_deliveries() -> None:
     """Forget deliveries that ended long ago."""
     delivering.purge(at=timezone.now())
+
+
+@shared_task(name=making.TASK, expires=60)
+def work_on_batches() -> None:
+    """Work on one batch for one turn, and ask for the next turn as long as there was one."""
+    means = working.Means(settings.BATCHES_AT_ONCE, settings.BATCH_LINES_AT_ONCE, bounds())
+    if working.work_once(means=means):
+        making.nudge()
+
+
+@shared_task(name="gateway.purge_files", expires=3000)
+def purge_files() -> None:
+    """Delete files that expired and batches that ended long ago."""
+    at = timezone.now()
+    files.purge(at=at)
+    finishing.purge(at=at, keep_days=settings.FILE_RETENTION_DAYS)
