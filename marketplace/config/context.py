@@ -50,6 +50,7 @@ SECTIONS = (
     ),
     Section("Subscriptions", "catalog:subscriptions", "plug"),
     Section("My runs", "catalog:runs", "history"),
+    Section("Background runs", "gateway:async-runs", "timer", "", frozenset({Role.CONSUMER})),
     Section("Batches", "gateway:batches", "layers"),
     Section("Usage", "metering:usage", "chart-line"),
     Section(
@@ -108,6 +109,14 @@ SECTIONS = (
         "All batches",
         "gateway:operator-batches",
         "layers",
+        "Operate",
+        frozenset({Role.OPERATOR}),
+        is_platform=True,
+    ),
+    Section(
+        "All runs",
+        "gateway:operator-async-runs",
+        "timer",
         "Operate",
         frozenset({Role.OPERATOR}),
         is_platform=True,

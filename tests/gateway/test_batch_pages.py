@@ -70,10 +70,11 @@ class TestBatches:
     ) -> None:
         for _ in range(3):
             make_batch(subscription.pk, [chat_line("a")])
+        consumer, operator = signed_in(cast.consumer), signed_in(cast.operator)
         with django_assert_max_num_queries(12):
-            signed_in(cast.consumer).get("/batches/")
-        with django_assert_max_num_queries(22):
-            signed_in(cast.operator).get("/operator/batches/")
+            consumer.get("/batches/")
+        with django_assert_max_num_queries(14):
+            operator.get("/operator/batches/")
 
 
 class TestBatch:

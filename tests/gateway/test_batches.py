@@ -10,7 +10,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from marketplace.accounts.access import actor_for
-from marketplace.catalog.models import Listing, Subscription
+from marketplace.catalog.models import Subscription, Version
 from marketplace.core.errors import InvalidInput, NotFound
 from marketplace.core.models import Notice
 from marketplace.core.transitions import IllegalTransition
@@ -86,9 +86,12 @@ class TestWork:
         assert (notice.text, notice.kind) == (said, "work")
 
     def test_makes_embeddings(self, subscription: Subscription) -> None:
-        listing = Listing.objects.get(app=subscription.app)
-        listing.version = factories.make_version(subscription.app, number=2, allowed_models=["embed-small"])
-        listing.save()
+        for change in (
+            {"state": "draft"},
+            {"allowed_models": ["llm-8b", "embed-small"]},
+            {"state": "listed"},
+        ):
+            Version.objects.filter(app=subscription.app).update(**change)
         url = "/v1/embeddings"
         body = {"model": "embed-small", "input": "Where to eat?"}
         line = {"custom_id": "a", "method": "POST", "url": url, "body": body}

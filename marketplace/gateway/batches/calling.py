@@ -12,10 +12,10 @@ from typing import Any
 from marketplace.accounts.models import ApiKey
 from marketplace.catalog.models import Subscription
 from marketplace.core.errors import HalfpennyError, NotAllowed, Unavailable
-from marketplace.gateway import books, failures, requests
+from marketplace.gateway import books, failures, kept_calls, requests
 from marketplace.gateway.admitted import Served
 from marketplace.gateway.batch_models import Batch, BatchLine
-from marketplace.gateway.batches import lines, recovery, taking
+from marketplace.gateway.batches import lines, taking
 from marketplace.gateway.batches.lines import Cost, Failure, LineLost
 from marketplace.gateway.books import DatabaseAway
 from marketplace.gateway.directory import AppPaused, Caller, SubscriptionEnded, caller_of_id
@@ -146,7 +146,7 @@ class Turn:
         return replace(request, is_batch=True)
 
     async def _keep(self, line: BatchLine, _: Any, model: str, completion: Completion) -> None:
-        used = recovery.used_of(model, completion)
+        used = kept_calls.used_of(model, completion)
         await self.gateway.read(
             partial(lines.keep, line, body=completion.body, status=completion.status, used=used)
         )
@@ -176,7 +176,7 @@ def _caller_of(batch: Batch) -> Caller:
 
 def _came_to(served: Served) -> Cost:
     used = served.usage
-    listed = recovery.list_cost(served.model, used, at=served.admission.usage.occurred_at)
+    listed = kept_calls.list_cost(served.model, used, at=served.admission.usage.occurred_at)
     return Cost(
         cost=served.cost,
         list_cost=served.cost if listed is None else listed,

@@ -30,10 +30,12 @@ def parse(text: str, *, field: str) -> list[Span]:
     return ordered
 
 
-def as_text(weekday: int) -> str:
-    """Write the hours of a day as ``parse`` reads them."""
-    found = CheapHours.objects.filter(weekday=weekday).order_by("from_hour")
-    return ", ".join(f"{one.from_hour}-{one.to_hour}" for one in found)
+def as_texts() -> dict[int, str]:
+    """Write the hours of each weekday as ``parse`` reads them."""
+    texts: dict[int, list[str]] = {weekday: [] for weekday in range(len(CheapHours.WEEKDAYS))}
+    for one in CheapHours.objects.order_by("weekday", "from_hour"):
+        texts[one.weekday].append(f"{one.from_hour}-{one.to_hour}")
+    return {weekday: ", ".join(spans) for weekday, spans in texts.items()}
 
 
 def replace(week: Mapping[int, list[Span]], *, by: Actor, at: datetime) -> None:

@@ -49,12 +49,13 @@ class WeekForm(forms.Form):
 
     def __init__(self, data: Any = None) -> None:
         super().__init__(data)
+        texts = cheap_hours.as_texts()
         for weekday, name in enumerate(CheapHours.WEEKDAYS):
             self.fields[f"day_{weekday}"] = forms.CharField(
                 label=name,
                 required=False,
                 max_length=80,
-                initial=cheap_hours.as_text(weekday),
+                initial=texts[weekday],
                 widget=forms.TextInput(attrs={"placeholder": "none"}),
             )
 

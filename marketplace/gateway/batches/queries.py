@@ -97,8 +97,8 @@ def queue(*, at: datetime) -> Queue:
     sums = Batch.objects.filter(state__in=Batch.OPEN).aggregate(
         batches=Count("*"),
         lines=Coalesce(Sum(left), 0),
-        working=Count("*", filter=Q(locked_until__gt=at)),
-        waiting=Count("*", filter=Q(run_at__gt=at)),
+        working=Count("pk", filter=Q(locked_until__gt=at)),
+        waiting=Count("pk", filter=Q(run_at__gt=at)),
     )
     oldest = Batch.objects.filter(state__in=Batch.OPEN).order_by("due_at").values_list("due_at", flat=True)
     return Queue(sums["batches"], sums["lines"], sums["working"], sums["waiting"], oldest.first())

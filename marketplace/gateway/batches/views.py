@@ -45,7 +45,11 @@ def batch(request: PersonRequest, batch_id: UUID) -> HttpResponse:
     """Show one batch: how far it is, what it cost so far, what came of it."""
     found = access.get(queries.visible(request.actor), pk=batch_id)
     context = _of(found, request)
-    template = "gateway/batches/_batch.html" if request.htmx else "gateway/batches/batch.html"
+    template = (
+        "gateway/batches/_batch.html"
+        if request.htmx and not request.htmx.boosted
+        else "gateway/batches/batch.html"
+    )
     return render(request, template, context)
 
 
