@@ -9,6 +9,7 @@ from django.db import transaction
 from django.urls import reverse
 
 from marketplace.core import notices
+from marketplace.core.money import to_text
 from marketplace.core.transitions import move
 from marketplace.gateway.batch_models import Batch, BatchLine, StoredFile
 from marketplace.gateway.batches import files, lines
@@ -102,6 +103,14 @@ def tell(batch: Batch, *, at: datetime) -> None:
         path=reverse("gateway:batch", args=[batch.pk]),
         kind=notices.Kind.WORK,
         team=subscription.team,
+        facts={
+            "type": "batch",
+            "batch": f"batch_{batch.pk.hex}",
+            "app": subscription.app.slug,
+            "state": batch.state,
+            "cost": to_text(batch.cost),
+            "currency": batch.currency or None,
+        },
     )
 
 
