@@ -18,7 +18,7 @@ LONGEST_REASON = 200
 
 
 def put_in_force(
-    percent_off: Decimal, *, starts_at: datetime | None, reason: str, by: Actor, at: datetime
+    off_percent: Decimal, *, starts_at: datetime | None, reason: str, by: Actor, at: datetime
 ) -> BatchRate:
     """Put a rate in force from a time, now when there is none; the one before it ends there, history keeps its prices.
 
@@ -27,7 +27,7 @@ def put_in_force(
     """
     require_platform(by, *sorted(SETTERS))
     begins = starts_at or at
-    _check(percent_off, begins, reason, at=at)
+    _check(off_percent, begins, reason, at=at)
     with transaction.atomic():
         before = BatchRate.objects.select_for_update().filter(ends_at=None).first()
         if before is not None and before.starts_at >= begins:
@@ -37,23 +37,23 @@ def put_in_force(
         if before is not None:
             BatchRate.objects.filter(pk=before.pk).update(ends_at=begins)
         rate = BatchRate.objects.create(
-            percent_off=percent_off, starts_at=begins, reason=reason.strip(), set_by=by.user, set_at=at
+            off_percent=off_percent, starts_at=begins, reason=reason.strip(), set_by=by.user, set_at=at
         )
         audit.record(
             "metering.batch_rate.set",
             subject=rate,
             at=at,
             by=by.user,
-            old={"percent_off": str(before.percent_off) if before else None},
-            new={"percent_off": str(percent_off), "starts_at": begins.isoformat()},
+            old={"off_percent": str(before.off_percent) if before else None},
+            new={"off_percent": str(off_percent), "starts_at": begins.isoformat()},
             reason=reason,
         )
     return rate
 
 
-def _check(percent_off: Decimal, begins: datetime, reason: str, *, at: datetime) -> None:
-    if not 0 <= percent_off < 100 or percent_off != percent_off.quantize(Decimal("0.01")):
-        raise InvalidInput("percent_off", "must be from 0 to 99.99, with two decimals at most", limit="99.99")
+def _check(off_percent: Decimal, begins: datetime, reason: str, *, at: datetime) -> None:
+    if not 0 <= off_percent < 100 or off_percent != off_percent.quantize(Decimal("0.01")):
+        raise InvalidInput("off_percent", "must be from 0 to 99.99, with two decimals at most", limit="99.99")
     if begins < at:
         raise InvalidInput("starts_at", "must not be in the past: what was used keeps its price")
     if not reason.strip() or len(reason) > LONGEST_REASON:
@@ -75,5 +75,5 @@ def less(rate: BatchRate | None, price: Decimal) -> Decimal:
     if rate is None:
         return price
     with exact():
-        reduced = price * (100 - rate.percent_off) * Decimal("0.01")
+        reduced = price * (100 - rate.off_percent) * Decimal("0.01")
         return reduced.quantize(Decimal(1).scaleb(-MAX_DECIMALS), rounding=ROUND_HALF_UP)

@@ -57,7 +57,7 @@ class BatchRate(models.Model):
     The database makes a rate card of each list price out of it (trigger ``batch_prices``).
     """
 
-    percent_off = models.DecimalField(max_digits=5, decimal_places=2)
+    off_percent = models.DecimalField(max_digits=5, decimal_places=2)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=200)
@@ -73,7 +73,7 @@ class BatchRate(models.Model):
                 ],
             ),
             models.CheckConstraint(
-                condition=Q(percent_off__gte=0, percent_off__lt=100), name="batch_rate_leaves_a_price"
+                condition=Q(off_percent__gte=0, off_percent__lt=100), name="batch_rate_leaves_a_price"
             ),
         ]
         triggers = [price_triggers.batch_rate_is_fixed(), *price_triggers.batch_prices_of_rates()]
@@ -84,7 +84,7 @@ class BatchRate(models.Model):
     @property
     def off(self) -> str:
         """The rate in words, such as 50 %."""
-        return f"{self.percent_off.normalize():f} %"
+        return f"{self.off_percent.normalize():f} %"
 
 
 class ListPrices(models.Manager["RateCard"]):

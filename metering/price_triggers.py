@@ -42,13 +42,13 @@ _MADE_OUT_OF = """
         reasoning_per_mtok, starts_at, ends_at, source, batch_rate_id, list_price_id
     )
     SELECT c.model_id, c.currency,
-        round(c.input_per_mtok * (100 - r.percent_off) * 0.01, 18),
-        round(c.cached_input_per_mtok * (100 - r.percent_off) * 0.01, 18),
-        round(c.cache_write_per_mtok * (100 - r.percent_off) * 0.01, 18),
-        round(c.output_per_mtok * (100 - r.percent_off) * 0.01, 18),
-        round(c.reasoning_per_mtok * (100 - r.percent_off) * 0.01, 18),
+        round(c.input_per_mtok * (100 - r.off_percent) * 0.01, 18),
+        round(c.cached_input_per_mtok * (100 - r.off_percent) * 0.01, 18),
+        round(c.cache_write_per_mtok * (100 - r.off_percent) * 0.01, 18),
+        round(c.output_per_mtok * (100 - r.off_percent) * 0.01, 18),
+        round(c.reasoning_per_mtok * (100 - r.off_percent) * 0.01, 18),
         greatest(c.starts_at, r.starts_at), least(c.ends_at, r.ends_at),
-        trim_scale(r.percent_off) || ' % off for batches', r.id, c.id
+        trim_scale(r.off_percent) || ' % off for batches', r.id, c.id
     FROM metering_ratecard c CROSS JOIN metering_batchrate r JOIN metering_languagemodel m ON m.id = c.model_id
     WHERE {only} AND c.batch_rate_id IS NULL AND NOT m.is_ceiling
         AND greatest(c.starts_at, r.starts_at) < coalesce(least(c.ends_at, r.ends_at), 'infinity');

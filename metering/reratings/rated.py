@@ -26,7 +26,7 @@ _TOKENS = (
 )
 _OF_TOKENS = " + ".join(
     f"({quantity}) * CASE WHEN tk.id IS NULL THEN card.{price} "
-    f"ELSE round(tk.{price} * (100 - coalesce(br.percent_off, 0)) * 0.01, 18) END"
+    f"ELSE round(tk.{price} * (100 - coalesce(br.off_percent, 0)) * 0.01, 18) END"
     for quantity, price in _TOKENS
 )
 _OF_TIME = "u.duration_ms * CASE WHEN ti.id IS NULL THEN i.price_per_hour ELSE ti.price_per_hour END"

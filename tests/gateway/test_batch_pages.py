@@ -140,9 +140,9 @@ class TestOperator:
 
     def test_sets_a_rate(self, cast: Cast) -> None:
         client = signed_in(cast.operator)
-        page = client.post("/operator/batches/rate/", {"percent_off": "50", "reason": ""})
+        page = client.post("/operator/batches/rate/", {"off_percent": "50", "reason": ""})
         assert "This field is required" in page.content.decode()
-        client.post("/operator/batches/rate/", {"percent_off": "50", "reason": "cheap hours"})
+        client.post("/operator/batches/rate/", {"off_percent": "50", "reason": "cheap hours"})
         assert BatchRate.objects.get().set_by == cast.operator
         assert "50 % less than list prices" in client.get("/batches/").content.decode()
         assert signed_in(cast.consumer).post("/operator/batches/rate/", {}).status_code == 403

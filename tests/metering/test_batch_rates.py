@@ -71,7 +71,7 @@ class TestPutInForce:
         assert card.cached_input_per_mtok == Decimal("0.01")
         assert (card.starts_at, card.ends_at, card.source) == (NOW, None, "50 % off for batches")
         assert card.list_price == RateCard.objects.get()
-        assert AuditEntry.objects.get(action="metering.batch_rate.set").new["percent_off"] == "50"
+        assert AuditEntry.objects.get(action="metering.batch_rate.set").new["off_percent"] == "50"
 
     def test_follows_prices_and_rates_whichever_is_dated_first(self, cast: Cast) -> None:
         factories.make_model("llm-8b", input_price="0.20")
@@ -92,9 +92,9 @@ class TestPutInForce:
     @pytest.mark.parametrize(
         ("percent", "days", "reason", "field"),
         [
-            ("100", 0, "why", "percent_off"),
-            ("-1", 0, "why", "percent_off"),
-            ("10.001", 0, "why", "percent_off"),
+            ("100", 0, "why", "off_percent"),
+            ("-1", 0, "why", "off_percent"),
+            ("10.001", 0, "why", "off_percent"),
             ("10", -1, "why", "starts_at"),
             ("10", 0, " ", "reason"),
         ],
@@ -128,20 +128,20 @@ class TestRow:
     def test_leaves_a_price(self, cast: Cast, percent: str) -> None:
         with pytest.raises(IntegrityError, match="batch_rate_leaves_a_price"), transaction.atomic():
             BatchRate.objects.create(
-                percent_off=Decimal(percent), starts_at=NOW, reason="x", set_by=cast.operator, set_at=NOW
+                off_percent=Decimal(percent), starts_at=NOW, reason="x", set_by=cast.operator, set_at=NOW
             )
 
     def test_is_one_at_a_time(self, cast: Cast) -> None:
         put(cast, "50")
         with pytest.raises(IntegrityError, match="batch_rate_one_in_force"), transaction.atomic():
             BatchRate.objects.create(
-                percent_off=10, starts_at=NOW + DAY, reason="x", set_by=cast.operator, set_at=NOW
+                off_percent=10, starts_at=NOW + DAY, reason="x", set_by=cast.operator, set_at=NOW
             )
 
     def test_never_changes(self, cast: Cast) -> None:
         put(cast, "50")
         with pytest.raises((IntegrityError, InternalError)), transaction.atomic():
-            BatchRate.objects.update(percent_off=10)
+            BatchRate.objects.update(off_percent=10)
 
     def test_of_a_card_comes_with_its_list_price(self, cast: Cast) -> None:
         factories.make_model("llm-8b")

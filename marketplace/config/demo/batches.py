@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import uuid5
 
 from marketplace.accounts.access import actor_for
 from marketplace.catalog.models import App, Subscription
 from marketplace.config.demo.people import Cast
 from marketplace.config.demo.timeline import Timeline
-from marketplace.core import jobs
 from marketplace.core.epochs import DIRECTORY, read_epochs
 from marketplace.core.json import encode
 from marketplace.core.models import Job
+from marketplace.core.transitions import move
 from marketplace.gateway.async_models import AsyncRun
-from marketplace.gateway.async_runs.working import call_id
+from marketplace.gateway.async_runs import making
 from marketplace.gateway.batch_models import Batch, BatchLine, CheapHours
 from marketplace.gateway.batches import files, finishing, lines
 from marketplace.gateway.batches.files import Bounds
@@ -102,31 +103,49 @@ def _ended(subscription: Subscription, *, at: datetime, book: PriceBook) -> None
     rows.append(_failed(batch, len(rows) + 1, ids[-1], at=at + timedelta(minutes=2)))
     BatchLine.objects.bulk_create(rows)
     ended_at = at + timedelta(minutes=3)
-    Batch.objects.filter(pk=batch.pk).update(
-        state=Batch.State.FINALIZING, finalizing_at=ended_at, worked_ms=6_400, turn=2
+    move(
+        batch,
+        Batch.TRANSITIONS,
+        to=Batch.State.FINALIZING,
+        action="gateway.batch.finalizing",
+        at=ended_at,
+        changes={"finalizing_at": ended_at, "worked_ms": 6_400, "turn": 2},
     )
-    batch.refresh_from_db()
     finishing.finish(batch, bounds=BOUNDS, at=ended_at)
 
 
 def _background_run(subscription: Subscription, *, at: datetime, book: PriceBook) -> None:
     """Write a run that nobody waited for, with its usage."""
     data = {"city": "Boston", "cuisine": "Italian", "occasion": "dinner with forty guests"}
-    job = jobs.enqueue("gateway.run_app", idempotency_key="demo:background-run", at=at)
-    run = AsyncRun(
-        pk=job.pk, subscription=subscription, data=data, attempt=1, created_at=at, begun_at=at,
-        expires_at=at + timedelta(days=30),
-    )  # fmt: skip
     used, ended_at = Quantities(input_tokens=152, output_tokens=61), at + timedelta(seconds=4)
-    usage = Usage(str(call_id(run)), at, _who(subscription), MODEL, used, latency_ms=3_800)
+    job = Job.objects.create(
+        name=making.JOB,
+        idempotency_key="demo:background-run",
+        state=Job.State.DONE,
+        attempts=1,
+        run_at=at,
+        created_at=at,
+        ended_at=ended_at,
+        result={"state": "done"},
+    )
+    usage = Usage(str(uuid5(job.pk, "1")), at, _who(subscription), MODEL, used, latency_ms=3_800)
     (receipt,) = _insert([usage], at=ended_at, book=book)
-    run.state, run.ended_at, run.model = AsyncRun.State.DONE, ended_at, MODEL
-    run.output = "Trattoria Lina has a room for forty-five, with a door to the garden."
-    run.input_tokens, run.output_tokens = used.input_tokens, used.output_tokens
-    run.cost, run.currency = receipt.rated.cost, receipt.currency
-    run.save(force_insert=True)
-    Job.objects.filter(pk=job.pk).update(
-        state=Job.State.DONE, attempts=1, result={"state": "done"}, ended_at=ended_at
+    AsyncRun.objects.create(
+        pk=job.pk,
+        subscription=subscription,
+        data=data,
+        state=AsyncRun.State.DONE,
+        attempt=1,
+        output="Trattoria Lina has a room for forty-five, with a door to the garden.",
+        model=MODEL,
+        input_tokens=used.input_tokens,
+        output_tokens=used.output_tokens,
+        cost=receipt.rated.cost,
+        currency=receipt.currency,
+        created_at=at,
+        begun_at=at,
+        ended_at=ended_at,
+        expires_at=at + timedelta(days=30),
     )
 
 

@@ -21,6 +21,13 @@ from marketplace.core.templatetags.money import amount, money, number
 OK, WARN, DANGER, INFO, NEUTRAL = "ok", "warn", "danger", "info", "neutral"
 
 STATE_TONES: dict[str, dict[str, str]] = {
+    "batch_line": {
+        "waiting": NEUTRAL,
+        "running": INFO,
+        "done": OK,
+        "failed": DANGER,
+        "skipped": WARN,
+    },
     "batch": {
         "validating": INFO,
         "failed": DANGER,

@@ -140,7 +140,8 @@ def _fail(run: AsyncRun, code: str, message: str, *, at: datetime, **columns: An
 
 def _close(run: AsyncRun, state: str, *, at: datetime, **columns: Any) -> None:
     """End a run, once, and tell of it."""
-    if _mine(run).update(state=state, ended_at=at, used=None, answer=None, **columns):
+    open_still = AsyncRun.objects.filter(pk=run.pk, state__in=AsyncRun.OPEN, attempt=run.attempt)
+    if open_still.update(state=state, ended_at=at, used=None, answer=None, **columns):
         run.refresh_from_db()
         tell(run, at=at)
 
@@ -203,6 +204,5 @@ def tend(*, at: datetime) -> int:
     found = list(left.select_related("subscription__app", "subscription__team"))
     for one in found:
         kept_calls.end_left(call_id(one), one.used, at=at)
-        AsyncRun.objects.filter(pk=one.pk, state=State.QUEUED).update(state=State.RUNNING)
         _fail(one, "given_up", GIVEN_UP, at=at)
     return len(found)

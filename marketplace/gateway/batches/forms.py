@@ -32,7 +32,7 @@ class BatchFilter(forms.Form):
 class RateForm(forms.Form):
     """A rate for batches."""
 
-    percent_off = forms.DecimalField(
+    off_percent = forms.DecimalField(
         label="Less than list prices", min_value=0, max_value=99, max_digits=4, decimal_places=2
     )
     starts_at = forms.DateTimeField(

@@ -150,7 +150,7 @@ def set_rate(request: PersonRequest) -> HttpResponse:
     if form.is_valid():
         try:
             rate = batch_rates.put_in_force(
-                form.cleaned_data["percent_off"],
+                form.cleaned_data["off_percent"],
                 starts_at=starts_at(form),
                 reason=form.cleaned_data["reason"],
                 by=request.actor,
