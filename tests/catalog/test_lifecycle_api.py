@@ -227,6 +227,7 @@ class TestAutoApprovalPolicies:
         if who != "stranger":
             assert client.get(self.PATH).json()["results"] == []
             assert client.get(f"{self.PATH}/1").status_code == 404
+        assert first.get(f"{self.PATH}/one").status_code == 404
         assert client.post(self.PATH, {**self.TERMS, "reason": "x"}).status_code == 403
         assert client.post(f"{self.PATH}/try", self.TERMS).status_code == 403
         assert client.post(f"{self.PATH}/switch-off", {"reason": "x"}).status_code == 403

@@ -74,7 +74,6 @@ class PolicyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
 
     serializer_class = PolicySerializer
     lookup_field = "number"
-    lookup_value_regex = "[0-9]{1,6}"
     filter_backends = ()
     queryset = AutoApprovalPolicy.objects.none()
 
@@ -84,7 +83,8 @@ class PolicyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         return auto_approvals.visible(actor_of(self.request)).order_by("-number")
 
     def get_object(self) -> AutoApprovalPolicy:
-        return access.get(self.get_queryset(), number=self.kwargs["number"])
+        number = str(self.kwargs["number"])
+        return access.get(self.get_queryset(), number=int(number) if number.isdecimal() else 0)
 
     @extend_schema(request=NewPolicySerializer, responses={201: PolicySerializer})
     def create(self, request: Request) -> Response:
