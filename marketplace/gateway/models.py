@@ -4,6 +4,11 @@ from django.db import models
 
 from marketplace.core import epochs
 from marketplace.core.ids import uuid7
+from marketplace.gateway.retrieval_models import (  # noqa: F401  Django looks here
+    DocumentIndex,
+    Passage,
+    RetrievalDay,
+)
 
 
 class Provider(models.Model):

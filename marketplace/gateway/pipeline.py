@@ -163,8 +163,9 @@ class Gateway:
         need = request.need
         who = caller.who_at(at)._replace(model_asked=need.asked, feature=request.feature)
         usage = Usage(
-            str(hold_id), at, who, route.offers[0].model, Quantities(input_tokens=need.input_tokens)
-        )
+            str(hold_id), at, who, route.offers[0].model, Quantities(input_tokens=need.input_tokens),
+            tags=dict(request.tags) if request.tags else None,
+        )  # fmt: skip
         found = ways(route, need, usual_output=await self._usual_output(caller, request))
         first, *others = [way.estimate for way in found]
         return HoldRequest(hold_id, usage, first, expires_at, tuple(others)), found

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from marketplace.catalog.benches import JOB as BENCH_JOB
@@ -15,6 +16,7 @@ from marketplace.gateway import app_runs, background, bench, endpoint_checks, ke
 from marketplace.gateway.directory import caller_of_id
 from marketplace.gateway.outbox import delivering, digests
 from marketplace.gateway.outbox.configured import way_out
+from marketplace.gateway.retrieval import indexing
 from marketplace.gateway.run_api import JOB_NAME
 from metering.attribution_rules import WORK
 
@@ -24,6 +26,7 @@ jobs.work("gateway.run_smoke")(smoke.run)
 jobs.work(BENCH_JOB)(bench.run)
 jobs.work(ENDPOINT_JOB)(endpoint_checks.run)
 jobs.work(WORK)(kept_usage.count)
+jobs.work(indexing.JOB)(indexing.run)
 
 
 @jobs.work(JOB_NAME)
@@ -53,3 +56,9 @@ def collect_digests() -> None:
 def purge_deliveries() -> None:
     """Forget deliveries that ended long ago."""
     delivering.purge(at=timezone.now())
+
+
+@shared_task(name="gateway.index_documents", expires=55)
+def index_documents() -> None:
+    """Queue documents that are not indexed, or were by another embedding model than that of now."""
+    indexing.ensure_all(model=settings.EMBEDDING_MODEL, at=timezone.now())
