@@ -79,16 +79,17 @@ def run(*, job: Job, index_id: str) -> dict[str, object]:
     index = DocumentIndex.objects.select_related("document__app__owner_team", "document__uploaded_by").get(
         pk=index_id
     )
+    now = timezone.now()
     try:
-        begin(index)
+        _move(index, DocumentIndex.State.RUNNING, at=now)
     except IllegalTransition:
         return {"state": index.state}
     try:
-        fill(index, told=partial(jobs.progress, job))
+        _fill(index, at=now, told=partial(jobs.progress, job))
     except HalfpennyError as error:
         if isinstance(error, Unavailable) and job.attempts < job.max_attempts:
             raise
-        _move(index, DocumentIndex.State.FAILED, error=error.message, ended_at=timezone.now())
+        _move(index, DocumentIndex.State.FAILED, at=now, error=error.message, ended_at=now)
         return {"state": index.state, "error": error.message}
     return {"state": index.state, "passages": index.passages_total}
 
@@ -108,12 +109,17 @@ def _enqueue(index: DocumentIndex, *, at: datetime) -> None:
     jobs.enqueue(JOB, idempotency_key=key, at=at, by=index.document.uploaded_by, index_id=str(index.pk))
 
 
-def begin(index: DocumentIndex) -> None:
-    """Say that somebody works on an index. Raises IllegalTransition for one that has ended."""
-    _move(index, DocumentIndex.State.RUNNING)
+def index_now(document_ids: Iterable[UUID], *, model: str, at: datetime) -> None:
+    """Index documents at once and without a job: for few of them, by a model that costs nothing."""
+    for one in sorted(document_ids):
+        index, _ = DocumentIndex.objects.get_or_create(
+            document_id=one, embedding_model=model, rules=chunking.RULES, defaults={"created_at": at}
+        )
+        _move(index, DocumentIndex.State.RUNNING, at=at)
+        _fill(index, at=at)
 
 
-def fill(index: DocumentIndex, *, told: Callable[..., None] = lambda **_: None) -> None:
+def _fill(index: DocumentIndex, *, at: datetime, told: Callable[..., None] = lambda **_: None) -> None:
     """Cut a document and embed what is missing of it; ``told`` hears how many passages are done, and of how many."""
     text = index.document.text
     cut = chunking.chunks(text)
@@ -130,10 +136,11 @@ def fill(index: DocumentIndex, *, told: Callable[..., None] = lambda **_: None) 
     _move(
         index,
         DocumentIndex.State.READY,
+        at=at,
         passages_done=len(cut),
         passages_total=len(cut),
         tokens=tokens.count(text),
-        ended_at=timezone.now(),
+        ended_at=at,
     )
 
 
@@ -178,8 +185,7 @@ def _in_batches(numbers: list[int]) -> Iterator[list[int]]:
     return (numbers[start : start + AT_ONCE] for start in range(0, len(numbers), AT_ONCE))
 
 
-def _move(index: DocumentIndex, to: str, **changes: object) -> None:
+def _move(index: DocumentIndex, to: str, *, at: datetime, **changes: object) -> None:
     move(
-        index, DocumentIndex.TRANSITIONS, to=to, action=f"gateway.document_index.{to}", at=timezone.now(),
-        changes=changes,
+        index, DocumentIndex.TRANSITIONS, to=to, action=f"gateway.document_index.{to}", at=at, changes=changes
     )  # fmt: skip
