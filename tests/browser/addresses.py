@@ -60,7 +60,7 @@ DETAILS = (
     Detail("creator", "catalog:creator-material", _given("survey-digest")),
     Detail("creator", "catalog:creator-new", _given("batch-labeler")),
     Detail("creator", "gateway:bench", _given("survey-digest")),
-    Detail("legal", "gateway:documents", _given("policy-qa")),
+    Detail("creator", "gateway:documents", _given("survey-digest")),
     Detail("consumer", "gateway:use", _given("where2eat")),
     Detail("consumer", "catalog:run", lambda: (KeptRun.objects.latest("created_at").pk,)),
     Detail("creator", "catalog:shared-run", lambda: (RunShare.objects.get().pk,)),
