@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace as with_fields
 from functools import partial
 from time import monotonic
 from typing import Annotated, Any
@@ -57,7 +58,13 @@ _completion = msgspec.json.Decoder(_Completion)
 
 
 async def run(
-    gateway: Gateway, find: FindCaller, *, data: Any, feature: str = "", call_id: UUID | None = None
+    gateway: Gateway,
+    find: FindCaller,
+    *,
+    data: Any,
+    feature: str = "",
+    call_id: UUID | None = None,
+    no_store: bool = False,
 ) -> AppRun:
     """Run an app once. Raises InvalidInput naming the input, and what admission and providers raise."""
     caller = await find()
@@ -65,7 +72,9 @@ async def run(
     if caller.app.kind == App.Kind.HTTP:
         return await _run_http(gateway, find, data, call_id)
     served, completion = await gateway.complete(
-        find, lambda c: request_for(c.app, data, feature=feature), call_id=call_id
+        find,
+        lambda c: with_fields(request_for(c.app, data, feature=feature), no_store=no_store),
+        call_id=call_id,
     )
     try:
         choices = _completion.decode(completion.body).choices

@@ -38,6 +38,8 @@ class ModelRequest:
     choices: int = 1
     names_length: bool = True
     """Whether the caller said how long the answer may be."""
+    no_store: bool = False
+    """Whether the caller wants an answer that is neither kept nor was."""
 
     def for_provider(self, upstream_name: str) -> dict[str, Any]:
         """Return the body for one provider, with its name of the model and the output bounded."""
@@ -89,6 +91,12 @@ def embeddings(fields: dict[str, Any], *, feature: str = "") -> ModelRequest:
         raise InvalidRequest("input", "A text or a list of texts is required.")
     need = Need(_model(fields), _input_tokens(fields, "input"), 0, is_embedding=True)
     return ModelRequest("embeddings", fields, need, is_stream=False, feature=feature)
+
+
+def asks_for_usage(request: ModelRequest) -> bool:
+    """Tell whether the caller wants the usage at the end of a stream."""
+    options = request.fields.get("stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True
 
 
 def _input_tokens(fields: Mapping[str, Any], name: str) -> int:

@@ -11,6 +11,7 @@ from marketplace.core.errors import NotFound
 from marketplace.core.ids import uuid7
 from marketplace.core.models import Job
 from marketplace.gateway import app_runs, books, idempotency, requests
+from marketplace.gateway.caching.telling import wants_no_store
 from marketplace.gateway.directory import Caller
 from marketplace.gateway.http import Request, Send, raw_json, respond, respond_json
 from marketplace.gateway.idempotency import Kept
@@ -36,7 +37,8 @@ async def run_app(gateway: Gateway, request: Request, send: Send, *, slug: str) 
         await _run_later(gateway, caller, fields["input"], request, send)
         return
     feature = request.header(b"x-halfpenny-feature")[:40]
-    call = partial(_answer, gateway, find, fields["input"], feature)
+    no_store = wants_no_store(request)
+    call = partial(_answer, gateway, find, fields["input"], feature, no_store=no_store)
     key = request.header(b"idempotency-key")
     if key:
         kept = await idempotency.once(gateway.read, caller, key=key, path=request.path, body=body, call=call)
@@ -45,8 +47,8 @@ async def run_app(gateway: Gateway, request: Request, send: Send, *, slug: str) 
     await respond(send, kept.status, kept.body, headers=kept.headers)
 
 
-async def _answer(gateway: Gateway, find: Any, data: Any, feature: str) -> Kept:
-    run = await app_runs.run(gateway, find, data=data, feature=feature)
+async def _answer(gateway: Gateway, find: Any, data: Any, feature: str, *, no_store: bool) -> Kept:
+    run = await app_runs.run(gateway, find, data=data, feature=feature, no_store=no_store)
     headers = run.served.headers | rate_limit_headers(run.served.admission.standings, at=books.now())
     return Kept(200, raw_json(app_runs.answer_of(run)), headers)
 
