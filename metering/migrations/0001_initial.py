@@ -10,12 +10,11 @@ import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
 
+from marketplace.core.initial import InitialMigration
 from metering.partitions import CreatePartitionedModel
 
 
-class Migration(migrations.Migration):
-
-    initial = True
+class Migration(InitialMigration):
 
     dependencies = [
         ('accounts', '0001_initial'),

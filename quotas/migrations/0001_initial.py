@@ -12,10 +12,10 @@ import quotas.budget_models
 from django.conf import settings
 from django.db import migrations, models
 
+from marketplace.core.initial import InitialMigration
 
-class Migration(migrations.Migration):
 
-    initial = True
+class Migration(InitialMigration):
 
     dependencies = [
         ('accounts', '0001_initial'),
