@@ -217,7 +217,7 @@ class Gateway:
                 await self._end(admission, None)
                 tell_standings(error, admission)
                 raise
-            flight.keep_completion(offer, completion)
+            flight.keep_completion(offer, completion, call_id=str(admission.id))
         served = await self._settle(admission, offer, completion.usage, latency_ms=completion.latency_ms)
         return served, completion
 
@@ -227,7 +227,7 @@ class Gateway:
         usage = hits.usage_of(hit, admission.usage, latency_ms=latency_ms)
         receipt = await self._end(admission, usage)
         cost, currency = (receipt.rated.cost, receipt.currency) if receipt else (Decimal(0), "")
-        return Served(admission, usage.model, "kept answer", cost, hit.served, currency)
+        return Served(admission, usage.model, hit.reason, cost, hit.served, currency)
 
     async def _first_answer(self, admission: Admission, request: ModelRequest) -> tuple[Offer, Completion]:
         """Try the offers in order; the next one only when the failed one cannot have charged."""
@@ -262,7 +262,7 @@ class Gateway:
                 return
             async with self._stream_bought(admission, request) as opened:
                 yield opened
-                flight.keep_stream(opened.offer, opened.source)
+                flight.keep_stream(opened.offer, opened.source, call_id=str(admission.id))
 
     @asynccontextmanager
     async def _stream_bought(

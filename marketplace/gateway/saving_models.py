@@ -1,10 +1,15 @@
 """How calls of an app are saved, and the answers that are kept for it."""
 
+from decimal import Decimal
+from typing import ClassVar
+
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from marketplace.core import epochs
 from marketplace.core.ids import uuid7
+from marketplace.core.transitions import Transitions
 
 SHORTEST_TTL_S, LONGEST_TTL_S = 300, 1_800
 
@@ -13,7 +18,22 @@ class CallSaving(models.Model):
     """What an app's owner has agreed to so that fewer calls are paid for. Without a row, nothing is saved.
 
     ``generation`` is part of every key of the cache: raising it forgets all answers at once, in every process.
+    Answers to *similar* questions are given only once they were measured on the app's own traffic: ``similar`` says how
+    far that has come, ``similar_since`` from when on what was measured counts.
     """
+
+    class Similar(models.TextChoices):
+        OFF = "off"
+        MEASURING = "measuring"
+        SERVING = "serving"
+        STOPPED = "stopped"
+
+    TRANSITIONS: ClassVar[Transitions] = {
+        "off": frozenset({"measuring"}),
+        "measuring": frozenset({"off", "serving", "stopped"}),
+        "serving": frozenset({"off", "measuring", "stopped"}),
+        "stopped": frozenset({"off", "measuring"}),
+    }
 
     app = models.OneToOneField("catalog.App", models.CASCADE, related_name="call_saving")
     ttl_s = models.PositiveSmallIntegerField(
@@ -23,6 +43,14 @@ class CallSaving(models.Model):
         default=False, help_text="Keep answers whatever the temperature, not only those at 0."
     )
     generation = models.PositiveIntegerField(default=1)
+    similar = models.CharField(max_length=10, choices=Similar, default=Similar.OFF)
+    similar_threshold = models.DecimalField(
+        max_digits=4,
+        decimal_places=3,
+        default=Decimal("0.950"),
+        help_text="How alike two questions must be, 0 to 1.",
+    )
+    similar_since = models.DateTimeField(null=True, blank=True)
     is_batchable = models.BooleanField(
         default=False, help_text="Several inputs may be packed into one call of the model."
     )
@@ -34,6 +62,14 @@ class CallSaving(models.Model):
             models.CheckConstraint(
                 condition=Q(ttl_s=None) | Q(ttl_s__gte=SHORTEST_TTL_S, ttl_s__lte=LONGEST_TTL_S),
                 name="call_saving_keeps_for_5_to_30_minutes",
+            ),
+            models.CheckConstraint(
+                condition=Q(similar="off") | Q(ttl_s__isnull=False, similar_since__isnull=False),
+                name="call_saving_similar_needs_kept_answers",
+            ),
+            models.CheckConstraint(
+                condition=Q(similar_threshold__gte=Decimal("0.8"), similar_threshold__lte=1),
+                name="call_saving_similar_is_near",
             ),
         ]
         triggers = [epochs.raise_epoch(epochs.DIRECTORY, name="epoch_of_call_saving")]
@@ -53,17 +89,45 @@ class CachedAnswer(models.Model):
     organization = models.ForeignKey("accounts.Organization", models.CASCADE, related_name="+")
     app = models.ForeignKey("catalog.App", models.CASCADE, related_name="+")
     sealed = models.TextField(help_text="The answer, see marketplace.gateway.sealing.")
+    neighborhood = models.BinaryField(
+        max_length=32,
+        null=True,
+        help_text="The key of everything but the question; null: not to be compared.",
+    )
+    embedding = ArrayField(models.FloatField(), null=True, help_text="Of the question.")
     kept_at = models.DateTimeField()
     expires_at = models.DateTimeField()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["key"], name="cached_answer_once"),
-            models.CheckConstraint(
-                condition=Q(expires_at__gt=models.F("kept_at")), name="cached_answer_expires"
+            models.CheckConstraint(condition=Q(expires_at__gt=F("kept_at")), name="cached_answer_expires"),
+        ]
+        indexes = [
+            models.Index(fields=["expires_at"], name="cached_answer_by_end"),
+            models.Index(
+                fields=["neighborhood"],
+                name="cached_answer_neighbors",
+                condition=Q(neighborhood__isnull=False),
             ),
         ]
-        indexes = [models.Index(fields=["expires_at"], name="cached_answer_by_end")]
 
     def __str__(self) -> str:
         return f"an answer of {self.app}"
+
+
+class SimilarTrial(models.Model):
+    """An answer that might have been given to a similar question, beside the one that was bought all the same."""
+
+    app = models.ForeignKey("catalog.App", models.CASCADE, related_name="+")
+    event_id = models.CharField(max_length=128, help_text="Of the call that was bought.")
+    at = models.DateTimeField()
+    similarity = models.DecimalField(max_digits=4, decimal_places=3)
+    was_wrong = models.BooleanField(help_text="The two answers differ.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["app", "event_id"], name="similar_trial_once")]
+        indexes = [models.Index(fields=["app", "-at"], name="similar_trial_latest")]
+
+    def __str__(self) -> str:
+        return f"trial {self.event_id}"

@@ -121,7 +121,7 @@ class TestSameQuestion:
         )
 
     def test_of_64_callers_at_once_is_bought_once(self, world: World) -> None:
-        slow = [{"role": "user", "content": "[[demo:slow=400]] What does everybody ask at once?"}]
+        slow = [{"role": "user", "content": "[[demo:slow:400]] What does everybody ask at once?"}]
         with ThreadPoolExecutor(64) as threads:
             answers = list(threads.map(lambda _: chat(world, messages=slow), range(64)))
 

@@ -23,7 +23,7 @@ from metering.rating import Quantities, from_atto, token_cost
 from quotas.admission import Estimate, HoldRequest
 
 DONE = b"data: [DONE]\n\n"
-EXACT = "cache"
+EXACT, SIMILAR = "cache", "similar"
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
 
@@ -41,6 +41,11 @@ class Hit:
     def served(self) -> Quantities:
         """What the caller gets, in tokens."""
         return Quantities(input_tokens=self.entry.input_tokens, output_tokens=self.entry.output_tokens)
+
+    @property
+    def reason(self) -> str:
+        """Why this answer, in words."""
+        return "kept answer" if self.by == EXACT else "kept answer to a similar question"
 
     @property
     def completion(self) -> Completion:
