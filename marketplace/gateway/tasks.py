@@ -12,6 +12,7 @@ from marketplace.catalog.check_runs import ENDPOINT_JOB
 from marketplace.core import jobs
 from marketplace.core.models import Job
 from marketplace.gateway import app_runs, background, bench, endpoint_checks, kept_usage, smoke
+from marketplace.gateway.caching import similar, store
 from marketplace.gateway.directory import caller_of_id
 from marketplace.gateway.outbox import delivering, digests
 from marketplace.gateway.outbox.configured import way_out
@@ -53,3 +54,15 @@ def collect_digests() -> None:
 def purge_deliveries() -> None:
     """Forget deliveries that ended long ago."""
     delivering.purge(at=timezone.now())
+
+
+@shared_task(name="gateway.purge_answers", expires=3000)
+def purge_answers() -> None:
+    """Delete kept answers that have expired."""
+    store.purge_expired(at=timezone.now())
+
+
+@shared_task(name="gateway.judge_similar_answers", expires=240)
+def judge_similar_answers() -> None:
+    """Let kept answers to similar questions be given where that is proved right, and stop them where it is wrong."""
+    similar.judge_all(at=timezone.now())

@@ -2,12 +2,14 @@
 
 from django.urls import path
 
-from marketplace.gateway.views import bench, call_cost, channels, operator, providers, try_it, use_app
+from marketplace.gateway.views import bench, call_cost, channels, operator, providers, saving, try_it, use_app
 
 app_name = "gateway"
 urlpatterns = [
     path("catalog/<slug:slug>/try/", try_it.try_it, name="try"),
     path("creator/apps/<slug:slug>/bench/", bench.app_bench, name="bench"),
+    path("creator/apps/<slug:slug>/saving/", saving.saving, name="saving"),
+    path("creator/apps/<slug:slug>/saving/purge/", saving.purge, name="saving-purge"),
     path("creator/call-cost/", call_cost.call_cost, name="call-cost"),
     path("use/<slug:slug>/", use_app.use_app, name="use"),
     path("notices/channels/", channels.channels_page, name="channels"),

@@ -60,6 +60,7 @@ DETAILS = (
     Detail("creator", "catalog:creator-material", _given("survey-digest")),
     Detail("creator", "catalog:creator-new", _given("batch-labeler")),
     Detail("creator", "gateway:bench", _given("survey-digest")),
+    Detail("creator", "gateway:saving", _given("where2eat")),
     Detail("consumer", "gateway:use", _given("where2eat")),
     Detail("consumer", "catalog:run", lambda: (KeptRun.objects.latest("created_at").pk,)),
     Detail("creator", "catalog:shared-run", lambda: (RunShare.objects.get().pk,)),
