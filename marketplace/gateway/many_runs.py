@@ -12,7 +12,7 @@ from marketplace.gateway.directory import AppFacts
 from marketplace.gateway.http import raw_json
 from marketplace.gateway.idempotency import Kept
 from marketplace.gateway.limits import rate_limit_headers
-from marketplace.gateway.pipeline import FindCaller, Gateway
+from marketplace.gateway.pipeline import Gateway
 from marketplace.gateway.requests import InvalidRequest
 
 MOST_INPUTS = 50
@@ -27,9 +27,7 @@ def check(inputs: Any, *, app: AppFacts) -> list[Any]:
     return inputs
 
 
-async def run(
-    gateway: Gateway, find: FindCaller, inputs: Sequence[Any], feature: str, *, no_store: bool
-) -> Kept:
+async def run(gateway: Gateway, find: Any, inputs: Sequence[Any], feature: str, *, no_store: bool) -> Kept:
     """Run each input; one that fails says so in its place. Only when all fail alike, the request does."""
     runs = await asyncio.gather(
         *(app_runs.run(gateway, find, data=data, feature=feature, no_store=no_store) for data in inputs),
