@@ -11,7 +11,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import BigIntegerField, Count, DecimalField, QuerySet, Sum
+from django.db.models import BigIntegerField, Count, DecimalField, F, QuerySet, Sum
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, TruncDate
 
@@ -37,7 +37,7 @@ class Saved:
 
 
 def tags(*, by: str, saved_cost: str, input_tokens: int, output_tokens: int) -> dict[str, str]:
-    """Return the tags of an event that saved something: its means, and what was served without being bought."""
+    """Return the tags of an event that saved something: its means, and the tokens that its caller was served."""
     return {
         SAVED_BY: by,
         SAVED_COST: saved_cost,
@@ -55,7 +55,10 @@ def by_day(app_id: int, *, starts_at: datetime, ends_at: datetime) -> Sequence[S
         events.values("currency", day=TruncDate("occurred_at"), by=KT(f"tags__{SAVED_BY}"))
         .annotate(
             calls=Count("*"),
-            tokens=Sum(_number(SERVED_INPUT)) + Sum(_number(SERVED_OUTPUT)),
+            # Served, less what was bought: nothing for a kept answer, a part for one that was bought with others.
+            tokens=Sum(
+                _number(SERVED_INPUT) + _number(SERVED_OUTPUT) - F("input_tokens") - F("output_tokens")
+            ),
             cost=Sum(Cast(KT(f"tags__{SAVED_COST}"), DecimalField(max_digits=38, decimal_places=18))),
         )
         .order_by("day", "by", "currency")

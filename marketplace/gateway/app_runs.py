@@ -73,7 +73,11 @@ async def run(
         return await _run_http(gateway, find, data, call_id)
     served, completion = await gateway.complete(
         find,
-        lambda c: with_fields(request_for(c.app, data, feature=feature), no_store=no_store),
+        lambda c: with_fields(
+            request_for(c.app, data, feature=feature),
+            no_store=no_store,
+            is_packable=c.app.saving.is_batchable,
+        ),
         call_id=call_id,
     )
     try:

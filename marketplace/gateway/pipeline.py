@@ -42,6 +42,7 @@ from marketplace.gateway.providers.base import Completion, ProviderError, Stream
 from marketplace.gateway.providers.base import Usage as ProviderUsage
 from marketplace.gateway.requests import ModelRequest
 from marketplace.gateway.router import Offer, choose
+from marketplace.gateway.sharing.buying import SharedCalls, tags_of
 from metering.ingest import Receipt, Usage
 from metering.origins import Reporter
 from metering.rating import Quantities
@@ -74,6 +75,7 @@ class Gateway:
         self.pool = ConnectionPool()
         self.apps = HttpAppCaller(allowed=settings.EGRESS_ALLOW)
         self.answers = AnswerCache(self)
+        self.shared = SharedCalls(self)
         self._reader = ThreadPoolExecutor(2, thread_name_prefix="directory")
         self._parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
         self._offers: tuple[int, OfferBook] | None = None
@@ -212,13 +214,19 @@ class Gateway:
             if flight.hit is not None:
                 return await self._settle_hit(admission, flight.hit), flight.hit.completion
             try:
-                offer, completion = await self._first_answer(admission, request)
+                offer, completion = await self.shared.buy(admission, request, flight.announced)
             except BaseException as error:
                 await self._end(admission, None)
                 tell_standings(error, admission)
                 raise
             flight.keep_completion(offer, completion, call_id=str(admission.id))
-        served = await self._settle(admission, offer, completion.usage, latency_ms=completion.latency_ms)
+        served = await self._settle(
+            admission,
+            offer,
+            completion.usage,
+            latency_ms=completion.latency_ms,
+            tags=tags_of(completion),
+        )
         return served, completion
 
     async def _settle_hit(self, admission: Admission, hit: Hit) -> Served:
@@ -229,7 +237,7 @@ class Gateway:
         cost, currency = (receipt.rated.cost, receipt.currency) if receipt else (Decimal(0), "")
         return Served(admission, usage.model, hit.reason, cost, hit.served, currency)
 
-    async def _first_answer(self, admission: Admission, request: ModelRequest) -> tuple[Offer, Completion]:
+    async def first_answer(self, admission: Admission, request: ModelRequest) -> tuple[Offer, Completion]:
         """Try the offers in order; the next one only when the failed one cannot have charged."""
         assert admission.route is not None
         book = await self.offers(admission.caller.epoch)
@@ -289,7 +297,13 @@ class Gateway:
                 await self._settle(admission, offer, opened.usage(), latency_ms=latency_ms)
 
     async def _settle(
-        self, admission: Admission, offer: Offer | None, used: ProviderUsage, *, latency_ms: int
+        self,
+        admission: Admission,
+        offer: Offer | None,
+        used: ProviderUsage,
+        *,
+        latency_ms: int,
+        tags: dict[str, str] | None = None,
     ) -> Served:
         quantities = Quantities(
             input_tokens=used.input_tokens,
@@ -305,6 +319,7 @@ class Gateway:
             latency_ms=latency_ms,
             provider_cost=used.provider_cost,
             is_estimated=used.is_estimated,
+            tags={**(admission.usage.tags or {}), **tags} if tags else admission.usage.tags,
         )
         receipt = await self._end(admission, usage)
         reason = admission.route.reason if admission.route else "the app's own endpoint"

@@ -40,6 +40,8 @@ class ModelRequest:
     """Whether the caller said how long the answer may be."""
     no_store: bool = False
     """Whether the caller wants an answer that is neither kept nor was."""
+    is_packable: bool = False
+    """Whether it may go in one call with others that differ in their last message alone."""
 
     def for_provider(self, upstream_name: str) -> dict[str, Any]:
         """Return the body for one provider, with its name of the model and the output bounded."""

@@ -10,7 +10,7 @@ from marketplace.core import jobs
 from marketplace.core.errors import NotFound
 from marketplace.core.ids import uuid7
 from marketplace.core.models import Job
-from marketplace.gateway import app_runs, books, idempotency, requests
+from marketplace.gateway import app_runs, books, idempotency, many_runs, requests
 from marketplace.gateway.caching.telling import wants_no_store
 from marketplace.gateway.directory import Caller
 from marketplace.gateway.http import Request, Send, raw_json, respond, respond_json
@@ -31,14 +31,19 @@ async def run_app(gateway: Gateway, request: Request, send: Send, *, slug: str) 
         raise NotFound("app", slug)
     body = await request.body(limit=MAX_BODY_BYTES)
     fields = requests.decode(body)
-    if set(fields) != {"input"}:
-        raise requests.InvalidRequest("input", 'The body is {"input": {…}} and nothing else.')
-    if parse_qs(request.query.decode("latin-1")).get("async") == ["1"]:
+    if set(fields) not in ({"input"}, {"inputs"}):
+        raise requests.InvalidRequest("input", 'The body is {"input": {…}} or {"inputs": [{…}, …]}.')
+    is_later = parse_qs(request.query.decode("latin-1")).get("async") == ["1"]
+    if is_later and "input" in fields:
         await _run_later(gateway, caller, fields["input"], request, send)
         return
     feature = request.header(b"x-halfpenny-feature")[:40]
     no_store = wants_no_store(request)
-    call = partial(_answer, gateway, find, fields["input"], feature, no_store=no_store)
+    if "inputs" in fields:
+        inputs = many_runs.check(fields["inputs"], app=caller.app)
+        call = partial(many_runs.run, gateway, find, inputs, feature, no_store=no_store)
+    else:
+        call = partial(_answer, gateway, find, fields["input"], feature, no_store=no_store)
     key = request.header(b"idempotency-key")
     if key:
         kept = await idempotency.once(gateway.read, caller, key=key, path=request.path, body=body, call=call)

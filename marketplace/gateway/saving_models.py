@@ -44,11 +44,8 @@ class CallSaving(models.Model):
     )
     generation = models.PositiveIntegerField(default=1)
     similar = models.CharField(max_length=10, choices=Similar, default=Similar.OFF)
-    similar_threshold = models.DecimalField(
-        max_digits=4,
-        decimal_places=3,
-        default=Decimal("0.950"),
-        help_text="How alike two questions must be, 0 to 1.",
+    similar_permille = models.PositiveSmallIntegerField(
+        default=950, help_text="How alike two questions must be, of 1,000."
     )
     similar_since = models.DateTimeField(null=True, blank=True)
     is_batchable = models.BooleanField(
@@ -68,7 +65,7 @@ class CallSaving(models.Model):
                 name="call_saving_similar_needs_kept_answers",
             ),
             models.CheckConstraint(
-                condition=Q(similar_threshold__gte=Decimal("0.8"), similar_threshold__lte=1),
+                condition=Q(similar_permille__gte=800, similar_permille__lte=1_000),
                 name="call_saving_similar_is_near",
             ),
         ]
@@ -76,6 +73,11 @@ class CallSaving(models.Model):
 
     def __str__(self) -> str:
         return f"saving of {self.app}"
+
+    @property
+    def similar_threshold(self) -> Decimal:
+        """How alike two questions must be, from 0 to 1."""
+        return Decimal(self.similar_permille).scaleb(-3)
 
 
 class CachedAnswer(models.Model):
@@ -122,7 +124,7 @@ class SimilarTrial(models.Model):
     app = models.ForeignKey("catalog.App", models.CASCADE, related_name="+")
     event_id = models.CharField(max_length=128, help_text="Of the call that was bought.")
     at = models.DateTimeField()
-    similarity = models.DecimalField(max_digits=4, decimal_places=3)
+    similar_permille = models.PositiveSmallIntegerField(help_text="How alike the questions are, of 1,000.")
     was_wrong = models.BooleanField(help_text="The two answers differ.")
 
     class Meta:

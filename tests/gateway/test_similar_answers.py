@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from decimal import Decimal
 
 import pytest
 import urllib3
@@ -87,7 +86,7 @@ class TestJudgeAll:
                 app=app,
                 event_id=str(number),
                 at=NOW + HOUR,
-                similarity=Decimal("0.97"),
+                similar_permille=970,
                 was_wrong=number < wrong,
             )
             for number in range(trials)
@@ -140,7 +139,7 @@ class TestCalls:
             ttl_s=600,
             similar=state,
             similar_since=NOW,
-            similar_threshold=Decimal("0.9"),
+            similar_permille=900,
             changed_at=NOW,
         )
 
@@ -167,7 +166,7 @@ class TestCalls:
         # Written beside the call: the application ends it before it closes.
         trial = _waited(lambda: SimilarTrial.objects.first())
         assert trial.event_id == second.headers["x-request-id"]
-        assert trial.similarity >= Decimal("0.9")
+        assert trial.similar_permille >= 900
 
     def test_are_answered_once_it_serves(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(flights, "TRIED", 0)

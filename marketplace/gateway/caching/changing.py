@@ -88,6 +88,7 @@ def _check(app: App, facts: SavingFacts) -> None:
 def _columns(saving: CallSaving, facts: SavingFacts, *, at: datetime) -> dict[str, Any]:
     values = asdict(facts)
     compares = values.pop("compares")
+    values["similar_permille"] = int(values.pop("similar_threshold").scaleb(3))
     begins = compares and (not _compares(saving) or facts.similar_threshold < saving.similar_threshold)
     if not compares:
         values |= {"similar": CallSaving.Similar.OFF, "similar_since": None}

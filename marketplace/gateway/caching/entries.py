@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from marketplace.core.ids import uuid7
 from marketplace.gateway import tokens
 from marketplace.gateway.providers.base import Completion, Stream, Usage
 
@@ -53,19 +54,19 @@ def of_stream(stream: Stream, *, model: str, at: datetime) -> Entry | None:
     if stream.output_tokens_so_far != tokens.count_outputs([text]):
         return None
     used = stream.usage()
-    body = msgspec.json.encode(_whole(text, used, model=model, created=int(at.timestamp())))
+    body = answer_of(text, used, model=model, at=at)
     if len(body) > MOST_BYTES:
         return None
     return Entry(body, used.input_tokens, used.output_tokens, stream.finish_reason)
 
 
-def _whole(text: str, used: Usage, *, model: str, created: int) -> dict[str, object]:
+def answer_of(text: str, used: Usage, *, model: str, at: datetime) -> bytes:
     """Put an answer together as OpenAI's API gives it at once."""
     message = {"role": "assistant", "content": text}
-    return {
-        "id": "chatcmpl-kept",
+    answer = {
+        "id": f"chatcmpl-{uuid7().hex}",
         "object": "chat.completion",
-        "created": created,
+        "created": int(at.timestamp()),
         "model": model,
         "choices": [{"index": 0, "message": message, "finish_reason": _COMES_TO_ITS_END}],
         "usage": {
@@ -74,3 +75,4 @@ def _whole(text: str, used: Usage, *, model: str, created: int) -> dict[str, obj
             "total_tokens": used.total_tokens,
         },
     }
+    return msgspec.json.encode(answer)

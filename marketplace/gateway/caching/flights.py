@@ -25,6 +25,7 @@ from marketplace.gateway.directory import Caller
 from marketplace.gateway.providers.base import Completion, Stream
 from marketplace.gateway.requests import ModelRequest
 from marketplace.gateway.router import Offer
+from marketplace.gateway.sharing.gathering import Announced
 
 if TYPE_CHECKING:
     from marketplace.gateway.pipeline import Gateway
@@ -92,12 +93,15 @@ class Flight:
         self._leads: asyncio.Future[Found | None] | None = None
         self._on_trial: tuple[Entry, float] | None = None
         self.hit: Hit | None = None
+        self.announced: Announced | None = None
+        """That a call is on the way which may be bought together with others."""
 
     def __enter__(self) -> "Flight":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._land(None)
+        self._announce(None)
 
     @property
     def outcome(self) -> str:
@@ -111,6 +115,7 @@ class Flight:
         """
         self._land(None)
         self.hit = self._wanted = self._on_trial = None
+        self._announce(self._cache.gateway.shared.announce(caller, request) if request else None)
         terms = caller.app.saving
         if request is None or offer is None or not may_keep(request, terms):
             return None
@@ -120,6 +125,7 @@ class Flight:
         found = Found(entry) if entry else await self._wait_or_lead(self._wanted)
         if found is not None:
             self.hit = hits.make(found.entry, offer, by=found.by)
+            self._announce(None)
         return self.hit
 
     def keep_completion(self, offer: Offer, completion: Completion, *, call_id: str) -> None:
@@ -197,6 +203,11 @@ class Flight:
         self._cache.write(
             lambda: similar.note_trial(app_id, call_id, similarity=similarity, was_wrong=was_wrong, at=at)
         )
+
+    def _announce(self, announced: Announced | None) -> None:
+        if self.announced is not None:
+            self.announced.end()
+        self.announced = announced
 
     def _land(self, found: Found | None) -> None:
         """End the call for whoever waits for it; a second end changes nothing."""

@@ -4,7 +4,6 @@ Without the extension ``vector`` in the database nothing is found and nothing ca
 """
 
 from datetime import datetime
-from decimal import Decimal
 
 from django.db import connection, transaction
 from django.urls import reverse
@@ -71,7 +70,7 @@ def note_trial(app_id: int, event_id: str, *, similarity: float, was_wrong: bool
     SimilarTrial.objects.get_or_create(
         app_id=app_id,
         event_id=event_id,
-        defaults={"similarity": Decimal(f"{similarity:.3f}"), "was_wrong": was_wrong, "at": at},
+        defaults={"similar_permille": round(similarity * 1_000), "was_wrong": was_wrong, "at": at},
     )
 
 
