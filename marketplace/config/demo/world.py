@@ -24,6 +24,7 @@ from marketplace.config.demo import (
     people,
     prices,
     reaching,
+    saved_calls,
     service,
     usage,
 )
@@ -106,6 +107,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
     with told.step(f"{events:,} usage events", total=events):
         partitions.make(month.starts_at.date() for month in months(timeline))
         written = usage.write_usage(apps, sold, timeline, book=book, events=events, progress=told.advance)
+        saved_calls.write(apps, sold, timeline, book=book, events=events)
     with told.step("Roll-ups"):
         rolled_up = rollups.rebuild()
         _analyze()
@@ -120,6 +122,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         kept.keep(cast, timeline)
         discovery.tell(cast, apps, timeline)
         hosting.tell(cast, apps, timeline)
+        saved_calls.choose(apps, timeline)
         chronicle.write()
     with told.step("Closed months"):
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))
