@@ -42,6 +42,8 @@ class ModelRequest:
     """Whether the caller wants an answer that is neither kept nor was."""
     is_packable: bool = False
     """Whether it may go in one call with others that differ in their last message alone."""
+    is_batch: bool = False
+    """Whether it is a call of a batch, which has prices of its own and whose hold waits for the batch's next worker."""
 
     def for_provider(self, upstream_name: str) -> dict[str, Any]:
         """Return the body for one provider, with its name of the model and the output bounded."""

@@ -6,10 +6,10 @@ nobody, as nothing was delivered for it.
 """
 
 import asyncio
-from collections.abc import Hashable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -26,9 +26,6 @@ from marketplace.gateway.sharing.gathering import Announced, Gatherer
 from marketplace.gateway.sharing.splitting import Share, split
 from metering import saved_usage
 from metering.rating import Quantities, from_atto, token_cost
-
-if TYPE_CHECKING:
-    from marketplace.gateway.pipeline import Gateway
 
 MOST_RUNS, RUNS_WAIT_S = 8, 0.030
 MOST_EMBEDDINGS, EMBEDDINGS_WAIT_S = 64, 0.005
@@ -82,17 +79,22 @@ def tags_of(completion: Completion) -> dict[str, str] | None:
 class SharedCalls:
     """What a process buys together."""
 
-    def __init__(self, gateway: "Gateway") -> None:
-        self._gateway = gateway
+    def __init__(
+        self,
+        alone: Callable[[Admission, ModelRequest], Awaitable[Bought]],
+        *,
+        start: Callable[[Coroutine[Any, Any, None]], object],
+    ) -> None:
+        self._alone = alone
         self._paused_until: dict[Hashable, float] = {}
         self._runs: Gatherer[Item, Bought] = Gatherer(
-            self._buy_pack, most=MOST_RUNS, budget_s=RUNS_WAIT_S, start=gateway.in_background
+            self._buy_pack, most=MOST_RUNS, budget_s=RUNS_WAIT_S, start=start
         )
         self._embeddings: Gatherer[Item, Bought] = Gatherer(
             self._buy_vectors,
             most=MOST_EMBEDDINGS,
             budget_s=EMBEDDINGS_WAIT_S,
-            start=gateway.in_background,
+            start=start,
         )
 
     def announce(self, caller: Caller, request: ModelRequest) -> Announced | None:
@@ -109,7 +111,7 @@ class SharedCalls:
     async def buy(self, admission: Admission, request: ModelRequest, announced: Announced | None) -> Bought:
         """Buy the answer to an admitted call, with others when it was announced as one that may."""
         if announced is None:
-            return await self._gateway.first_answer(admission, request)
+            return await self._alone(admission, request)
         item = Item(admission, request)
         gatherer = self._embeddings if request.path == "embeddings" else self._runs
         return await gatherer.arrive(item, announced=announced, key=_key(item, announced.kind))
@@ -121,7 +123,7 @@ class SharedCalls:
         if request is None:
             return await self._singly(items)
         try:
-            offer, completion = await self._gateway.first_answer(items[0].admission, request)
+            offer, completion = await self._alone(items[0].admission, request)
         except ProviderError as error:
             if error.was_maybe_charged:
                 return [error] * len(items)
@@ -156,7 +158,7 @@ class SharedCalls:
         need = replace(first.need, input_tokens=sum(item.request.need.input_tokens for item in items))
         request = replace(first, fields={**first.fields, "input": together}, need=need)
         try:
-            offer, completion = await self._gateway.first_answer(items[0].admission, request)
+            offer, completion = await self._alone(items[0].admission, request)
         except ProviderError as error:
             # What one of them did to be refused must not be the others' fault.
             if error.was_maybe_charged:
@@ -173,7 +175,7 @@ class SharedCalls:
 
     async def _singly(self, items: Sequence[Item]) -> list[Bought | BaseException]:
         """Buy each by itself; one that fails fails alone."""
-        calls = (self._gateway.first_answer(item.admission, item.request) for item in items)
+        calls = (self._alone(item.admission, item.request) for item in items)
         return await asyncio.gather(*calls, return_exceptions=True)
 
 
