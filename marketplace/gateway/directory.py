@@ -68,6 +68,10 @@ class AppFacts:
     output_format: str = "text"
     output_schema: Mapping[str, Any] = field(default_factory=dict)
     endpoint_contract: Mapping[str, Any] = field(default_factory=dict)
+    documents: tuple[tuple[UUID, str], ...] = ()
+    """Id and name of each."""
+    passage_tokens: int = 0
+    shows_sources: bool = True
     saving: SavingTerms = NOTHING
 
 
@@ -308,6 +312,9 @@ def app_facts(app: App, version: Version, *, saving: SavingTerms = NOTHING) -> A
         output_format=version.output_format,
         output_schema=version.output_schema,
         endpoint_contract=version.endpoint_contract,
+        documents=tuple((UUID(row["id"]), row["name"]) for row in version.documents),
+        passage_tokens=version.passage_tokens,
+        shows_sources=version.shows_sources,
         saving=saving,
     )
 

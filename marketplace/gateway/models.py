@@ -11,6 +11,9 @@ from marketplace.gateway.batch_models import BatchLine as BatchLine
 from marketplace.gateway.batch_models import CheapHours as CheapHours
 from marketplace.gateway.batch_models import FileChunk as FileChunk
 from marketplace.gateway.batch_models import StoredFile as StoredFile
+from marketplace.gateway.retrieval_models import DocumentIndex as DocumentIndex
+from marketplace.gateway.retrieval_models import Passage as Passage
+from marketplace.gateway.retrieval_models import RetrievalDay as RetrievalDay
 
 
 class Provider(models.Model):

@@ -44,6 +44,8 @@ class ModelRequest:
     """Whether it may go in one call with others that differ in their last message alone."""
     is_batch: bool = False
     """Whether it is a call of a batch, which has prices of its own and whose hold waits for the batch's next worker."""
+    tags: Mapping[str, str] | None = None
+    """What the usage event keeps of how the request was made."""
 
     def for_provider(self, upstream_name: str) -> dict[str, Any]:
         """Return the body for one provider, with its name of the model and the output bounded."""

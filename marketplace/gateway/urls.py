@@ -4,7 +4,17 @@ from django.urls import path
 
 from marketplace.gateway.async_runs import views as async_runs
 from marketplace.gateway.batches import views as batches
-from marketplace.gateway.views import bench, call_cost, channels, operator, providers, saving, try_it, use_app
+from marketplace.gateway.views import (
+    bench,
+    call_cost,
+    channels,
+    documents,
+    operator,
+    providers,
+    saving,
+    try_it,
+    use_app,
+)
 
 app_name = "gateway"
 urlpatterns = [
@@ -12,6 +22,9 @@ urlpatterns = [
     path("creator/apps/<slug:slug>/bench/", bench.app_bench, name="bench"),
     path("creator/apps/<slug:slug>/saving/", saving.saving, name="saving"),
     path("creator/apps/<slug:slug>/saving/purge/", saving.purge, name="saving-purge"),
+    path("creator/apps/<slug:slug>/documents/", documents.app_documents, name="documents"),
+    path("creator/apps/<slug:slug>/documents/progress/", documents.progress, name="documents-progress"),
+    path("creator/apps/<slug:slug>/documents/saved/", documents.saved, name="documents-saved"),
     path("creator/call-cost/", call_cost.call_cost, name="call-cost"),
     path("use/<slug:slug>/", use_app.use_app, name="use"),
     path("notices/channels/", channels.channels_page, name="channels"),

@@ -14,6 +14,7 @@ from marketplace.config.demo import (
     corrections,
     deciding,
     discovery,
+    documents,
     hosting,
     inbox,
     incidents,
@@ -126,6 +127,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         discovery.tell(cast, apps, timeline)
         hosting.tell(cast, apps, timeline)
         saved_calls.choose(apps, timeline)
+        documents.tell(apps, timeline)
         chronicle.write()
     with told.step("Closed months"):
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))

@@ -43,8 +43,10 @@ class SavingReport:
     @property
     def wrong_percent(self) -> str:
         """The measured rate of wrong answers, with its interval."""
-        low, high = self.measured.interval
-        return f"{self.measured.rate:.2%}, surely between {low:.2%} and {high:.2%}".replace("%", " %")
+        rate, low, high = (
+            f"{value:.2%}".replace("%", " %") for value in (self.measured.rate, *self.measured.interval)
+        )
+        return f"{rate}, and with 95 % certainty between {low} and {high}"
 
     @property
     def most_wrong_percent(self) -> str:

@@ -12,6 +12,6 @@ END $$
 
 
 class Migration(migrations.Migration):
-    dependencies = [("gateway", "0003_answers_are_kept")]
+    dependencies = [("gateway", "0004_answers_are_kept")]
 
     operations = [migrations.RunSQL(_ADD, migrations.RunSQL.noop)]
