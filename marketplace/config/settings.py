@@ -372,6 +372,8 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     # Choices of several things have the same field name; these are the names of their types.
     "ENUM_NAME_OVERRIDES": {
+        "AsyncRunStateEnum": "marketplace.gateway.async_models.AsyncRun.State",
+        "BatchStateEnum": "marketplace.gateway.batch_models.Batch.State",
         "CheckRunStateEnum": "marketplace.catalog.check_models.CheckRun.State",
         "BillingPeriodStateEnum": "billing.models.BillingPeriod.State",
         "InvoiceKindEnum": "billing.models.Invoice.Kind",
