@@ -7,12 +7,13 @@ from pgtrigger import Delete, Protect, Update
 from metering import inbox_models as inbox_models  # registers its tables
 from metering.correction_models import Correction, Rerating, ReratingPart
 from metering.kept_models import ReportSchedule, SavedView
-from metering.price_models import InstanceRate, LanguageModel, RateCard, RateProposal
+from metering.price_models import BatchRate, InstanceRate, LanguageModel, RateCard, RateProposal
 
 __all__ = [
     "ArchivedPeriod",
     "ArchivedPeriodQuerySet",
     "Attribution",
+    "BatchRate",
     "ClosedPeriod",
     "Correction",
     "DailyRollup",
@@ -166,6 +167,12 @@ class UsageEvent(models.Model):
                 fields=["app", "corrects"],
                 name="usage_event_corrections",
                 condition=Q(corrects__isnull=False),
+            ),
+            # Likewise only those that say what they saved (``metering.saved_usage``).
+            models.Index(
+                fields=["app", "occurred_at"],
+                name="usage_event_saved",
+                condition=Q(tags__has_key="halfpenny.saved_by"),
             ),
         ]
         constraints = [

@@ -8,6 +8,9 @@ from billing import api as billing_api
 from marketplace.accounts.noticing import api as notice_api
 from marketplace.catalog import api as catalog_api
 from marketplace.core.problems import nothing_here
+from marketplace.gateway import bench_api
+from marketplace.gateway.batches import api as batches_api
+from marketplace.gateway.caching import api as caching_api
 from marketplace.gateway.outbox import api as channels_api
 from metering import api as metering_api
 from metering.inbox import api as inbox_api
@@ -43,6 +46,9 @@ for prefix, viewset, basename in (
     *incidents_api.ROUTES,
     *notice_api.ROUTES,
     *channels_api.ROUTES,
+    *caching_api.ROUTES,
+    *batches_api.ROUTES,
+    *bench_api.ROUTES,
 ):
     router.register(prefix, viewset, basename=basename)
 
