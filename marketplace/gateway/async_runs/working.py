@@ -126,6 +126,7 @@ def _end(run: AsyncRun, brought: AppRun) -> None:
         at=books.now(),
         output=brought.output,
         problems=list(brought.problems),
+        beside=app_runs.beside_of(brought),
         model=brought.served.model,
         input_tokens=used.input_tokens,
         output_tokens=used.output_tokens,
