@@ -82,6 +82,9 @@ def _make(run: AsyncRun, job: Job) -> None:
             raise
         _fail(run, error.code, error.message, at=books.now())
     else:
+        if not brought.served.currency:
+            # Its settlement is still being tried: the next attempt finds the answer and what it came to.
+            raise DatabaseAway
         _end(run, brought)
 
 

@@ -13,7 +13,7 @@ from marketplace.core.transitions import move
 from marketplace.gateway import background, books
 from marketplace.gateway.batch_models import Batch, BatchLine
 from marketplace.gateway.batches import finishing, lines, recovery, room, schedule, taking
-from marketplace.gateway.batches.calling import Pause, Stop, Turn
+from marketplace.gateway.batches.calling import ONE_AT_A_TIME, Pause, Stop, Turn
 from marketplace.gateway.batches.files import Bounds
 from marketplace.gateway.batches.schedule import Plan
 from marketplace.gateway.batches.validating import MOST_PROBLEMS, Line, Problem, check
@@ -156,7 +156,8 @@ def _go_on(batch: Batch, means: Means, *, at: datetime) -> Plan | None:
 
 
 async def _turn(batch: Batch, means: Means, gateway: Gateway) -> Stop | Pause | None:
-    turn = Turn(batch, gateway, at_once=means.lines_at_once)
+    is_narrow = batch.wait_reason == ONE_AT_A_TIME
+    turn = Turn(batch, gateway, at_once=1 if is_narrow else means.lines_at_once)
     await turn.call_lines()
     return turn.halt
 
