@@ -306,6 +306,17 @@ class TestRecover:
         assert batch.cost == UsageEvent.objects.get().cost > 0
         assert sent == [1]
 
+    def test_leaves_out_one_of_a_batch_that_was_stopped_meanwhile(self, subscription: Subscription) -> None:
+        batch, line = self.left(subscription)
+        hold_only(batch, line)
+        Batch.objects.update(state="finalizing", stop_code="budget_exceeded", stop_reason="Nothing is left.")
+        self.release_lease()
+
+        work(batch)
+
+        assert (batch.state, batch.failed_lines, batch.cost) == ("completed", 1, 0)
+        assert read(batch.error_file)[0]["error"]["code"] == "budget_exceeded"
+
     def test_charges_nothing_for_an_answer_that_comes_after_another_worker_has_taken_over(
         self, subscription: Subscription, monkeypatch: pytest.MonkeyPatch
     ) -> None:
