@@ -240,10 +240,15 @@ def answer_of(run: AppRun) -> dict[str, Any]:
     return {
         "output": run.output,
         **problems,
-        **({"sources": run.sources} if run.sources else {}),
-        **({"tokens_saved": run.passages.tokens_saved} if run.passages else {}),
+        **beside_of(run),
         "usage": usage,
         "cost": run.served.headers["x-halfpenny-cost"],
         "model": run.served.model,
         "request_id": str(run.served.admission.id),
     }
+
+
+def beside_of(run: AppRun) -> dict[str, Any]:
+    """Return what a run with documents answers beside its output."""
+    sources = {"sources": run.sources} if run.sources else {}
+    return sources | ({"tokens_saved": run.passages.tokens_saved} if run.passages else {})

@@ -50,6 +50,9 @@ class AsyncRun(models.Model):
     problems = models.JSONField(
         default=list, help_text="Where the output does not fit what the app promises."
     )
+    beside = models.JSONField(
+        default=dict, help_text="What the run answers beside its output, such as its sources."
+    )
     error_code = models.CharField(max_length=60, blank=True)
     error_message = models.TextField(blank=True)
     model = models.CharField(max_length=80, blank=True)

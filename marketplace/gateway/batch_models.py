@@ -99,6 +99,9 @@ class Batch(models.Model):
     completion_window = models.CharField(max_length=8)
     metadata = models.JSONField(null=True, blank=True)
     feature = models.CharField(max_length=40, blank=True)
+    output_keep_s = models.PositiveIntegerField(
+        null=True, blank=True, help_text="How long its caller wants the files kept that come of it."
+    )
     idempotency_key = models.CharField(max_length=64, null=True, blank=True, help_text="A digest of it.")
     state = models.CharField(max_length=12, choices=State, default=State.VALIDATING)
     problems = models.JSONField(default=list, help_text="What is wrong with its file: code, line, message.")

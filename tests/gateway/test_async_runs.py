@@ -16,9 +16,10 @@ from marketplace.accounts.models import User
 from marketplace.core import jobs
 from marketplace.core.models import Job, NoticeChannel, NoticeDelivery
 from marketplace.core.transitions import IllegalTransition
-from marketplace.gateway import background, tasks
+from marketplace.gateway import app_runs, background, tasks
 from marketplace.gateway.async_models import AsyncRun
 from marketplace.gateway.async_runs import making, working
+from marketplace.gateway.async_runs import shapes as shapes_of_runs
 from marketplace.gateway.async_runs.making import Asked
 from marketplace.gateway.models import Provider
 from marketplace.gateway.outbox import shapes
@@ -99,6 +100,12 @@ class TestRun:
         )  # fmt: skip
         assert run.output
         assert (run.used, run.answer) == (None, None)
+
+    def test_tells_sources_like_a_run_that_is_waited_for(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(app_runs, "beside_of", lambda _: {"tokens_saved": 5})
+        assert shapes_of_runs.job(do(ask(world)))["result"]["tokens_saved"] == 5
 
     def test_settles_what_came_back_before_its_worker_died(
         self, world: World, monkeypatch: pytest.MonkeyPatch

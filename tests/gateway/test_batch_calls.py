@@ -3,6 +3,8 @@
 import io
 import json
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
 
 import openai
 import pytest
@@ -72,6 +74,19 @@ class TestBatches:
         }
         assert [one.id for one in found.batches.list()] == [made.id]
         assert {one.purpose for one in found.files.list()} == {"batch", "batch_output"}
+
+    def test_keep_what_comes_of_them_as_long_as_their_caller_says(self, world: World) -> None:
+        found = client(world)
+        file = upload(found, jsonl([chat_line("a")]))
+        asked: dict[str, Any] = {"input_file_id": file.id, "endpoint": CHAT, "completion_window": "24h"}
+        with pytest.raises(openai.BadRequestError, match="output_expires_after"):
+            found.batches.create(**asked, output_expires_after={"anchor": "created_at", "seconds": 5})
+        found.batches.create(**asked, output_expires_after={"anchor": "created_at", "seconds": 7200})
+
+        batch = work(Batch.objects.get())
+
+        assert batch.output_file is not None
+        assert batch.output_file.expires_at - batch.output_file.created_at == timedelta(hours=2)
 
     def test_are_canceled(self, world: World) -> None:
         found = client(world)

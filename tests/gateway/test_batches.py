@@ -142,6 +142,29 @@ class TestWork:
         assert "The limit of 2 requests a day of this subscription is reached" in left[0]["error"]["message"]
         assert UsageEvent.objects.count() == 2
 
+    def test_makes_calls_one_at_a_time_where_holds_take_the_room(self, subscription: Subscription) -> None:
+        # A call holds 20 output tokens and its prompt, some 35 in all, and uses less than that; two do not fit at once.
+        Limit.objects.create(
+            subscription=subscription, measure="tokens", window="month", limit_value=70, starts_at=LONG_AGO
+        )
+        batch = make_batch(subscription.pk, [chat_line(name, text="Hi") for name in "abcdefgh"])
+
+        work(batch, lines_at_once=4)
+
+        used = UsageEvent.objects.aggregate(sum=Sum("input_tokens") + Sum("output_tokens"))["sum"]
+        assert (batch.state, batch.stop_code) == ("completed", "quota_exceeded")
+        assert 1 < batch.done_lines < 8
+        assert 35 < used <= 70
+
+    def test_fails_only_the_line_that_no_model_fits(self, subscription: Subscription) -> None:
+        batch = make_batch(subscription.pk, [chat_line("a", text="word " * 9_000), chat_line("b")])
+        for _ in range(6):
+            Batch.objects.update(run_at=timezone.now())
+            work(batch, lines_at_once=1)
+        assert (batch.state, batch.done_lines, batch.failed_lines) == ("completed", 1, 1)
+        (failed,) = read(batch.error_file)
+        assert (failed["custom_id"], failed["response"]["body"]["error"]["code"]) == ("a", "no_route")
+
     def test_waits_for_a_limit_that_has_room_again_soon(self, subscription: Subscription) -> None:
         Limit.objects.create(
             subscription=subscription, measure="requests", window="minute", limit_value=1, starts_at=LONG_AGO
@@ -282,6 +305,17 @@ class TestRecover:
         assert answer["response"]["request_id"] == str(lines.call_id(line)) == str(Hold.objects.get().pk)
         assert batch.cost == UsageEvent.objects.get().cost > 0
         assert sent == [1]
+
+    def test_leaves_out_one_of_a_batch_that_was_stopped_meanwhile(self, subscription: Subscription) -> None:
+        batch, line = self.left(subscription)
+        hold_only(batch, line)
+        Batch.objects.update(state="finalizing", stop_code="budget_exceeded", stop_reason="Nothing is left.")
+        self.release_lease()
+
+        work(batch)
+
+        assert (batch.state, batch.failed_lines, batch.cost) == ("completed", 1, 0)
+        assert read(batch.error_file)[0]["error"]["code"] == "budget_exceeded"
 
     def test_charges_nothing_for_an_answer_that_comes_after_another_worker_has_taken_over(
         self, subscription: Subscription, monkeypatch: pytest.MonkeyPatch

@@ -31,6 +31,7 @@ def result(run: AsyncRun) -> dict[str, Any]:
     return {
         "output": run.output,
         **problems,
+        **run.beside,
         "usage": {
             "input_tokens": run.input_tokens,
             "output_tokens": run.output_tokens,

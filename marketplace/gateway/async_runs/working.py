@@ -82,6 +82,9 @@ def _make(run: AsyncRun, job: Job) -> None:
             raise
         _fail(run, error.code, error.message, at=books.now())
     else:
+        if not brought.served.currency:
+            # Its settlement is still being tried: the next attempt finds the answer and what it came to.
+            raise DatabaseAway
         _end(run, brought)
 
 
@@ -126,6 +129,7 @@ def _end(run: AsyncRun, brought: AppRun) -> None:
         at=books.now(),
         output=brought.output,
         problems=list(brought.problems),
+        beside=app_runs.beside_of(brought),
         model=brought.served.model,
         input_tokens=used.input_tokens,
         output_tokens=used.output_tokens,

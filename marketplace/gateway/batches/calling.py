@@ -34,6 +34,8 @@ RENEW_EVERY_S = 15.0
 MOST_ATTEMPTS = 5
 # A limit that has room again within this is waited for; a batch that meets any other has ended.
 PATIENCE = timedelta(hours=1)
+LEAST_PAUSE = timedelta(seconds=30)
+ONE_AT_A_TIME = "makes its calls one at a time, since a limit is nearly used up"
 # Nothing was held or sent: what is missing is not the line's fault.
 NOT_NOW = (AppPaused, NoRoute, Moving)
 
@@ -154,12 +156,18 @@ class Turn:
         )
 
     async def _answered(self, line: BatchLine, served: Served) -> None:
+        if not served.currency:
+            return  # its settlement is still being tried: the next turn finds the answer and what it came to
         await self.gateway.read(lambda: lines.end(line, _came_to(served), at=books.now()))
 
     async def _failed(self, line: BatchLine, error: HalfpennyError) -> None:
-        self.halt = self.halt or _halt_of(error)
-        if _is_worth_another(error, line, is_stopped=isinstance(self.halt, Stop)):
-            was_held = isinstance(error, ProviderError)
+        halt = _halt_of(error)
+        if isinstance(error, LimitReached) and isinstance(halt, Stop) and self.at_once > 1:
+            # What the others hold is the most they may use: one at a time there may be room.
+            halt = Pause(books.now(), ONE_AT_A_TIME)
+        self.halt = self.halt or halt
+        if _is_worth_another(error, line):
+            was_held = isinstance(error, ProviderError | NoRoute)
             await self.gateway.read(partial(lines.put_back, line, was_held=was_held))
         else:
             await self.gateway.read(partial(lines.fail, line, _failure_of(error), at=books.now()))
@@ -202,7 +210,8 @@ def _halt_of(error: HalfpennyError) -> Stop | Pause | None:
         )
     if isinstance(error, NOT_NOW) or (isinstance(error, ProviderError) and _did_nothing(error)):
         assert isinstance(error, Unavailable)
-        return Pause(at + timedelta(seconds=error.retry_after_s), f"waits: {error.message}")
+        pause = max(timedelta(seconds=error.retry_after_s), LEAST_PAUSE)
+        return Pause(at + pause, f"waits: {error.message}")
     return None
 
 
@@ -210,13 +219,16 @@ def _did_nothing(error: ProviderError) -> bool:
     return error.is_retryable and not error.was_maybe_charged
 
 
-def _is_worth_another(error: HalfpennyError, line: BatchLine, *, is_stopped: bool) -> bool:
-    """Tell whether a line waits for another attempt. What a stopped batch did not call is told as such, not as failed."""
+def _is_worth_another(error: HalfpennyError, line: BatchLine) -> bool:
+    """Tell whether a line waits for another attempt: nothing was done, and it is not its own fault.
+
+    That nobody offers a fitting model may be: that is tried a few times. What a stopped batch did not call is told as such.
+    """
     if isinstance(error, ProviderError):
-        return _did_nothing(error) and line.attempt < MOST_ATTEMPTS and not is_stopped
-    if isinstance(error, SubscriptionEnded | KeyEnded | LimitReached):
-        return True
-    return isinstance(error, NOT_NOW)
+        return _did_nothing(error)
+    if isinstance(error, NoRoute):
+        return line.attempt < MOST_ATTEMPTS
+    return isinstance(error, SubscriptionEnded | KeyEnded | LimitReached | AppPaused | Moving)
 
 
 def _failure_of(error: HalfpennyError) -> Failure:

@@ -68,6 +68,7 @@ def _store(
         name=f"batch_{batch.pk.hex}_{what}.jsonl",
         bounds=bounds,
         at=at,
+        keep_s=batch.output_keep_s,
     )
 
 

@@ -160,7 +160,22 @@ def _wanted(fields: dict[str, Any], *, feature: str) -> Wanted:
         completion_window=fields["completion_window"],
         metadata=metadata,
         feature=feature,
+        output_keep_s=_keep_s(fields.get("output_expires_after")),
     )
+
+
+def _keep_s(told: Any) -> int | None:
+    if told is None:
+        return None
+    seconds = told.get("seconds") if isinstance(told, dict) else None
+    if (
+        not isinstance(seconds, int)
+        or isinstance(seconds, bool)
+        or not uploads.LEAST_KEPT_S <= seconds < 10**9
+    ):
+        field = "output_expires_after.seconds"
+        raise InvalidInput(field, f"must be a whole number from {uploads.LEAST_KEPT_S} on")
+    return seconds
 
 
 async def list_batches(gateway: Gateway, request: Request, send: Send) -> None:

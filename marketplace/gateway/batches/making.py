@@ -34,6 +34,7 @@ class Wanted:
     completion_window: str
     metadata: Mapping[str, str] | None = None
     feature: str = ""
+    output_keep_s: int | None = None
 
 
 def make(
@@ -62,6 +63,7 @@ def make(
         completion_window=wanted.completion_window,
         metadata=dict(wanted.metadata) if wanted.metadata else None,
         feature=wanted.feature,
+        output_keep_s=wanted.output_keep_s,
         idempotency_key=digest,
         total_lines=0,
         run_at=at,

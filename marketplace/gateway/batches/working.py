@@ -9,11 +9,11 @@ from time import monotonic
 from django.db import transaction
 
 from marketplace.core.errors import HalfpennyError
-from marketplace.core.transitions import move
+from marketplace.core.transitions import IllegalTransition, move
 from marketplace.gateway import background, books
 from marketplace.gateway.batch_models import Batch, BatchLine
 from marketplace.gateway.batches import finishing, lines, recovery, room, schedule, taking
-from marketplace.gateway.batches.calling import Pause, Stop, Turn
+from marketplace.gateway.batches.calling import ONE_AT_A_TIME, Pause, Stop, Turn
 from marketplace.gateway.batches.files import Bounds
 from marketplace.gateway.batches.schedule import Plan
 from marketplace.gateway.batches.validating import MOST_PROBLEMS, Line, Problem, check
@@ -55,15 +55,22 @@ def _work(batch: Batch, means: Means) -> Plan:
     recovery.recover(batch, at=at)
     if batch.state == Batch.State.IN_PROGRESS:
         plan = _go_on(batch, means, at=at)
-        batch.refresh_from_db(fields=["state", "stop_code"])
+        batch.refresh_from_db(fields=["state", "stop_code", "stop_reason"])
         if plan is not None:
             return plan
-    if batch.state == Batch.State.CANCELLING:
-        message = "The batch was canceled before this line was called."
-        lines.skip_waiting(batch, code=finishing.CANCELED, message=message, at=at)
+    _leave_out(batch, at=at)
     if batch.is_open and not batch.lines.filter(state__in=("waiting", "running")).exists():
         finishing.finish(batch, bounds=means.bounds, at=books.now())
     return Plan(books.now())
+
+
+def _leave_out(batch: Batch, *, at: datetime) -> None:
+    """Say of lines that are not called any more why; also of those that waited again after their worker died."""
+    if batch.state == Batch.State.CANCELLING:
+        message = "The batch was canceled before this line was called."
+        lines.skip_waiting(batch, code=finishing.CANCELED, message=message, at=at)
+    elif batch.stop_code:
+        lines.skip_waiting(batch, code=batch.stop_code, message=batch.stop_reason, at=at)
 
 
 def _look_at_file(batch: Batch, *, at: datetime) -> Plan:
@@ -79,6 +86,8 @@ def _look_at_file(batch: Batch, *, at: datetime) -> Plan:
                     transaction.set_rollback(True)
                 else:
                     _begin(batch, at=at)
+        except IllegalTransition:
+            return Plan(at)  # canceled meanwhile
         except HalfpennyError as error:
             problems = [Problem(None, error.code, error.message, "input_file_id")]
     if problems:
@@ -156,7 +165,8 @@ def _go_on(batch: Batch, means: Means, *, at: datetime) -> Plan | None:
 
 
 async def _turn(batch: Batch, means: Means, gateway: Gateway) -> Stop | Pause | None:
-    turn = Turn(batch, gateway, at_once=means.lines_at_once)
+    is_narrow = batch.wait_reason == ONE_AT_A_TIME
+    turn = Turn(batch, gateway, at_once=1 if is_narrow else means.lines_at_once)
     await turn.call_lines()
     return turn.halt
 
