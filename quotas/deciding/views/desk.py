@@ -19,7 +19,6 @@ from marketplace.accounts.models import Membership, User
 from marketplace.accounts.requests import PersonRequest
 from marketplace.catalog import reviews, subscription_approvals
 from marketplace.catalog.models import Review
-from marketplace.catalog.views.hooks import find_url
 from marketplace.core.errors import InvalidInput, NotAllowed
 from quotas import bulk, desk_notes
 from quotas import desk as domain
@@ -63,7 +62,6 @@ def desk(request: PersonRequest) -> HttpResponse:
         "rows": [(item, item.is_overdue(now)) for item in page.object_list],
         "saved": desk_notes.kept_by(request.user),
         "subscriptions_waiting": subscription_approvals.count_waiting(request.actor),
-        "subscriptions_url": find_url("billing:subscription-requests"),
         "colleagues": _colleagues(request),
         "tabs": tabs("desk", count=found.counts["all"]),
         "keys": KEYS,
