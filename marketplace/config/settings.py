@@ -315,10 +315,7 @@ CELERY_BEAT_SCHEDULE = {
     "deliver-notices": {"task": "gateway.deliver_notices", "schedule": 10.0},
     "collect-digests": {"task": "gateway.collect_digests", "schedule": 60.0},
     "purge-deliveries": {"task": "gateway.purge_deliveries", "schedule": crontab(hour="4", minute="10")},
-    "purge-answers": {
-        "task": "gateway.purge_answers",
-        "schedule": crontab(day_of_week="0", hour="4", minute="40"),
-    },
+    "purge-answers": {"task": "gateway.purge_answers", "schedule": 3600.0},
     "judge-similar-answers": {"task": "gateway.judge_similar_answers", "schedule": 300.0},
     "work-on-batches": {"task": "gateway.work_on_batches", "schedule": 5.0},
     "tend-runs": {"task": "gateway.tend_runs", "schedule": 60.0},
