@@ -13,7 +13,6 @@ from django.db.models import Sum
 
 from marketplace.catalog.models import App
 from marketplace.catalog.service_models import ServiceDay, ServiceIncident
-from marketplace.core.money import exact
 
 DAYS = 90
 MOST_INCIDENTS = 5
@@ -52,11 +51,11 @@ class Availability:
 
     @property
     def percent(self) -> Decimal | None:
-        """Return the share of calls that were answered, unrounded; None without calls."""
+        """Return the share of calls that were answered, cut at six places so that none is rounded up to a promise; None without calls."""
         if not self.calls:
             return None
-        with exact():
-            return Decimal(self.calls - self.failed) * 100 / self.calls
+        millionths = (self.calls - self.failed) * 100 * 10**6 // self.calls
+        return Decimal(millionths).scaleb(-6)
 
 
 def note_days(days: Sequence[DayOfService]) -> None:

@@ -208,6 +208,14 @@ def visible_requests(actor: Actor) -> QuerySet[SubscriptionRequest]:
     return found.filter(Q(team__in=actor.team_ids) | Q(team__organization__in=served))
 
 
+def count_waiting(actor: Actor) -> int:
+    """Count the open requests that this person may decide on (one query)."""
+    open_ones = SubscriptionRequest.objects.filter(state=SubscriptionRequest.State.OPEN)
+    if not actor.is_platform(*DECIDERS):
+        open_ones = open_ones.filter(team__organization__in=actor.organizations_as(*DECIDERS))
+    return open_ones.exclude(requested_by=actor.user).count()
+
+
 def may_decide(request: SubscriptionRequest, *, actor: Actor) -> bool:
     """Tell whether somebody may decide a request: not who asked."""
     is_other = actor.user.pk != request.requested_by_id

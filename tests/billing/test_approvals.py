@@ -206,6 +206,16 @@ class TestPages:
         client.post(response["Location"], {"decision": "withdraw"})
         assert SubscriptionRequest.objects.get().state == "withdrawn"
 
+    def test_stand_on_the_desk_of_who_decides(
+        self, cast: Cast, app: App, rule: SubscriptionRule, client: Client
+    ) -> None:
+        ask(cast, app, rule)
+
+        client.force_login(cast.approver)
+        assert "1 subscription waits for approval" in client.get("/decisions/").content.decode()
+        assert subscription_approvals.count_waiting(actor_for(cast.stranger)) == 0
+        assert subscription_approvals.count_waiting(actor_for(cast.consumer)) == 0
+
     def test_decide(self, cast: Cast, app: App, rule: SubscriptionRule, client: Client) -> None:
         address = f"/subscriptions/requests/{ask(cast, app, rule).pk}/"
         client.force_login(cast.approver)

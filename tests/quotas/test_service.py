@@ -10,6 +10,7 @@ from django.test import Client
 
 from marketplace.catalog import service_levels
 from marketplace.catalog.models import App
+from marketplace.catalog.service_levels import Availability
 from marketplace.catalog.service_models import ServiceDay, ServiceIncident
 from marketplace.core.ids import uuid7
 from quotas import service
@@ -108,6 +109,12 @@ class TestAvailability:
 
     def test_is_unknown_without_calls(self, app: App) -> None:
         assert service_levels.availability_of(app.pk, at=AT).percent is None
+
+    def test_is_cut_so_that_it_never_reads_as_kept_when_it_was_not(self) -> None:
+        # 1 of 3,000,000 calls failed: 99.9999666… %, and not 100; 2 of 3 are 66.666666 with nothing behind.
+        assert Availability(3_000_000, 1).percent == Decimal("99.999966")
+        assert str(Availability(3, 1).percent) == "66.666666"
+        assert Availability(0, 0).percent is None
 
 
 class TestPages:

@@ -17,7 +17,7 @@ from marketplace.accounts import access
 from marketplace.accounts.access import Role, actor_for
 from marketplace.accounts.models import Membership, User
 from marketplace.accounts.requests import PersonRequest
-from marketplace.catalog import reviews
+from marketplace.catalog import reviews, subscription_approvals
 from marketplace.catalog.models import Review
 from marketplace.core.errors import InvalidInput, NotAllowed
 from quotas import bulk, desk_notes
@@ -61,6 +61,7 @@ def desk(request: PersonRequest) -> HttpResponse:
         "views": _views(found, form.wanted.show),
         "rows": [(item, item.is_overdue(now)) for item in page.object_list],
         "saved": desk_notes.kept_by(request.user),
+        "subscriptions_waiting": subscription_approvals.count_waiting(request.actor),
         "colleagues": _colleagues(request),
         "tabs": tabs("desk", count=found.counts["all"]),
         "keys": KEYS,
