@@ -26,6 +26,8 @@ MARKETPLACE_NAME = env.str("MARKETPLACE_NAME", "Halfpenny")
 CURRENCY = env.str("HALFPENNY_CURRENCY", "USD")
 LEGAL_ENTITY = env.str("HALFPENNY_LEGAL_ENTITY", "Halfpenny Demo Company")
 DEFAULT_REVENUE_SHARE = env.decimal("HALFPENNY_REVENUE_SHARE", Decimal("0.20"))
+# Up to this, in CURRENCY, one person of finance may give money back; more takes a second one.
+CREDIT_ALONE_UP_TO = env.decimal("HALFPENNY_CREDIT_ALONE_UP_TO", Decimal(100))
 # Parts of an app's price that the platform has to keep: below the first its check fails, below the second it warns.
 MARGIN_FAIL_BELOW = env.decimal("HALFPENNY_MARGIN_FAIL_BELOW", Decimal(0))
 MARGIN_WARN_BELOW = env.decimal("HALFPENNY_MARGIN_WARN_BELOW", Decimal("0.01"))
@@ -258,6 +260,9 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 # Early acknowledgement: the row in PostgreSQL is the queue, the message only a nudge, and a late
 # acknowledgement kills the worker when the broker connection drops (kombu 5.7).
 CELERY_BROKER_URL = REDIS_URL or f"redis+socket://{_valkey}?virtual_host=1"
+# A nudge is lost at once when the broker is away, since the sweep finds its row; kombu would try for six seconds
+# while somebody waits for a page. Workers and beat wait for their broker by rules of their own.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"max_retries": 0}
 CELERY_TASK_ACKS_LATE = False
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_TIME_LIMIT = 600
@@ -312,10 +317,7 @@ CELERY_BEAT_SCHEDULE = {
     "deliver-notices": {"task": "gateway.deliver_notices", "schedule": 10.0},
     "collect-digests": {"task": "gateway.collect_digests", "schedule": 60.0},
     "purge-deliveries": {"task": "gateway.purge_deliveries", "schedule": crontab(hour="4", minute="10")},
-    "purge-answers": {
-        "task": "gateway.purge_answers",
-        "schedule": crontab(day_of_week="0", hour="4", minute="40"),
-    },
+    "purge-answers": {"task": "gateway.purge_answers", "schedule": 3600.0},
     "judge-similar-answers": {"task": "gateway.judge_similar_answers", "schedule": 300.0},
     "work-on-batches": {"task": "gateway.work_on_batches", "schedule": 5.0},
     "tend-runs": {"task": "gateway.tend_runs", "schedule": 60.0},
@@ -385,6 +387,7 @@ SPECTACULAR_SETTINGS = {
         "BillingPeriodStateEnum": "billing.models.BillingPeriod.State",
         "InvoiceKindEnum": "billing.models.Invoice.Kind",
         "InvoiceStateEnum": "billing.models.Invoice.State",
+        "CreditNoteStateEnum": "billing.models.CreditNote.State",
         "NoticeKindEnum": "marketplace.core.notice_kinds.Kind",
         "NoticeCadenceEnum": "marketplace.core.notice_kinds.Cadence",
         "NoticeChannelStateEnum": "marketplace.core.notice_models.NoticeChannel.State",
