@@ -19,8 +19,10 @@ from billing.crediting import Amounts, Creditable, Parts
 from billing.invoicing import is_posted, series
 from billing.ledger import chart, journal
 from billing.ledger.journal import Fact, Leg
-from billing.models import BillingPeriod, CreditNote, CreditNoteLine, Invoice, JournalEntry, Posting
+from billing.models import CreditNote, CreditNoteLine, Invoice, JournalEntry, Posting
 from billing.notified import payers_people
+from billing.posting_months import running_month
+from billing.settling import settle
 from billing.terms import Terms
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
@@ -31,7 +33,6 @@ from marketplace.core.money import format_money, from_minor
 from marketplace.core.notices import Kind as NoticeKind
 from marketplace.core.notices import notify
 from marketplace.core.numbering import next_number
-from marketplace.core.periods import month_of
 from marketplace.core.transitions import IllegalTransition, move
 
 PREFIX = "CN"
@@ -323,6 +324,7 @@ def _issue(
         },
     )
     journal.post(_fact(note, parts, at=at), at=at)
+    settle(note.invoice, by=by, at=at)
     _tell_payer(note, at=at)
 
 
@@ -371,10 +373,10 @@ def _fact(note: CreditNote, parts: Parts, *, at: datetime) -> Fact:
         kind="billing.credit_note",
         memo=f"Credit note {note.number} for {invoice}: {note.reason}",
         legs=[*legs, *_creator_legs(invoice, by_app)],
-        period=_period(at),
+        period=running_month(at),
         invoice=invoice,
         credit_note=note,
-        corrects=JournalEntry.objects.filter(invoice=invoice, credit_note=None).order_by("id").first(),
+        corrects=JournalEntry.objects.filter(idempotency_key=f"invoice:{invoice.pk}").first(),
     )
 
 
@@ -411,12 +413,3 @@ def _owed(invoice: Invoice, app_ids: Iterable[int]) -> dict[int, dict[int, int]]
     for app_id, team_id in App.objects.filter(pk__in=owed).values_list("pk", "owner_team"):
         owed[app_id] = owed[app_id] or {team_id: 0}
     return owed
-
-
-def _period(at: datetime) -> BillingPeriod:
-    """Give the month in which something is posted; it is running, so it cannot be closed."""
-    month = month_of(at)
-    period, _ = BillingPeriod.objects.get_or_create(
-        name=month.name, defaults={"starts_at": month.starts_at, "ends_at": month.ends_at}
-    )
-    return period

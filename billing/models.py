@@ -9,13 +9,14 @@ from django.db.models import F, Q
 from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protect, Row, Trigger, Update
 
 from billing.credit_note_models import CreditNote, CreditNoteLine
+from billing.payment_models import ReceivedPayment
 from marketplace.core.ids import uuid7
 from marketplace.core.ranges import DateTimeRange
 from marketplace.core.transitions import Transitions
 
 __all__ = [
     "BillingPeriod", "CreditNote", "CreditNoteLine", "Invoice", "InvoiceLine", "JournalEntry", "Posting",
-    "RevenueShareAgreement",
+    "ReceivedPayment", "RevenueShareAgreement",
 ]  # fmt: skip
 
 FINAL = Condition("OLD.state <> 'draft'")

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from celery import shared_task
 from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import background, margin_checks
+from billing import background, margin_checks, settling
 from billing.close import close_period
 from billing.house import house_terms
 from billing.ledger.verify import verify
@@ -39,6 +40,12 @@ def close_month(*, job: Job, period: str, by_id: int | None = None) -> dict[str,
         is_of_platform=True,
     )
     return {"invoices": closed.invoices}
+
+
+@shared_task(name="billing.mark_overdue", expires=3000)
+def mark_overdue() -> None:
+    """Call invoices overdue whose day has passed; safe to run twice."""
+    settling.mark_overdue(at=timezone.now())
 
 
 @jobs.work(background.VERIFY)

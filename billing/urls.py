@@ -12,6 +12,7 @@ from billing.views import (
     periods,
     price_effects,
     prices,
+    receivables,
     subscribing,
 )
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
@@ -30,6 +31,8 @@ urlpatterns = [
     path("finance/invoices/<str:number>.pdf", invoices.invoice_document, name="invoice-pdf"),
     path("finance/invoices/<str:number>.csv", invoices.invoice_csv, name="invoice-csv"),
     path("finance/invoices/<str:number>/credit/", credit_notes.credit, name="credit"),
+    path("finance/invoices/<str:number>/payment/", receivables.payment, name="payment"),
+    path("finance/receivables/", receivables.receivables, name="receivables"),
     path("finance/credit-notes/", credit_notes.listed, name="credit-notes"),
     path("finance/credit-notes/<uuid:note_id>/", credit_notes.credit_note, name="credit-note"),
     path(

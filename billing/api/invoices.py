@@ -6,25 +6,28 @@ import django_filters
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpResponse
+from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
-from rest_framework import serializers, viewsets
+from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing import credit_note_queries, exports, queries
+from billing import credit_note_queries, exports, queries, settling
 from billing.api.credit_notes import CreditNoteSerializer
+from billing.credit_asks import read_minor
 from billing.documents import invoice_pdf
 from billing.invoicing import is_posted
-from billing.models import Invoice, InvoiceLine
+from billing.models import Invoice, InvoiceLine, ReceivedPayment
 from marketplace.accounts import access
 from marketplace.accounts.access import Role
 from marketplace.accounts.requests import actor_of
 from marketplace.core.csv import CONTENT_TYPE, to_csv
 from marketplace.core.errors import InvalidInput
 from marketplace.core.money import from_minor, to_text
+from marketplace.core.parsers import FloatFreeJSONParser
 from marketplace.core.periods import parse_month
 
 _PERIOD = OpenApiParameter("period", str, description="Month, such as 2026-10.")
@@ -37,13 +40,17 @@ class InvoiceSerializer(serializers.ModelSerializer):
     organization = serializers.CharField(source="organization.slug")
     cost_center = serializers.CharField(source="cost_center.code", default=None, allow_null=True)
     total = serializers.SerializerMethodField(help_text="Total in major units, a decimal string.")
+    credited_minor = serializers.IntegerField(read_only=True)
+    paid_minor = serializers.IntegerField(read_only=True)
+    due_minor = serializers.IntegerField(read_only=True, help_text="Total less what was given back and paid.")
     is_posted = serializers.SerializerMethodField(help_text="False for showback and parallel statements.")
 
     class Meta:
         model = Invoice
         fields: tuple[str, ...] = (
             "number", "kind", "state", "period", "organization", "cost_center", "mode", "currency",
-            "subtotal_minor", "tax_minor", "total_minor", "total", "is_posted", "issued_at", "due_at",
+            "subtotal_minor", "tax_minor", "total_minor", "total", "credited_minor", "paid_minor", "due_minor",
+            "is_posted", "issued_at", "due_at",
         )  # fmt: skip
 
     def get_total(self, invoice: Invoice) -> str:
@@ -96,6 +103,26 @@ class InvoiceDetailSerializer(InvoiceSerializer):
         return list(LineSerializer(queries.lines(invoice), many=True).data)
 
 
+class ReceivedPaymentSerializer(serializers.ModelSerializer):
+    """Money that came in for an invoice."""
+
+    id = serializers.CharField()
+    invoice = serializers.CharField(source="invoice.number")
+    currency = serializers.CharField(source="invoice.currency")
+
+    class Meta:
+        model = ReceivedPayment
+        fields = ("id", "invoice", "amount_minor", "currency", "reference", "received_date", "recorded_at")
+
+
+class PaymentBodySerializer(serializers.Serializer):
+    """A payment to be recorded."""
+
+    amount = serializers.CharField(help_text="A decimal string in major units, at most what is due.")
+    reference = serializers.CharField(max_length=settling.LONGEST_REFERENCE)
+    received_date = serializers.DateField()
+
+
 def _is_month(text: str) -> None:
     try:
         parse_month(text)
@@ -123,11 +150,13 @@ class InvoiceViewSet(viewsets.ReadOnlyModelViewSet):
     queryset = Invoice.objects.none()
     serializer_class = InvoiceSerializer
     filterset_class = InvoiceFilter
+    parser_classes = (FloatFreeJSONParser,)
     lookup_field = "number"
     lookup_value_regex = r"[A-Z]+-[0-9]{4}-[0-9]+"
 
     def get_queryset(self) -> QuerySet[Invoice]:
-        return queries.invoices(actor_of(self.request))
+        found: QuerySet[Invoice] = settling.with_due(queries.invoices(actor_of(self.request)))
+        return found
 
     @extend_schema(tags=["finance"])
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -145,6 +174,30 @@ class InvoiceViewSet(viewsets.ReadOnlyModelViewSet):
         """List what was given back of it, newest first."""
         notes = credit_note_queries.of_invoice(self.get_object(), actor=actor_of(request))
         return Response(CreditNoteSerializer(notes, many=True).data)
+
+    @extend_schema(
+        tags=["finance"],
+        request=PaymentBodySerializer,
+        responses={201: ReceivedPaymentSerializer},
+        summary="Record money that came in",
+        description="In part or in full. The same reference and amount again is the first payment.",
+    )
+    @action(detail=True, methods=["post"], pagination_class=None)
+    def payments(self, request: Request, number: str) -> Response:
+        access.require_platform(actor_of(request), Role.FINANCE)
+        invoice = self.get_object()
+        body = PaymentBodySerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        typed = body.validated_data
+        made = settling.record_payment(
+            invoice,
+            amount_minor=read_minor(typed["amount"], field="amount", currency=invoice.currency),
+            reference=typed["reference"],
+            received_date=typed["received_date"],
+            by=actor_of(request),
+            at=timezone.now(),
+        )
+        return Response(ReceivedPaymentSerializer(made).data, status=status.HTTP_201_CREATED)
 
 
 class StatementViewSet(InvoiceViewSet):

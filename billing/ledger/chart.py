@@ -25,6 +25,7 @@ class Account:
         return self.kind in (Kind.ASSET, Kind.EXPENSE)
 
 
+BANK = Account("bank", "Money in the bank", Kind.ASSET, "organization")
 RECEIVABLE = Account("receivable", "Receivable from organizations", Kind.ASSET, "organization")
 COST_CENTER_CHARGE = Account("cost_center_charge", "Charged to cost centers", Kind.ASSET, "cost center")
 CREATOR_PAYABLE = Account("creator_payable", "Payable to creators", Kind.LIABILITY, "team")
@@ -34,6 +35,7 @@ PLATFORM_REVENUE = Account("platform_revenue", "Platform's part of prices", Kind
 MODEL_COST = Account("model_cost", "Cost of models", Kind.EXPENSE, "app")
 
 ACCOUNTS: tuple[Account, ...] = (
+    BANK,
     RECEIVABLE,
     COST_CENTER_CHARGE,
     CREATOR_PAYABLE,

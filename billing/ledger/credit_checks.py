@@ -1,4 +1,4 @@
-"""Credit notes against the invoices that they take from and the books that they are posted in."""
+"""Credit notes and payments against the invoices that they belong to and the books that they are posted in."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +8,7 @@ from django.db.models.functions import Coalesce
 
 from billing.ledger import chart
 from billing.models import CreditNote, Invoice, InvoiceLine, Posting
+from billing.settling import with_due
 
 ISSUED = Q(credit_notes__state=CreditNote.State.ISSUED)
 
@@ -17,6 +18,7 @@ def differing(*, limit: int) -> Iterator[tuple[str, list[str]]]:
     yield "credit notes that are not in the books as they are", _named(_wrongly_posted(), limit)
     yield "invoices of which more was given back than they say", _named(_overdrawn(), limit)
     yield "credited invoices whose lines were not given back in full", _named(_unmirrored(), limit)
+    yield "invoices whose balance in the books is not what is due", _named(_wrongly_due(), limit)
 
 
 def _named(rows: QuerySet[Any], limit: int) -> list[str]:
@@ -40,6 +42,15 @@ def _wrongly_posted() -> QuerySet[CreditNote]:
     return notes.exclude(
         given_back=-F("total_minor"), tax_back=F("tax_minor"), shared_back=F("net_minor")
     ).order_by("number")
+
+
+def _wrongly_due() -> Any:
+    posted = Posting.objects.filter(entry__invoice=OuterRef("pk"), account=chart.RECEIVABLE.code)
+    summed = posted.order_by().values("entry__invoice").annotate(total=Sum("amount_minor"))
+    issued = Invoice.objects.filter(kind=Invoice.Kind.INVOICE)
+    issued = issued.exclude(state__in=(Invoice.State.DRAFT, Invoice.State.WRITTEN_OFF))
+    found = with_due(issued).annotate(balance=Coalesce(Subquery(summed.values("total")), 0))
+    return found.exclude(balance=F("due_minor")).order_by("number")
 
 
 def _credited() -> Any:

@@ -293,7 +293,7 @@ CHECKS: tuple[Check, ...] = (
     Check("Invoice lines are the roll-ups, priced again", _rollups_and_lines),
     Check("Invoices are the sum of their lines", _lines_and_invoices),
     Check("The books are the posted invoices", _invoices_and_books),
-    Check("Credit notes are parts of invoices, and in the books", _credit_notes),
+    Check("Credit notes and payments are parts of invoices, and in the books", _credit_notes),
     Check("The books have what models cost", _provider_cost),
     Check("The books balance", _books_balance),
     Check("Numbers have no gaps", _numbers_gapless),

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from billing import credit_note_queries, exports, queries
+from billing import credit_note_queries, exports, queries, settling
 from billing.credit_notes import may_credit
 from billing.documents import invoice_pdf
 from billing.forms import InvoiceFilter
@@ -17,6 +17,7 @@ from billing.invoicing import is_posted
 from billing.models import Invoice
 from billing.views.periods import require_finance
 from marketplace.accounts import access
+from marketplace.accounts.access import Role
 from marketplace.accounts.requests import PersonRequest
 from marketplace.core.csv import CONTENT_TYPE, to_csv
 
@@ -50,7 +51,8 @@ def bills(request: PersonRequest) -> HttpResponse:
     """List the statements of the cost centers that concern a person."""
     found = queries.invoices(request.actor)
     page = Paginator(found.order_by("-period_id", "-number"), PAGE_SIZE).get_page(request.GET.get("page"))
-    return render(request, "billing/bills.html", {"page": page, "totals": queries.totals(found)})
+    due = settling.open_invoices(found)[:PAGE_SIZE]
+    return render(request, "billing/bills.html", {"page": page, "totals": queries.totals(found), "due": due})
 
 
 @login_required
@@ -64,7 +66,10 @@ def invoice(request: PersonRequest, number: str) -> HttpResponse:
         "shares": queries.shares(shown),
         "is_posted": is_posted(shown),
         "is_finance": queries.is_finance(request.actor),
-        "entry": shown.entries.filter(credit_note=None).order_by("pk").first(),
+        "entry": shown.entries.filter(idempotency_key=f"invoice:{shown.pk}").first(),
+        "payments": list(shown.payments.select_related("recorded_by").order_by("received_date", "pk")),
+        "due": settling.due_of(shown),
+        "may_record": request.actor.is_platform(Role.FINANCE) and settling.is_payable(shown),
         "notes": (notes := list(credit_note_queries.of_invoice(shown, actor=request.actor))),
         "credited_minor": (credited_minor := credit_note_queries.credited_minor(notes)),
         "may_credit": may_credit(shown, actor=request.actor) and credited_minor < shown.total_minor,

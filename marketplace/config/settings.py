@@ -273,6 +273,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # own do the jobs, name another one here and start them with it.
 CELERY_TASK_ROUTES = {
     "core.run_job": {"queue": "celery"},
+    "billing.mark_overdue": {"queue": "celery"},
     "core.sweep_jobs": {"queue": "celery"},
     "gateway.deliver_notices": {"queue": "celery"},
     "gateway.collect_digests": {"queue": "celery"},
@@ -313,6 +314,7 @@ CELERY_TASK_ROUTES = {
 }
 CELERY_BEAT_SCHEDULE = {
     "index-documents": {"task": "gateway.index_documents", "schedule": 60.0},
+    "mark-overdue": {"task": "billing.mark_overdue", "schedule": crontab(minute="25")},
     "sweep-jobs": {"task": "core.sweep_jobs", "schedule": 5.0},
     "deliver-notices": {"task": "gateway.deliver_notices", "schedule": 10.0},
     "collect-digests": {"task": "gateway.collect_digests", "schedule": 60.0},

@@ -132,6 +132,7 @@ DETAILS = (
     Detail("finance", "billing:invoice", lambda: (Invoice.objects.filter(kind="invoice").latest("number").number,)),
     Detail("finance", "billing:invoice", lambda: (Invoice.objects.filter(kind="statement").latest("number").number,)),
     Detail("finance", "billing:credit", lambda: (CreditNote.objects.get(state="issued").invoice.number,)),
+    Detail("finance", "billing:payment", lambda: (Invoice.objects.filter(kind="invoice").earliest("number").number,)),
     Detail("finance", "billing:credit-note", lambda: (CreditNote.objects.get(state="issued").pk,)),
     Detail("finance", "billing:credit-note", lambda: (CreditNote.objects.get(state="proposed").pk,)),
     Detail("operator", "gateway:model", _given("llm-8b")),
