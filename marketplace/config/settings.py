@@ -38,6 +38,8 @@ PRICE_NOTICE_DAYS = env.int("HALFPENNY_PRICE_NOTICE_DAYS", 30)
 DEPRECATION_NOTICE_DAYS = env.int("HALFPENNY_DEPRECATION_NOTICE_DAYS", 30)
 RUN_RETENTION_DAYS = env.int("HALFPENNY_RUN_RETENTION_DAYS", 30)
 HOLD_SECONDS = env.int("HALFPENNY_HOLD_SECONDS", 300)
+WHEN_CALLER_LEAVES = env.str("HALFPENNY_WHEN_CALLER_LEAVES", "cancel")
+METRICS_KEY = env.str("HALFPENNY_METRICS_KEY", "")
 PUBLIC_URL = env.str("HALFPENNY_PUBLIC_URL", "http://127.0.0.1:8000")
 
 # --- development, demo, secrets --------------------------------------------------------------------------

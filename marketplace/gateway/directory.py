@@ -16,7 +16,7 @@ from marketplace.catalog.models import App, AppKey, Listing, Subscription, Versi
 from marketplace.catalog.owning import AppOwnership
 from marketplace.core.epochs import DIRECTORY, read_epochs
 from marketplace.core.errors import NotAllowed, NotFound, Unavailable
-from marketplace.gateway import books
+from marketplace.gateway import books, leaving
 from marketplace.gateway.sunset import Ending, ending_of
 from metering.attribution import Dimensions
 from metering.inbox_models import AttributionRule, Inbox
@@ -67,6 +67,7 @@ class AppFacts:
     output_format: str = "text"
     output_schema: Mapping[str, Any] = field(default_factory=dict)
     endpoint_contract: Mapping[str, Any] = field(default_factory=dict)
+    when_caller_leaves: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +305,7 @@ def app_facts(app: App, version: Version) -> AppFacts:
         output_format=version.output_format,
         output_schema=version.output_schema,
         endpoint_contract=version.endpoint_contract,
+        when_caller_leaves=leaving.policy_of(app),
     )
 
 

@@ -29,16 +29,19 @@ from marketplace.gateway import books
 from marketplace.gateway.admitted import Admission, Served, admitted, tell_standings
 from marketplace.gateway.asking import UsualOutput, Way, ways
 from marketplace.gateway.books import Answer, Count, DatabaseAway, Entry, Reserve, Settle, Stale
+from marketplace.gateway.calling import first_answer, first_stream
 from marketplace.gateway.directory import Caller, Directory
 from marketplace.gateway.group_commit import GroupCommit
+from marketplace.gateway.health_reports import HealthReports
 from marketplace.gateway.http_apps import HttpAppCaller
 from marketplace.gateway.limits import LimitReached
 from marketplace.gateway.offers import OfferBook, offer_book
 from marketplace.gateway.providers import ConnectionPool, Provider, ProviderEndpoint, make_provider
-from marketplace.gateway.providers.base import Completion, ProviderError, Stream
+from marketplace.gateway.providers.base import Completion, ProviderError, ProviderUnavailable, Stream
 from marketplace.gateway.providers.base import Usage as ProviderUsage
 from marketplace.gateway.requests import ModelRequest
 from marketplace.gateway.router import Offer, choose
+from marketplace.gateway.sources import Sources
 from metering.ingest import Receipt, Usage
 from metering.origins import Reporter
 from metering.rating import Quantities
@@ -76,6 +79,8 @@ class Gateway:
         self._usual_book = UsualBook()
         self._usual_until = 0.0
         self._providers: dict[ProviderEndpoint, Provider] = {}
+        self.health = HealthReports(self)
+        self.sources = Sources(on_change=self.health.due)
         self._settling: set[asyncio.Task[Any]] = set()
         self._uses: dict[UUID, datetime] = {}
 
@@ -83,6 +88,7 @@ class Gateway:
         """Settle what is still to be settled, then let go of threads and connections."""
         if self._settling:
             await asyncio.wait(self._settling, timeout=10)
+        await self.health.close()
         await self.group.close()
         self._reader.shutdown(wait=True)
         self._parser.shutdown(wait=True)
@@ -115,6 +121,7 @@ class Gateway:
         if self._offers is None or self._offers[0] != epoch:
             book = await self.read(lambda: offer_book.at({"directory": epoch}))
             self._offers = (epoch, book)
+            self.sources.reset(book.resets)
         return self._offers[1]
 
     async def admit(
@@ -161,6 +168,7 @@ class Gateway:
             request.need, allowed=caller.app.allowed_models, offers=book.offers(at=at), known=book.known
         )
         need = request.need
+        route = self.sources.arrange(route, need)
         who = caller.who_at(at)._replace(model_asked=need.asked, feature=request.feature)
         usage = Usage(
             str(hold_id), at, who, route.offers[0].model, Quantities(input_tokens=need.input_tokens)
@@ -195,30 +203,17 @@ class Gateway:
         """Make a whole call and return its answer once it is metered."""
         admission, request = await self.admit(find, ask, call_id=call_id)
         try:
-            offer, completion = await self._first_answer(admission, request)
+            assert admission.route is not None
+            book = await self.offers(admission.caller.epoch)
+            offer, completion = await first_answer(
+                admission.route, request, provider_of=self._provider_of(book), sources=self.sources
+            )
         except BaseException as error:
             await self._end(admission, None)
             tell_standings(error, admission)
             raise
         served = await self._settle(admission, offer, completion.usage, latency_ms=completion.latency_ms)
         return served, completion
-
-    async def _first_answer(self, admission: Admission, request: ModelRequest) -> tuple[Offer, Completion]:
-        """Try the offers in order; the next one only when the failed one cannot have charged."""
-        assert admission.route is not None
-        book = await self.offers(admission.caller.epoch)
-        last: ProviderError | None = None
-        for offer in admission.route.offers:
-            provider = self._provider(book.endpoints[offer.provider])
-            try:
-                body = request.for_provider(offer.upstream_name)
-                return offer, await provider.complete(body, path=request.path)
-            except ProviderError as error:
-                last = error
-                if error.was_maybe_charged or not error.is_retryable:
-                    raise
-        assert last is not None
-        raise last
 
     @asynccontextmanager
     async def stream(
@@ -227,15 +222,16 @@ class Gateway:
         """Open a stream; leaving the block meters what was delivered, whatever ended it."""
         admission, request = await self.admit(find, ask)
         assert admission.route is not None
-        offer = admission.route.offers[0]
+        offer: Offer | None = None
         started = perf_counter()
         opened: Stream | None = None
         try:
             book = await self.offers(admission.caller.epoch)
-            provider = self._provider(book.endpoints[offer.provider])
-            async with provider.stream(request.for_provider(offer.upstream_name)) as source:
-                opened = source
-                yield OpenStream(self, admission, offer, source)
+            provider_of = self._provider_of(book)
+            async with first_stream(
+                admission.route, request, provider_of=provider_of, sources=self.sources
+            ) as (offer, opened):
+                yield OpenStream(self, admission, offer, opened)
         except ProviderError as error:
             tell_standings(error, admission)
             raise
@@ -331,6 +327,16 @@ class Gateway:
                 assert isinstance(answer, Settled)
                 return answer
 
+    def _provider_of(self, book: OfferBook) -> Callable[[Offer], Provider]:
+        def of(offer: Offer) -> Provider:
+            endpoint = book.endpoints.get(offer.provider)
+            if endpoint is None:
+                # It was switched off after the route was chosen.
+                raise ProviderUnavailable(offer.provider, "is not called any more", was_maybe_charged=False)
+            return self._provider(endpoint)
+
+        return of
+
     def _provider(self, endpoint: ProviderEndpoint) -> Provider:
         provider = self._providers.get(endpoint)
         if provider is None:
@@ -347,6 +353,11 @@ class OpenStream:
     offer: Offer
     source: Stream
     counted_at: float = 0.0
+
+    @property
+    def when_caller_leaves(self) -> str:
+        """What its app says of callers that leave; empty for what the platform sets."""
+        return self.admission.caller.app.when_caller_leaves
 
     @property
     def headers(self) -> dict[str, str]:
