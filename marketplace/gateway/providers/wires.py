@@ -14,6 +14,8 @@ from yarl import URL
 from marketplace.gateway.providers import bodies
 from marketplace.gateway.providers.base import Body, Path, ProviderEndpoint, ProviderRefused, Usage
 
+OPENAI_HOST = "api.openai.com"
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -61,17 +63,27 @@ class OpenAIWire:
             {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
         )
         self.models_url = URL(f"{base}/models")
+        # OpenAI's own models that reason refuse the older name of the same bound; servers of one's own know only that.
+        self._has_new_names = self.models_url.host == OPENAI_HOST
         self._urls: Mapping[Path, URL] = {
             "chat/completions": URL(f"{base}/chat/completions"),
             "embeddings": URL(f"{base}/embeddings"),
         }
 
     def request(self, body: Body, *, path: Path) -> Sent:
-        return Sent(bodies.encode(body), self._urls[path])
+        return Sent(bodies.encode(self._renamed(body)), self._urls[path])
 
     def stream_request(self, body: Body) -> Sent:
-        data, has_asked = bodies.ask_for_usage(bodies.encode(body))
+        data, has_asked = bodies.ask_for_usage(bodies.encode(self._renamed(body)))
         return Sent(data, self._urls["chat/completions"], has_asked)
+
+    def _renamed(self, body: Body) -> Body:
+        if not self._has_new_names:
+            return body
+        fields = dict(bodies.decode(body))
+        if "max_tokens" in fields:
+            fields["max_completion_tokens"] = fields.pop("max_tokens")
+        return fields
 
     def answer(self, answer: bytes, *, path: Path, request: Body) -> bytes:
         return answer
