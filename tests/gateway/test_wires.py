@@ -280,7 +280,7 @@ class TestFaults:
             stream(demo_provider, kind, chat(), fault="hang", first_byte_timeout_s=0.2)
 
     def test_of_a_stream_that_stops_coming(self, demo_provider: str, kind: str) -> None:
-        passed, source, error = stream(demo_provider, kind, chat(), fault="stall:4", idle_timeout_s=0.2)
+        _, source, error = stream(demo_provider, kind, chat(), fault="stall:4", idle_timeout_s=0.2)
 
         assert isinstance(error, ProviderTimeout)
         assert source.usage().is_estimated and source.usage().input_tokens > 0

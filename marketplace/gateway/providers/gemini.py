@@ -86,7 +86,8 @@ class GeminiWire:
         )
 
     def translator(self, body: Body) -> "GeminiEvents":
-        return GeminiEvents(bodies.decode(body)["model"])
+        fields = bodies.decode(body)
+        return GeminiEvents(fields["model"], choices=fields.get("n") or 1)
 
     def model_names(self, answer: bytes) -> list[str]:
         listed = msgspec.json.decode(answer, type=dict[str, Any])["models"]
@@ -330,13 +331,14 @@ class GeminiEvents(EventTranslator):
     """Translates the events of one stream. Each tells the usage so far; nothing but the end of the stream says that it
     is over."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, choices: int) -> None:
         super().__init__()
         self.writer.model = model
+        self._open = choices
         self._usage: Usage | None = None
         self._calls: dict[int, int] = {}
         self._begun: set[int] = set()
-        self._has_ended = False
+        self._has_ended = self._has_told_usage = False
 
     def event(self, fields: dict[str, Any]) -> bytes:
         if "error" in fields:
@@ -350,12 +352,18 @@ class GeminiEvents(EventTranslator):
         if answer.promptFeedback is not None and not answer.candidates:
             self._has_ended = True
             return self.writer.delta({"role": "assistant", "content": ""}, finish_reason="content_filter")
-        return b"".join(self._candidate(candidate) for candidate in answer.candidates)
+        said = b"".join(self._candidate(candidate) for candidate in answer.candidates)
+        # At once: what is cut off after this was whole, and is paid by the provider's own count.
+        return said + self._told_usage() if self._open <= 0 else said
 
     def end(self) -> bytes:
-        if not self._has_ended:
+        return self._told_usage() + DONE if self._has_ended else b""
+
+    def _told_usage(self) -> bytes:
+        if self._usage is None or self._has_told_usage:
             return b""
-        return (self.writer.usage(self._usage) if self._usage else b"") + DONE
+        self._has_told_usage = True
+        return self.writer.usage(self._usage)
 
     def _candidate(self, candidate: _Candidate) -> bytes:
         index = candidate.index
@@ -367,6 +375,7 @@ class GeminiEvents(EventTranslator):
             said += self._part(index, part)
         if candidate.finishReason is not None:
             self._has_ended = True
+            self._open -= 1
             reason = finish_reason_of(candidate.finishReason, has_calls=index in self._calls)
             said += self.writer.delta({}, index=index, finish_reason=reason)
         return said
