@@ -23,10 +23,10 @@ class SourceHealth(models.Model):
     failures = models.PositiveIntegerField(help_text="Of the same time.")
     calls_total = models.PositiveBigIntegerField(help_text="Since the process began.")
     failures_total = models.PositiveBigIntegerField(help_text="Since the process began.")
-    p50_ms = models.PositiveIntegerField(
-        null=True, help_text="Until the answer, of a stream its first piece."
+    latencies = models.JSONField(
+        default=dict,
+        help_text="Answers by bucket of metering.latencies: until the answer, of a stream its first piece.",
     )
-    p95_ms = models.PositiveIntegerField(null=True)
     last_error = models.CharField(max_length=300, blank=True)
     last_error_at = models.DateTimeField(null=True)
     reported_at = models.DateTimeField()

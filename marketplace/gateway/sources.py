@@ -4,12 +4,12 @@ A source is a model at a provider. Nothing here waits or asks anybody: planning 
 at all for sources while they are well.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
-from math import log
+from math import log, log2
 from time import monotonic
 
 from marketplace.gateway import breaker
@@ -21,6 +21,7 @@ from marketplace.gateway.providers.base import (
     ProviderUnavailable,
 )
 from marketplace.gateway.router import Need, Offer, Route, price_of
+from metering.latencies import BUCKETS_A_DOUBLING
 
 SHOWN_FOR_S = 900.0
 MOST_MEASURED = 2_000
@@ -56,8 +57,8 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """A source as it stands, for people. Counts and latencies are of the last quarter of an hour; totals are since
-    this process began."""
+    """A source as it stands, for people. Counts and latencies (in the buckets of ``metering.latencies``) are of the last
+    quarter of an hour; totals are since this process began."""
 
     provider: str
     model: str
@@ -67,8 +68,7 @@ class SourceReport:
     failures: int
     calls_total: int
     failures_total: int
-    p50_ms: int | None
-    p95_ms: int | None
+    latencies: Mapping[int, int]
     last_error: str
     last_error_at: datetime | None
 
@@ -238,7 +238,6 @@ class Sources:
 
 def _report(key: Key, source: Source, *, now: float, at: datetime) -> SourceReport:
     recent = [one for one in source.measured if one.at > now - SHOWN_FOR_S]
-    answered = sorted(one.ms for one in recent if not one.is_failure)
     wait_s = (
         source.breaker.wait_s(now) if source.breaker.state == "open" else source.breaker.spared_until - now
     )
@@ -251,13 +250,12 @@ def _report(key: Key, source: Source, *, now: float, at: datetime) -> SourceRepo
         failures=sum(one.is_failure for one in recent),
         calls_total=source.calls,
         failures_total=source.failures,
-        p50_ms=_rank(answered, 50),
-        p95_ms=_rank(answered, 95),
+        latencies=Counter(_bucket(one.ms) for one in recent if not one.is_failure),
         last_error=source.last_error,
         last_error_at=at - timedelta(seconds=now - source.last_error_at) if source.last_error else None,
     )
 
 
-def _rank(ordered: list[int], percent: int) -> int | None:
-    """Return the value of the nearest rank: of 200, the 95th percentile is the 190th."""
-    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)] if ordered else None
+def _bucket(ms: int) -> int:
+    """Return the bucket of a latency, as ``metering.latencies`` has them."""
+    return int(log2(max(ms, 1)) * BUCKETS_A_DOUBLING)

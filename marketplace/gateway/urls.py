@@ -2,10 +2,20 @@
 
 from django.urls import path
 
-from marketplace.gateway.views import bench, call_cost, channels, operator, providers, try_it, use_app
+from marketplace.gateway.views import (
+    bench,
+    call_cost,
+    channels,
+    metrics,
+    operator,
+    providers,
+    try_it,
+    use_app,
+)
 
 app_name = "gateway"
 urlpatterns = [
+    path("metrics", metrics.metrics, name="metrics"),
     path("catalog/<slug:slug>/try/", try_it.try_it, name="try"),
     path("creator/apps/<slug:slug>/bench/", bench.app_bench, name="bench"),
     path("creator/call-cost/", call_cost.call_cost, name="call-cost"),
@@ -29,7 +39,10 @@ urlpatterns = [
     path("operator/jobs/<uuid:job_id>/cancel/", operator.cancel_job, name="job-cancel"),
     path("operator/providers/", providers.providers, name="providers"),
     path("operator/add-provider/", providers.add, name="provider-add"),
+    path("operator/provider-health/", providers.health, name="provider-health"),
     path("operator/providers/<slug:name>/", providers.change, name="provider"),
+    path("operator/providers/<slug:name>/test/", providers.test, name="provider-test"),
+    path("operator/providers/<slug:name>/reset/", providers.reset_health, name="provider-reset"),
     path("operator/models/", operator.models, name="models"),
     path("operator/models/<path:name>/", operator.model, name="model"),
 ]
