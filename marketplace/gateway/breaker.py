@@ -3,9 +3,13 @@
 A source is one model at one provider. Closed, calls go there. After ``FAILURES_IN_A_ROW``, or when half of at least
 ``ENOUGH_CALLS`` calls of the last minute failed, it opens and gets none for a while. Then it is half-open: one call at
 a time tries it; two that succeed close it, one that fails opens it again for twice as long.
+
+An app whose requests no provider survives must not take it from others: where all failures are of one app and may be
+due to what it sent, it opens only when nobody else called within the minute, and after ``ENOUGH_CALLS`` in a row.
 """
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -31,9 +35,12 @@ class Breaker:
     pause_s: float = FIRST_PAUSE_S
     spared_until: float = 0.0
     """A source that asked to be left alone is the last choice until then."""
-    _outcomes: deque[tuple[float, bool]] = field(default_factory=deque)
+    _outcomes: deque[tuple[float, bool, int | None]] = field(default_factory=deque)
+    _called_by: Counter[int | None] = field(default_factory=Counter)
+    _failed_by: Counter[int | None] = field(default_factory=Counter)
     _failed: int = 0
     _in_a_row: int = 0
+    _row_of: set[int | None] = field(default_factory=set)
     _successes: int = 0
     _trial_since: float | None = None
 
@@ -57,20 +64,22 @@ class Breaker:
         self._trial_since = now
         return True
 
-    def succeed(self, now: float) -> None:
-        """Note that it answered."""
-        self._note(now, is_failure=False)
+    def succeed(self, now: float, *, by: int | None = None) -> None:
+        """Note that it answered a call of an app."""
+        self._note(now, is_failure=False, by=by)
         self._in_a_row = 0
+        self._row_of.clear()
         if self.state == "half_open":
             self._trial_since = None
             self._successes += 1
             if self._successes >= SUCCESSES_TO_CLOSE:
                 self.reset()
 
-    def fail(self, now: float) -> None:
-        """Note that it did not answer as it should."""
-        self._note(now, is_failure=True)
+    def fail(self, now: float, *, by: int | None = None) -> None:
+        """Note that it did not answer as it should; ``by`` is the app whose request may be why, None when none is."""
+        self._note(now, is_failure=True, by=by)
         self._in_a_row += 1
+        self._row_of.add(by)
         if self.state == "half_open":
             self._open(now, pause_s=min(self.pause_s * 2, LONGEST_PAUSE_S))
         elif self.state == "closed" and self._is_too_bad():
@@ -90,7 +99,8 @@ class Breaker:
         self.state = "closed"
         self.pause_s = FIRST_PAUSE_S
         self.spared_until = 0.0
-        self._outcomes.clear()
+        for known in (self._outcomes, self._called_by, self._failed_by, self._row_of):
+            known.clear()
         self._failed = self._in_a_row = self._successes = 0
         self._trial_since = None
 
@@ -106,10 +116,13 @@ class Breaker:
         return len(self._outcomes), self._failed
 
     def _is_too_bad(self) -> bool:
-        if self._in_a_row >= FAILURES_IN_A_ROW:
+        if self._in_a_row >= FAILURES_IN_A_ROW and _is_of_several(self._row_of):
+            return True
+        if self._in_a_row >= ENOUGH_CALLS and len(self._called_by) == 1:
             return True
         calls = len(self._outcomes)
-        return calls >= ENOUGH_CALLS and self._failed * FAILED_SHARE >= calls
+        is_half = calls >= ENOUGH_CALLS and self._failed * FAILED_SHARE >= calls
+        return is_half and _is_of_several(self._failed_by)
 
     def _open(self, now: float, *, pause_s: float) -> None:
         self.state = "open"
@@ -117,11 +130,29 @@ class Breaker:
         self.pause_s = pause_s
         self._trial_since = None
 
-    def _note(self, now: float, *, is_failure: bool) -> None:
-        self._outcomes.append((now, is_failure))
-        self._failed += is_failure
+    def _note(self, now: float, *, is_failure: bool, by: int | None) -> None:
+        self._outcomes.append((now, is_failure, by))
+        self._called_by[by] += 1
+        if is_failure:
+            self._failed += 1
+            self._failed_by[by] += 1
         self._forget(now)
 
     def _forget(self, now: float) -> None:
         while self._outcomes and self._outcomes[0][0] <= now - WINDOW_S:
-            self._failed -= self._outcomes.popleft()[1]
+            _, is_failure, by = self._outcomes.popleft()
+            _take_off(self._called_by, by)
+            if is_failure:
+                self._failed -= 1
+                _take_off(self._failed_by, by)
+
+
+def _is_of_several(apps: Collection[int | None]) -> bool:
+    """Say whether failures cannot be due to one app: they are of several, or have nothing to do with any."""
+    return None in apps or len(apps) > 1
+
+
+def _take_off(counter: Counter[int | None], by: int | None) -> None:
+    counter[by] -= 1
+    if not counter[by]:
+        del counter[by]

@@ -18,12 +18,12 @@ ProviderOf = Callable[[Offer], Provider]
 
 
 async def first_answer(
-    route: Route, request: ModelRequest, *, provider_of: ProviderOf, sources: Sources
+    route: Route, request: ModelRequest, *, provider_of: ProviderOf, sources: Sources, app_id: int
 ) -> tuple[Offer, Completion]:
     """Return the first whole answer and whose it is. Raises ProviderError."""
     last: ProviderError | None = None
     for offer in route.offers:
-        trial = sources.begin(offer)
+        trial = sources.begin(offer, app_id=app_id)
         if trial is None:
             continue
         started = perf_counter()
@@ -43,12 +43,12 @@ async def first_answer(
 
 @asynccontextmanager
 async def first_stream(
-    route: Route, request: ModelRequest, *, provider_of: ProviderOf, sources: Sources
+    route: Route, request: ModelRequest, *, provider_of: ProviderOf, sources: Sources, app_id: int
 ) -> AsyncIterator[tuple[Offer, Stream]]:
     """Open the first stream that is accepted; once it is, no other source is tried. Raises ProviderError."""
     async with AsyncExitStack() as stack:
         offer, stream, trial, started = await _open(
-            stack, route, request, provider_of=provider_of, sources=sources
+            stack, route, request, provider_of=provider_of, sources=sources, app_id=app_id
         )
         try:
             yield offer, stream
@@ -65,11 +65,17 @@ async def first_stream(
 
 
 async def _open(
-    stack: AsyncExitStack, route: Route, request: ModelRequest, *, provider_of: ProviderOf, sources: Sources
+    stack: AsyncExitStack,
+    route: Route,
+    request: ModelRequest,
+    *,
+    provider_of: ProviderOf,
+    sources: Sources,
+    app_id: int,
 ) -> tuple[Offer, Stream, Trial, float]:
     last: ProviderError | None = None
     for offer in route.offers:
-        trial = sources.begin(offer)
+        trial = sources.begin(offer, app_id=app_id)
         if trial is None:
             continue
         started = perf_counter()

@@ -206,7 +206,11 @@ class Gateway:
             assert admission.route is not None
             book = await self.offers(admission.caller.epoch)
             offer, completion = await first_answer(
-                admission.route, request, provider_of=self._provider_of(book), sources=self.sources
+                admission.route,
+                request,
+                provider_of=self._provider_of(book),
+                sources=self.sources,
+                app_id=admission.caller.app.app_id,
             )
         except BaseException as error:
             await self._end(admission, None)
@@ -227,9 +231,12 @@ class Gateway:
         opened: Stream | None = None
         try:
             book = await self.offers(admission.caller.epoch)
-            provider_of = self._provider_of(book)
             async with first_stream(
-                admission.route, request, provider_of=provider_of, sources=self.sources
+                admission.route,
+                request,
+                provider_of=self._provider_of(book),
+                sources=self.sources,
+                app_id=admission.caller.app.app_id,
             ) as (offer, opened):
                 yield OpenStream(self, admission, offer, opened)
         except ProviderError as error:

@@ -107,16 +107,16 @@ class Source:
 class Trial:
     """Leave to call a source once; whoever takes it says how it went."""
 
-    __slots__ = ("_key", "_source", "_sources")
+    __slots__ = ("_app_id", "_key", "_source", "_sources")
 
-    def __init__(self, sources: "Sources", key: Key, source: Source) -> None:
-        self._sources, self._key, self._source = sources, key, source
+    def __init__(self, sources: "Sources", key: Key, source: Source, app_id: int) -> None:
+        self._sources, self._key, self._source, self._app_id = sources, key, source, app_id
 
     def answered(self, ms: int) -> None:
         """It answered; ``ms`` until the answer, of a stream until its first piece."""
         now = self._sources.clock()
         self._source.note(now, ms=ms, is_failure=False)
-        self._source.breaker.succeed(now)
+        self._source.breaker.succeed(now, by=self._app_id)
         self._sources.noted(self._key, self._source)
 
     def failed(self, error: ProviderError, *, ms: int) -> None:
@@ -132,7 +132,7 @@ class Trial:
         if isinstance(error, ProviderRateLimited):
             self._source.breaker.spare(now, for_s=error.asked_pause_s or 1.0)
         else:
-            self._source.breaker.fail(now)
+            self._source.breaker.fail(now, by=self._app_id if error.was_maybe_charged else None)
         self._sources.noted(self._key, self._source)
 
     def left(self) -> None:
@@ -162,13 +162,13 @@ class Sources:
             return self._ready(replace(route, offers=offers))
         return route if offers is route.offers else replace(route, offers=offers)
 
-    def begin(self, offer: Offer) -> Trial | None:
-        """Take leave to call a source now; None when it rests."""
+    def begin(self, offer: Offer, *, app_id: int) -> Trial | None:
+        """Take leave to call a source now for an app; None when it rests."""
         key = (offer.provider, offer.model)
         source = self._known.get(key)
         if source is None:
             source = self._known[key] = Source()
-        return Trial(self, key, source) if source.breaker.begin(self.clock()) else None
+        return Trial(self, key, source, app_id) if source.breaker.begin(self.clock()) else None
 
     def resting(self, offers: tuple[Offer, ...]) -> Resting:
         """Return the error that says that all of these rest."""

@@ -70,6 +70,35 @@ class TestClosed:
         assert breaker.counts(WINDOW_S) == (0, 0)
 
 
+class TestOneApp:
+    """An app whose requests fail everywhere, which is its own fault and may be nobody else's trouble."""
+
+    def test_does_not_take_a_source_from_others(self) -> None:
+        breaker = Breaker()
+        breaker.succeed(0.0, by=1)
+        for _ in range(100):
+            breaker.fail(0.0, by=2)
+
+        assert breaker.state == "closed"
+
+    def test_has_it_left_alone_when_nobody_else_calls(self) -> None:
+        breaker = Breaker()
+        for _ in range(19):
+            breaker.fail(0.0, by=2)
+        assert breaker.state == "closed"
+
+        breaker.fail(0.0, by=2)
+
+        assert breaker.state == "open"
+
+    def test_is_not_to_blame_when_another_fails_too(self) -> None:
+        breaker = Breaker()
+        for app in (2, 2, 2, 2, 1):
+            breaker.fail(0.0, by=app)
+
+        assert breaker.state == "open"
+
+
 class TestOpen:
     def test_lets_nothing_through_until_its_pause_is_over(self) -> None:
         breaker = opened()

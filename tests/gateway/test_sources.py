@@ -48,8 +48,8 @@ def sources(clock: Clock) -> Sources:
     return Sources(clock=clock)
 
 
-def call(sources: Sources, offer: Offer, outcome: int | ProviderError) -> None:
-    trial = sources.begin(offer)
+def call(sources: Sources, offer: Offer, outcome: int | ProviderError, *, app_id: int = 1) -> None:
+    trial = sources.begin(offer, app_id=app_id)
     assert trial is not None
     if isinstance(outcome, ProviderError):
         trial.failed(outcome, ms=5)
@@ -58,8 +58,8 @@ def call(sources: Sources, offer: Offer, outcome: int | ProviderError) -> None:
 
 
 def break_down(sources: Sources, offer: Offer) -> None:
-    for _ in range(FAILURES_IN_A_ROW):
-        call(sources, offer, ProviderUnavailable(offer.provider, "failed (500)"))
+    for app_id in range(FAILURES_IN_A_ROW):
+        call(sources, offer, ProviderUnavailable(offer.provider, "failed (500)"), app_id=app_id)
 
 
 def names(route: Route) -> list[str]:
@@ -136,9 +136,9 @@ class TestTrial:
         break_down(sources, A)
         clock.now += FIRST_PAUSE_S
 
-        first = sources.begin(A)
+        first = sources.begin(A, app_id=1)
 
-        assert first is not None and sources.begin(A) is None
+        assert first is not None and sources.begin(A, app_id=2) is None
         assert names(sources.arrange(ROUTE, NEED)) == ["b", "dear"]
         first.answered(10)
         call(sources, A, 10)
