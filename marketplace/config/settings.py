@@ -29,6 +29,9 @@ DEFAULT_REVENUE_SHARE = env.decimal("HALFPENNY_REVENUE_SHARE", Decimal("0.20"))
 # Parts of an app's price that the platform has to keep: below the first its check fails, below the second it warns.
 MARGIN_FAIL_BELOW = env.decimal("HALFPENNY_MARGIN_FAIL_BELOW", Decimal(0))
 MARGIN_WARN_BELOW = env.decimal("HALFPENNY_MARGIN_WARN_BELOW", Decimal("0.01"))
+# What a subscriber on a free plan may cost a month at most, in CURRENCY, or how many of them one who pays has to carry.
+FREE_PLAN_COST = env.decimal("HALFPENNY_FREE_PLAN_COST", Decimal(2))
+FREE_PER_PAYING = env.int("HALFPENNY_FREE_PER_PAYING", 20)
 # Empty: code is not looked at by semgrep. Else its command, such as /opt/semgrep/bin/semgrep.
 SEMGREP_COMMAND = env.str("HALFPENNY_SEMGREP", "")
 # The time a smoke test may take, apart from waiting for a worker; its job's lease is longer.
