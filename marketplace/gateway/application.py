@@ -25,6 +25,7 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", mcp_api.PATH): mcp_api.mcp,
 }
 RUN_PATH = re.compile(r"^/apps/([a-z0-9_-]{1,60})/run$")
+MODEL_PATH = re.compile(r"^/v1/models/(.{1,80})$")
 JOB_PATH = re.compile(r"^/jobs/([0-9a-fA-F-]{36})$")
 
 _gateways: WeakKeyDictionary[asyncio.AbstractEventLoop, Gateway] = WeakKeyDictionary()
@@ -96,6 +97,10 @@ async def _dispatch(request: Request, send: Send) -> None:
     if job and request.method == "GET":
         await run_api.show_job(gateway, request, send, job_id=job[1])
         return
+    named = MODEL_PATH.match(request.path)
+    if named and request.method == "GET":
+        await chat_api.model(gateway, request, send, name=named[1])
+        return
     methods = _methods_of(request.path)
     raise MethodNotAllowed(request.path, methods) if methods else NothingHere(request.path)
 
@@ -103,7 +108,7 @@ async def _dispatch(request: Request, send: Send) -> None:
 def _methods_of(path: str) -> list[str]:
     if RUN_PATH.match(path):
         return ["POST"]
-    if JOB_PATH.match(path):
+    if JOB_PATH.match(path) or MODEL_PATH.match(path):
         return ["GET"]
     return sorted(method for method, known in ROUTES if known == path)
 

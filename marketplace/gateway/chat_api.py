@@ -15,7 +15,7 @@ from marketplace.gateway.limits import rate_limit_headers
 from marketplace.gateway.pipeline import Gateway, OpenStream
 from marketplace.gateway.providers.base import ProviderRefused
 from marketplace.gateway.requests import ModelRequest
-from marketplace.gateway.router import AUTO
+from marketplace.gateway.router import AUTO, ModelNotFound
 
 DONE = b"data: [DONE]\n\n"
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
@@ -62,8 +62,20 @@ async def models(gateway: Gateway, request: Request, send: Send) -> None:
     caller = await gateway.find(request.key, kind="sub")
     assert isinstance(caller, Caller)
     names = [AUTO, *caller.app.allowed_models]
-    data = [{"id": name, "object": "model", "created": 0, "owned_by": "halfpenny"} for name in names]
-    await respond_json(send, 200, {"object": "list", "data": data})
+    await respond_json(send, 200, {"object": "list", "data": [_listed(name) for name in names]})
+
+
+async def model(gateway: Gateway, request: Request, send: Send, *, name: str) -> None:
+    """GET /v1/models/{model}. Raises ModelNotFound, also for one that this subscription may not name."""
+    caller = await gateway.find(request.key, kind="sub")
+    assert isinstance(caller, Caller)
+    if name not in (AUTO, *caller.app.allowed_models):
+        raise ModelNotFound(name)
+    await respond_json(send, 200, _listed(name))
+
+
+def _listed(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "halfpenny"}
 
 
 async def _whole(gateway: Gateway, find: Any, ask: Any, request: Request, send: Send, *, body: bytes) -> None:

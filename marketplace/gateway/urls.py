@@ -5,6 +5,7 @@ from django.urls import path
 from marketplace.gateway.views import (
     bench,
     call_cost,
+    calling,
     channels,
     metrics,
     operator,
@@ -18,6 +19,7 @@ urlpatterns = [
     path("metrics", metrics.metrics, name="metrics"),
     path("catalog/<slug:slug>/try/", try_it.try_it, name="try"),
     path("creator/apps/<slug:slug>/bench/", bench.app_bench, name="bench"),
+    path("creator/apps/<slug:slug>/calling/", calling.app_calling, name="calling"),
     path("creator/call-cost/", call_cost.call_cost, name="call-cost"),
     path("use/<slug:slug>/", use_app.use_app, name="use"),
     path("notices/channels/", channels.channels_page, name="channels"),
