@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench._serve import serving
 
-VERSION = "1.110.2"
+VERSION = "1.89.7"
 KEY = "sk-bench"
 MODEL = "llm-8b"
 # A key and a budget for each provider are what it does without a database of its own.

@@ -43,6 +43,14 @@ RUN_RETENTION_DAYS = env.int("HALFPENNY_RUN_RETENTION_DAYS", 30)
 HOLD_SECONDS = env.int("HALFPENNY_HOLD_SECONDS", 300)
 WHEN_CALLER_LEAVES = env.str("HALFPENNY_WHEN_CALLER_LEAVES", "cancel")
 METRICS_KEY = env.str("HALFPENNY_METRICS_KEY", "")
+# Files of batches: how large one may be and all of a subscription together, how many lines, how long they are kept.
+FILE_MAX_BYTES = env.int("HALFPENNY_FILE_MAX_MB", 100) * 1024 * 1024
+FILES_MAX_BYTES = env.int("HALFPENNY_FILES_MAX_MB", 1000) * 1024 * 1024
+FILE_RETENTION_DAYS = env.int("HALFPENNY_FILE_RETENTION_DAYS", 30)
+BATCH_MAX_LINES = env.int("HALFPENNY_BATCH_MAX_LINES", 50_000)
+# How many batches are worked on at once in the whole installation, and how many lines of each.
+BATCHES_AT_ONCE = env.int("HALFPENNY_BATCHES_AT_ONCE", 1)
+BATCH_LINES_AT_ONCE = env.int("HALFPENNY_BATCH_LINES_AT_ONCE", 16)
 PUBLIC_URL = env.str("HALFPENNY_PUBLIC_URL", "http://127.0.0.1:8000")
 
 # --- development, demo, secrets --------------------------------------------------------------------------
@@ -266,6 +274,9 @@ CELERY_TASK_ROUTES = {
     "gateway.deliver_notices": {"queue": "celery"},
     "gateway.collect_digests": {"queue": "celery"},
     "gateway.purge_deliveries": {"queue": "celery"},
+    "gateway.work_on_batches": {"queue": "celery"},
+    "gateway.purge_files": {"queue": "celery"},
+    "gateway.tend_runs": {"queue": "celery"},
     "quotas.sweep_holds": {"queue": "celery"},
     "quotas.purge_counters": {"queue": "celery"},
     "quotas.tend_increases": {"queue": "celery"},
@@ -299,6 +310,9 @@ CELERY_BEAT_SCHEDULE = {
     "deliver-notices": {"task": "gateway.deliver_notices", "schedule": 10.0},
     "collect-digests": {"task": "gateway.collect_digests", "schedule": 60.0},
     "purge-deliveries": {"task": "gateway.purge_deliveries", "schedule": crontab(hour="4", minute="10")},
+    "work-on-batches": {"task": "gateway.work_on_batches", "schedule": 5.0},
+    "tend-runs": {"task": "gateway.tend_runs", "schedule": 60.0},
+    "purge-files": {"task": "gateway.purge_files", "schedule": 3600.0},
     "sweep-holds": {"task": "quotas.sweep_holds", "schedule": 15.0},
     "purge-counters": {"task": "quotas.purge_counters", "schedule": 3600.0},
     "tend-increases": {"task": "quotas.tend_increases", "schedule": 60.0},

@@ -12,7 +12,8 @@ from marketplace.gateway.http import Message, Request, Send, raw_json, respond, 
 from marketplace.gateway.idempotency import Kept
 from marketplace.gateway.leaving import CallerLeft, drains, until_gone
 from marketplace.gateway.limits import rate_limit_headers
-from marketplace.gateway.pipeline import Gateway, OpenStream
+from marketplace.gateway.open_streams import OpenStream
+from marketplace.gateway.pipeline import Gateway
 from marketplace.gateway.providers.base import ProviderRefused
 from marketplace.gateway.requests import ModelRequest
 from marketplace.gateway.router import AUTO, ModelNotFound

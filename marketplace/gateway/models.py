@@ -4,10 +4,14 @@ from django.db import models
 
 from marketplace.core import epochs
 from marketplace.core.ids import uuid7
-from marketplace.gateway.calling_models import AppCalling
-from marketplace.gateway.health_models import SourceHealth
-
-__all__ = ["AppCalling", "IdempotentCall", "Provider", "ProviderModel", "SourceHealth"]
+from marketplace.gateway.async_models import AsyncRun as AsyncRun
+from marketplace.gateway.batch_models import Batch as Batch
+from marketplace.gateway.batch_models import BatchLine as BatchLine
+from marketplace.gateway.batch_models import CheapHours as CheapHours
+from marketplace.gateway.batch_models import FileChunk as FileChunk
+from marketplace.gateway.batch_models import StoredFile as StoredFile
+from marketplace.gateway.calling_models import AppCalling as AppCalling
+from marketplace.gateway.health_models import SourceHealth as SourceHealth
 
 
 class Provider(models.Model):

@@ -10,7 +10,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -28,7 +27,7 @@ from marketplace.core.ids import uuid7
 from marketplace.gateway import books
 from marketplace.gateway.admitted import Admission, Served, admitted, tell_standings
 from marketplace.gateway.asking import UsualOutput, Way, ways
-from marketplace.gateway.books import Answer, Count, DatabaseAway, Entry, Reserve, Settle, Stale
+from marketplace.gateway.books import Answer, DatabaseAway, Entry, Reserve, Settle, Stale
 from marketplace.gateway.calling import first_answer, first_stream
 from marketplace.gateway.directory import Caller, Directory
 from marketplace.gateway.group_commit import GroupCommit
@@ -36,6 +35,7 @@ from marketplace.gateway.health_reports import HealthReports
 from marketplace.gateway.http_apps import HttpAppCaller
 from marketplace.gateway.limits import LimitReached
 from marketplace.gateway.offers import OfferBook, offer_book
+from marketplace.gateway.open_streams import OpenStream
 from marketplace.gateway.providers import ConnectionPool, Provider, ProviderEndpoint, make_provider
 from marketplace.gateway.providers.base import Completion, ProviderError, ProviderUnavailable, Stream
 from marketplace.gateway.providers.base import Usage as ProviderUsage
@@ -53,9 +53,12 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 FindCaller = Callable[[], Awaitable[Caller]]
-COUNT_EVERY_S = 1.0
 USUAL_FOR_S = 300.0
 MOST_LOOKUPS = 5
+# The next worker of a batch ends what the one before left held; this is for the case that none comes.
+BATCH_HOLD = timedelta(hours=2)
+Keep = Callable[[UUID, str, Completion], Awaitable[None]]
+"""Writes down what came back (id of the hold, model, answer) before it is settled."""
 
 
 class Moving(Unavailable):
@@ -158,20 +161,29 @@ class Gateway:
     ) -> tuple[HoldRequest, list[Way]]:
         """Return what to ask admission for, and the ways to make the call that it stands for."""
         at = books.now()
-        expires_at = at + timedelta(seconds=settings.HOLD_SECONDS)
+        is_batch = request is not None and request.is_batch
+        expires_at = at + (BATCH_HOLD if is_batch else timedelta(seconds=settings.HOLD_SECONDS))
         if request is None:
             usage = Usage(str(hold_id), at, caller.who_at(at), "", Quantities())
             most, often = (await self._usual()).elsewhere(caller.app.app_id)
             return HoldRequest(hold_id, usage, most, expires_at, (often,)), []
         book = await self.offers(caller.epoch)
         route = choose(
-            request.need, allowed=caller.app.allowed_models, offers=book.offers(at=at), known=book.known
+            request.need,
+            allowed=caller.app.allowed_models,
+            offers=book.offers(at=at, is_batch=is_batch),
+            known=book.known,
         )
         need = request.need
         route = self.sources.arrange(route, need)
         who = caller.who_at(at)._replace(model_asked=need.asked, feature=request.feature)
         usage = Usage(
-            str(hold_id), at, who, route.offers[0].model, Quantities(input_tokens=need.input_tokens)
+            str(hold_id),
+            at,
+            who,
+            route.offers[0].model,
+            Quantities(input_tokens=need.input_tokens),
+            is_batch=is_batch,
         )
         found = ways(route, need, usual_output=await self._usual_output(caller, request))
         first, *others = [way.estimate for way in found]
@@ -198,26 +210,38 @@ class Gateway:
         return self._usual_book
 
     async def complete(
-        self, find: FindCaller, ask: Callable[[Caller], ModelRequest], *, call_id: UUID | None = None
+        self,
+        find: FindCaller,
+        ask: Callable[[Caller], ModelRequest],
+        *,
+        call_id: UUID | None = None,
+        keep: Keep | None = None,
     ) -> tuple[Served, Completion]:
-        """Make a whole call and return its answer once it is metered."""
+        """Make a whole call and return its answer once it is metered.
+
+        With ``keep``, what came back is kept before it is settled; where that fails nothing is charged.
+        """
         admission, request = await self.admit(find, ask, call_id=call_id)
         try:
-            assert admission.route is not None
-            book = await self.offers(admission.caller.epoch)
-            offer, completion = await first_answer(
-                admission.route,
-                request,
-                provider_of=self._provider_of(book),
-                sources=self.sources,
-                app_id=admission.caller.app.app_id,
-            )
+            offer, completion = await self._first_answer(admission, request)
+            if keep is not None:
+                await keep(admission.id, offer.model, completion)
         except BaseException as error:
             await self._end(admission, None)
             tell_standings(error, admission)
             raise
         served = await self._settle(admission, offer, completion.usage, latency_ms=completion.latency_ms)
         return served, completion
+
+    async def _first_answer(self, admission: Admission, request: ModelRequest) -> tuple[Offer, Completion]:
+        assert admission.route is not None
+        return await first_answer(
+            admission.route,
+            request,
+            provider_of=self._provider_of(await self.offers(admission.caller.epoch)),
+            sources=self.sources,
+            app_id=admission.caller.app.app_id,
+        )
 
     @asynccontextmanager
     async def stream(
@@ -238,7 +262,7 @@ class Gateway:
                 sources=self.sources,
                 app_id=admission.caller.app.app_id,
             ) as (offer, opened):
-                yield OpenStream(self, admission, offer, opened)
+                yield OpenStream(self.group, admission, offer, opened)
         except ProviderError as error:
             tell_standings(error, admission)
             raise
@@ -349,45 +373,6 @@ class Gateway:
         if provider is None:
             provider = self._providers[endpoint] = make_provider(endpoint, pool=self.pool)
         return provider
-
-
-@dataclass(slots=True)
-class OpenStream:
-    """A stream on its way to the caller. What has been delivered is noted about once a second."""
-
-    gateway: Gateway
-    admission: Admission
-    offer: Offer
-    source: Stream
-    counted_at: float = 0.0
-
-    @property
-    def when_caller_leaves(self) -> str:
-        """What its app says of callers that leave; empty for what the platform sets."""
-        return self.admission.caller.app.when_caller_leaves
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What can be said before the end: everything but the cost."""
-        assert self.admission.route is not None
-        served = Served(
-            self.admission, self.offer.model, self.admission.route.reason, Decimal(0), Quantities()
-        )
-        return {name: value for name, value in served.headers.items() if name != "x-halfpenny-cost"}
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Give the bytes to pass on."""
-        self.counted_at = perf_counter()
-        async for chunk in self.source:
-            yield chunk
-            if perf_counter() - self.counted_at > COUNT_EVERY_S:
-                self.counted_at = perf_counter()
-                expires_at = books.now() + timedelta(seconds=settings.HOLD_SECONDS)
-                count = Count(self.admission.id, self.source.output_tokens_so_far, expires_at)
-                try:
-                    await self.gateway.group.submit(count)
-                except Unavailable as error:
-                    logger.warning("the progress of stream %s is not noted: %s", self.admission.id, error)
 
 
 def _asked(question: Callable[[], T]) -> T:
