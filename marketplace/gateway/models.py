@@ -12,6 +12,9 @@ from marketplace.gateway.batch_models import FileChunk as FileChunk
 from marketplace.gateway.batch_models import StoredFile as StoredFile
 from marketplace.gateway.calling_models import AppCalling as AppCalling
 from marketplace.gateway.health_models import SourceHealth as SourceHealth
+from marketplace.gateway.retrieval_models import DocumentIndex as DocumentIndex
+from marketplace.gateway.retrieval_models import Passage as Passage
+from marketplace.gateway.retrieval_models import RetrievalDay as RetrievalDay
 
 
 class Provider(models.Model):

@@ -14,6 +14,7 @@ from marketplace.gateway.batches import files, finishing, making, working
 from marketplace.gateway.batches.http_api import bounds
 from marketplace.gateway.outbox import delivering, digests
 from marketplace.gateway.outbox.configured import way_out
+from marketplace.gateway.retrieval import indexing
 from metering.attribution_rules import WORK
 
 ROUNDS = 20
@@ -23,6 +24,7 @@ jobs.work(BENCH_JOB)(bench.run)
 jobs.work(ENDPOINT_JOB)(endpoint_checks.run)
 jobs.work(WORK)(kept_usage.count)
 jobs.work(asking.JOB)(async_working.run)
+jobs.work(indexing.JOB)(indexing.run)
 
 
 @shared_task(name="gateway.deliver_notices", expires=15)
@@ -66,3 +68,9 @@ def purge_files() -> None:
 def tend_runs() -> None:
     """Fail runs whose job was given up."""
     async_working.tend(at=timezone.now())
+
+
+@shared_task(name="gateway.index_documents", expires=55)
+def index_documents() -> None:
+    """Queue documents that are not indexed, or were by another embedding model than that of now."""
+    indexing.ensure_all(model=settings.EMBEDDING_MODEL, at=timezone.now())
