@@ -114,9 +114,7 @@ def change_provider(
 def reset_health(provider: Provider, *, by: User, at: datetime) -> None:
     """Have every process forget the failures of a provider and call it again; each does with its next call."""
     Provider.objects.filter(pk=provider.pk).update(health_reset_at=at)
-    SourceHealth.objects.filter(offer__provider=provider).update(
-        state=SourceHealth.State.CLOSED, retry_at=None
-    )
+    SourceHealth.objects.filter(offer__provider=provider).delete()
     audit.record("gateway.provider.health_reset", subject=provider, at=at, by=by)
 
 
