@@ -10,6 +10,7 @@ from marketplace.catalog import api as catalog_api
 from marketplace.core.problems import nothing_here
 from marketplace.gateway import bench_api
 from marketplace.gateway.batches import api as batches_api
+from marketplace.gateway.caching import api as caching_api
 from marketplace.gateway.outbox import api as channels_api
 from metering import api as metering_api
 from metering.inbox import api as inbox_api
@@ -45,6 +46,7 @@ for prefix, viewset, basename in (
     *incidents_api.ROUTES,
     *notice_api.ROUTES,
     *channels_api.ROUTES,
+    *caching_api.ROUTES,
     *batches_api.ROUTES,
     *bench_api.ROUTES,
 ):
