@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 # With debug, Django keeps every query and its time.
@@ -23,16 +23,31 @@ def free_port() -> int:
 @contextmanager
 def running(*command: str, path: str = "/", is_quiet: bool = False, **environment: str) -> Iterator[str]:
     """Run ``python -m …`` with --port appended until the block ends; yields its address once it answers."""
+    with serving([sys.executable, "-m", *command], path=path, is_quiet=is_quiet, **environment) as address:
+        yield address
+
+
+@contextmanager
+def serving(
+    command: Sequence[str],
+    *,
+    path: str,
+    is_quiet: bool = False,
+    within_s: float = 60,
+    **environment: str,
+) -> Iterator[str]:
+    """Run a program with --port appended until the block ends; yields its address once it answers."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", *command, "--port", str(port)],
+        [*command, "--port", str(port)],
         env={**os.environ, **environment},
         # Lines of each request would stand between the figures.
+        stdout=subprocess.DEVNULL if is_quiet else None,
         stderr=subprocess.DEVNULL if is_quiet else None,
     )
     try:
         address = f"http://127.0.0.1:{port}"
-        _wait(process, address + path)
+        _wait(process, address + path, within_s=within_s)
         yield address
     finally:
         process.terminate()
@@ -52,8 +67,8 @@ def asgi(name: str, **environment: str) -> "contextmanager":
     return running(*command, "--no-access-log", path="/", **environment)
 
 
-def _wait(process: "subprocess.Popen[bytes]", url: str) -> None:
-    end = time.monotonic() + 60
+def _wait(process: "subprocess.Popen[bytes]", url: str, *, within_s: float) -> None:
+    end = time.monotonic() + within_s
     while time.monotonic() < end and process.poll() is None:
         try:
             with urllib.request.urlopen(url, timeout=5):

@@ -44,6 +44,8 @@ PRICE_NOTICE_DAYS = env.int("HALFPENNY_PRICE_NOTICE_DAYS", 30)
 DEPRECATION_NOTICE_DAYS = env.int("HALFPENNY_DEPRECATION_NOTICE_DAYS", 30)
 RUN_RETENTION_DAYS = env.int("HALFPENNY_RUN_RETENTION_DAYS", 30)
 HOLD_SECONDS = env.int("HALFPENNY_HOLD_SECONDS", 300)
+WHEN_CALLER_LEAVES = env.str("HALFPENNY_WHEN_CALLER_LEAVES", "cancel")
+METRICS_KEY = env.str("HALFPENNY_METRICS_KEY", "")
 # Files of batches: how large one may be and all of a subscription together, how many lines, how long they are kept.
 FILE_MAX_BYTES = env.int("HALFPENNY_FILE_MAX_MB", 100) * 1024 * 1024
 FILES_MAX_BYTES = env.int("HALFPENNY_FILES_MAX_MB", 1000) * 1024 * 1024
@@ -58,6 +60,7 @@ PUBLIC_URL = env.str("HALFPENNY_PUBLIC_URL", "http://127.0.0.1:8000")
 DEBUG = env.bool("DEBUG", True)
 DEMO = env.bool("DEMO", DEBUG)
 SECRET_KEY = env.str("SECRET_KEY", "development-only-key-that-the-deploy-check-refuses")
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]", "testserver"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 DEMO_PROVIDER_URL = env.str("HALFPENNY_DEMO_PROVIDER_URL", "http://127.0.0.1:8001")

@@ -28,6 +28,7 @@ ROUTES: dict[tuple[str, str], Handler] = {
     **batch_api.EXACT,
 }
 RUN_PATH = re.compile(r"^/apps/([a-z0-9_-]{1,60})/run$")
+MODEL_PATH = re.compile(r"^/v1/models/(.{1,80})$")
 JOB_PATH = re.compile(r"^/jobs/([0-9a-fA-F-]{36})$")
 JOB_CANCEL_PATH = re.compile(r"^/jobs/([0-9a-fA-F-]{36})/cancel$")
 
@@ -108,6 +109,10 @@ async def _dispatch(request: Request, send: Send) -> None:
     if named:
         await named(gateway, request, send)
         return
+    one = MODEL_PATH.match(request.path)
+    if one and request.method == "GET":
+        await chat_api.model(gateway, request, send, name=one[1])
+        return
     methods = _methods_of(request.path)
     raise MethodNotAllowed(request.path, methods) if methods else NothingHere(request.path)
 
@@ -115,7 +120,7 @@ async def _dispatch(request: Request, send: Send) -> None:
 def _methods_of(path: str) -> list[str]:
     if RUN_PATH.match(path) or JOB_CANCEL_PATH.match(path):
         return ["POST"]
-    if JOB_PATH.match(path):
+    if JOB_PATH.match(path) or MODEL_PATH.match(path):
         return ["GET"]
     if named := batch_api.methods_of(path):
         return named

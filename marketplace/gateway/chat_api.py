@@ -1,7 +1,6 @@
 """The OpenAI-compatible paths: /v1/chat/completions, /v1/embeddings, /v1/models."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -12,11 +11,13 @@ from marketplace.gateway.caching.telling import as_told
 from marketplace.gateway.directory import Caller
 from marketplace.gateway.http import Message, Request, Send, raw_json, respond, respond_json
 from marketplace.gateway.idempotency import Kept
+from marketplace.gateway.leaving import CallerLeft, drains, until_gone
 from marketplace.gateway.limits import rate_limit_headers
-from marketplace.gateway.pipeline import Gateway, OpenStream
+from marketplace.gateway.open_streams import OpenStream
+from marketplace.gateway.pipeline import Gateway
 from marketplace.gateway.providers.base import ProviderRefused
 from marketplace.gateway.requests import ModelRequest
-from marketplace.gateway.router import AUTO
+from marketplace.gateway.router import AUTO, ModelNotFound
 
 DONE = b"data: [DONE]\n\n"
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
@@ -64,8 +65,20 @@ async def models(gateway: Gateway, request: Request, send: Send) -> None:
     caller = await gateway.find(request.key, kind="sub")
     assert isinstance(caller, Caller)
     names = [AUTO, *caller.app.allowed_models]
-    data = [{"id": name, "object": "model", "created": 0, "owned_by": "halfpenny"} for name in names]
-    await respond_json(send, 200, {"object": "list", "data": data})
+    await respond_json(send, 200, {"object": "list", "data": [_listed(name) for name in names]})
+
+
+async def model(gateway: Gateway, request: Request, send: Send, *, name: str) -> None:
+    """GET /v1/models/{model}. Raises ModelNotFound, also for one that this subscription may not name."""
+    caller = await gateway.find(request.key, kind="sub")
+    assert isinstance(caller, Caller)
+    if name not in (AUTO, *caller.app.allowed_models):
+        raise ModelNotFound(name)
+    await respond_json(send, 200, _listed(name))
+
+
+def _listed(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "halfpenny"}
 
 
 async def _whole(gateway: Gateway, find: Any, ask: Any, request: Request, send: Send, *, body: bytes) -> None:
@@ -158,12 +171,13 @@ class _Recorder:
 
 async def _stream(gateway: Gateway, find: Any, ask: Any, request: Request, send: Send) -> None:
     has_started = is_done = False
-    gone = asyncio.ensure_future(request.disconnected())
     try:
         async with gateway.stream(find, ask) as opened:
             await _start(send, opened)
             has_started = True
-            is_done = await _pass_on(opened, send, gone)
+            with suppress(CallerLeft):
+                async with until_gone(request, drains=drains(opened.when_caller_leaves)):
+                    is_done = await _pass_on(opened, send)
     except HalfpennyError as error:
         if not has_started:
             raise
@@ -174,10 +188,6 @@ async def _stream(gateway: Gateway, find: Any, ask: Any, request: Request, send:
                 "more_body": True,
             }
         )
-    finally:
-        gone.cancel()
-        with suppress(asyncio.CancelledError):
-            await gone
     # Only now is the call metered and on disk: whoever reads the last line may ask for its usage.
     await send({"type": "http.response.body", "body": DONE if is_done else b""})
 
@@ -192,16 +202,10 @@ async def _start(send: Send, opened: OpenStream) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": headers})
 
 
-async def _pass_on(opened: OpenStream, send: Send, gone: "asyncio.Future[None]") -> bool:
-    """Pass chunks on until the end or until the caller has gone; then the provider's stream is closed too.
-
-    The closing line is kept back; returns whether it came.
-    """
-    chunks: AsyncIterator[bytes] = opened.chunks()
+async def _pass_on(opened: OpenStream, send: Send) -> bool:
+    """Pass chunks on until the end. The closing line is kept back; returns whether it came."""
     is_done = False
-    async for chunk in chunks:
-        if gone.done():
-            return False
+    async for chunk in opened.chunks():
         is_done = chunk.endswith(DONE)
         passed = chunk.removesuffix(DONE)
         if passed:

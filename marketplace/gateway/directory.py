@@ -16,7 +16,7 @@ from marketplace.catalog.models import App, AppKey, Listing, Subscription, Versi
 from marketplace.catalog.owning import AppOwnership
 from marketplace.core.epochs import DIRECTORY, read_epochs
 from marketplace.core.errors import NotAllowed, NotFound, Unavailable
-from marketplace.gateway import books
+from marketplace.gateway import books, leaving
 from marketplace.gateway.caching.terms import NOTHING, SavingTerms, terms_of
 from marketplace.gateway.sunset import Ending, ending_of
 from metering.attribution import Dimensions
@@ -68,6 +68,7 @@ class AppFacts:
     output_format: str = "text"
     output_schema: Mapping[str, Any] = field(default_factory=dict)
     endpoint_contract: Mapping[str, Any] = field(default_factory=dict)
+    when_caller_leaves: str = ""
     documents: tuple[tuple[UUID, str], ...] = ()
     """Id and name of each."""
     passage_tokens: int = 0
@@ -312,6 +313,7 @@ def app_facts(app: App, version: Version, *, saving: SavingTerms = NOTHING) -> A
         output_format=version.output_format,
         output_schema=version.output_schema,
         endpoint_contract=version.endpoint_contract,
+        when_caller_leaves=leaving.policy_of(app),
         documents=tuple((UUID(row["id"]), row["name"]) for row in version.documents),
         passage_tokens=version.passage_tokens,
         shows_sources=version.shows_sources,

@@ -31,10 +31,17 @@ class ProviderForm(forms.Form):
         help_text="Small letters, digits and hyphens, such as openai. Stays for ever.",
     )
     title = forms.CharField(label="Name", max_length=80, help_text="Shown beside its models.")
+    kind = forms.ChoiceField(
+        label="Protocol",
+        choices=Provider.Kind.choices,
+        initial=Provider.Kind.OPENAI,
+        help_text="Most servers speak OpenAI's: vLLM, Ollama, SGLang, llama.cpp, and most hosted ones.",
+    )
     base_url = forms.CharField(
         label="Address",
         max_length=200,
-        help_text="Where its OpenAI protocol begins, such as https://api.openai.com/v1.",
+        help_text="Where its protocol begins: https://api.openai.com/v1, https://api.anthropic.com/v1, "
+        "https://generativelanguage.googleapis.com/v1beta, http://127.0.0.1:11434/v1.",
         widget=forms.URLInput(attrs={"placeholder": "https://api.openai.com/v1"}),
     )
     api_key = forms.CharField(
@@ -57,6 +64,15 @@ class ProviderForm(forms.Form):
         min_value=1,
         max_value=MOST_SECONDS,
         initial=120,
+    )
+    connect_timeout_s = forms.IntegerField(
+        label="For the connection", min_value=1, max_value=MOST_SECONDS, initial=5
+    )
+    first_byte_timeout_s = forms.IntegerField(
+        label="For the first piece of a stream", min_value=1, max_value=MOST_SECONDS, initial=60
+    )
+    idle_timeout_s = forms.IntegerField(
+        label="Between two pieces", min_value=1, max_value=MOST_SECONDS, initial=30
     )
     is_active = forms.BooleanField(label="Calls go there", required=False, initial=True)
 

@@ -11,26 +11,44 @@ from marketplace.gateway.batch_models import BatchLine as BatchLine
 from marketplace.gateway.batch_models import CheapHours as CheapHours
 from marketplace.gateway.batch_models import FileChunk as FileChunk
 from marketplace.gateway.batch_models import StoredFile as StoredFile
+from marketplace.gateway.calling_models import AppCalling as AppCalling
+from marketplace.gateway.health_models import SourceHealth as SourceHealth
 from marketplace.gateway.retrieval_models import DocumentIndex as DocumentIndex
 from marketplace.gateway.retrieval_models import Passage as Passage
 from marketplace.gateway.retrieval_models import RetrievalDay as RetrievalDay
 
 
 class Provider(models.Model):
-    """A server that speaks the OpenAI protocol.
+    """A server that answers calls of models, and the protocol it speaks.
 
     Its key is sealed here, or comes from the environment variable named here.
     """
 
+    class Kind(models.TextChoices):
+        OPENAI = "openai", "OpenAI"
+        ANTHROPIC = "anthropic", "Anthropic Messages"
+        GEMINI = "gemini", "Gemini generateContent"
+
     name = models.SlugField(max_length=40, unique=True)
     title = models.CharField(max_length=80)
-    kind = models.CharField(max_length=10, choices=[("openai", "OpenAI protocol")], default="openai")
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.OPENAI)
     base_url = models.CharField(max_length=200)
     api_key_variable = models.CharField(max_length=60, blank=True)
     api_key_sealed = models.TextField(
         blank=True, editable=False, help_text="See marketplace.gateway.sealing; comes before the variable."
     )
-    timeout_s = models.PositiveSmallIntegerField(default=120)
+    key_set_at = models.DateTimeField(null=True, editable=False)
+    timeout_s = models.PositiveSmallIntegerField(default=120, help_text="For a whole answer.")
+    connect_timeout_s = models.PositiveSmallIntegerField(default=5)
+    first_byte_timeout_s = models.PositiveSmallIntegerField(
+        default=60, help_text="For the first piece of a stream."
+    )
+    idle_timeout_s = models.PositiveSmallIntegerField(default=30, help_text="Between two pieces of a stream.")
+    health_reset_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="Each process forgets failures once it learns of a new time here.",
+    )
     is_active = models.BooleanField(default=True)
     is_demo = models.BooleanField(default=False, help_text="Answers are made up by the demo provider.")
 

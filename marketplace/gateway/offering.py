@@ -4,7 +4,7 @@ A key goes in and never comes out: it is sealed when it is saved, and opened onl
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,10 +15,12 @@ from marketplace.accounts.models import User
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, FieldError, InvalidInput
 from marketplace.gateway import sealing
+from marketplace.gateway.health_models import SourceHealth
 from marketplace.gateway.models import Provider, ProviderModel
 from metering.models import LanguageModel
 
 MAX_UPSTREAM_NAME = 120
+TIMEOUTS = ("timeout_s", "connect_timeout_s", "first_byte_timeout_s", "idle_timeout_s")
 
 
 class ProviderExists(Conflict):
@@ -33,12 +35,17 @@ class ProviderExists(Conflict):
 
 @dataclass(frozen=True)
 class ProviderFacts:
-    """What a provider is, but for its key and its models. ``timeout_s`` in seconds."""
+    """What a provider is, but for its key and its models. It is waited for so many seconds: for the connection, a whole
+    answer, the first piece of a stream, and between two pieces."""
 
     title: str
     base_url: str
+    kind: str = Provider.Kind.OPENAI
     api_key_variable: str = ""
     timeout_s: int = 120
+    connect_timeout_s: int = 5
+    first_byte_timeout_s: int = 60
+    idle_timeout_s: int = 30
     is_active: bool = True
 
 
@@ -66,7 +73,7 @@ def add_provider(
     checked = _checked(facts)
     try:
         with transaction.atomic():
-            provider = Provider.objects.create(name=name, **asdict(checked), **_sealed(key))
+            provider = Provider.objects.create(name=name, **asdict(checked), **_sealed(key, at=at))
     except IntegrityError as error:
         raise ProviderExists(name) from error
     _offer(provider, offers)
@@ -92,7 +99,7 @@ def change_provider(
     checked = _checked(facts)
     locked = Provider.objects.select_for_update().get(pk=provider.pk)
     old = {**_facts_of(locked), "offers": offers_of(locked)}
-    changes = asdict(checked) | _sealed(key)
+    changes = asdict(checked) | _sealed(key, at=at)
     Provider.objects.filter(pk=provider.pk).update(**changes)
     _offer(provider, offers)
     new: dict[str, Any] = {**asdict(checked), "offers": dict(offers)}
@@ -101,6 +108,14 @@ def change_provider(
     audit.record("gateway.provider.changed", subject=provider, at=at, by=by, old=old, new=new)
     for name, value in changes.items():
         setattr(provider, name, value)
+
+
+@transaction.atomic
+def reset_health(provider: Provider, *, by: User, at: datetime) -> None:
+    """Have every process forget the failures of a provider and call it again; each does with its next call."""
+    Provider.objects.filter(pk=provider.pk).update(health_reset_at=at)
+    SourceHealth.objects.filter(offer__provider=provider).delete()
+    audit.record("gateway.provider.health_reset", subject=provider, at=at, by=by)
 
 
 def offers_of(provider: Provider) -> dict[str, str]:
@@ -113,10 +128,12 @@ def _facts_of(provider: Provider) -> dict[str, Any]:
     return {name: getattr(provider, name) for name in ProviderFacts.__dataclass_fields__}
 
 
-def _sealed(key: KeyChange) -> dict[str, str]:
+def _sealed(key: KeyChange, *, at: datetime) -> dict[str, Any]:
     if isinstance(key, KeepKey):
         return {}
-    return {"api_key_sealed": sealing.seal(key.text) if key.text else ""}
+    if not key.text:
+        return {"api_key_sealed": "", "key_set_at": None}
+    return {"api_key_sealed": sealing.seal(key.text), "key_set_at": at}
 
 
 def _checked(facts: ProviderFacts) -> ProviderFacts:
@@ -127,12 +144,18 @@ def _checked(facts: ProviderFacts) -> ProviderFacts:
         errors.append(FieldError("base_url", "must be an address such as https://api.example.com/v1"))
     if not facts.title.strip():
         errors.append(FieldError("title", "is missing", code="required"))
-    if facts.timeout_s < 1:
-        errors.append(FieldError("timeout_s", "must be at least a second", limit="1"))
+    if facts.kind not in Provider.Kind.values:
+        errors.append(FieldError("kind", f"must be one of {', '.join(Provider.Kind.values)}"))
+    for name in TIMEOUTS:
+        if getattr(facts, name) < 1:
+            errors.append(FieldError(name, "must be at least a second", limit="1"))
     if errors:
         raise InvalidInput.several(errors)
-    return ProviderFacts(
-        facts.title.strip(), base_url, facts.api_key_variable.strip(), facts.timeout_s, facts.is_active
+    return replace(
+        facts,
+        title=facts.title.strip(),
+        base_url=base_url,
+        api_key_variable=facts.api_key_variable.strip(),
     )
 
 

@@ -23,6 +23,8 @@ class OfferBook:
     prices: PriceBook
     endpoints: dict[str, ProviderEndpoint]
     listed: tuple[tuple[str, str, str], ...]
+    resets: dict[str, datetime]
+    """When failures of a provider were last forgotten by hand."""
 
     @property
     def known(self) -> frozenset[str]:
@@ -51,17 +53,25 @@ def load_offer_book() -> OfferBook:
         .select_related("provider", "model")
         .order_by("pk")
     )
-    endpoints = {
-        row.provider.name: ProviderEndpoint(
-            name=row.provider.name,
-            base_url=row.provider.base_url,
-            api_key=key_of(row.provider),
-            timeout_s=row.provider.timeout_s,
-        )
-        for row in rows
-    }
+    providers = {row.provider.name: row.provider for row in rows}
+    endpoints = {name: endpoint_of(provider) for name, provider in providers.items()}
+    resets = {name: each.health_reset_at for name, each in providers.items() if each.health_reset_at}
     listed = tuple((row.model.name, row.provider.name, row.upstream_name) for row in rows)
-    return OfferBook(load_price_book(), endpoints, listed)
+    return OfferBook(load_price_book(), endpoints, listed, resets)
+
+
+def endpoint_of(provider: Provider) -> ProviderEndpoint:
+    """Return how a provider is reached, with its key opened."""
+    return ProviderEndpoint(
+        name=provider.name,
+        base_url=provider.base_url,
+        kind=provider.kind,  # type: ignore[arg-type]  # a choice of the model
+        api_key=key_of(provider),
+        timeout_s=provider.timeout_s,
+        connect_timeout_s=provider.connect_timeout_s,
+        first_byte_timeout_s=provider.first_byte_timeout_s,
+        idle_timeout_s=provider.idle_timeout_s,
+    )
 
 
 def key_of(provider: Provider) -> str:

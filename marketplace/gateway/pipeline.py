@@ -10,7 +10,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -28,21 +27,25 @@ from marketplace.core.ids import uuid7
 from marketplace.gateway import books, requests
 from marketplace.gateway.admitted import Admission, Served, admitted, tell_standings
 from marketplace.gateway.asking import UsualOutput, Way, ways
-from marketplace.gateway.books import Answer, Count, DatabaseAway, Entry, Reserve, Settle, Stale
+from marketplace.gateway.books import Answer, DatabaseAway, Entry, Reserve, Settle, Stale
 from marketplace.gateway.caching import hits
 from marketplace.gateway.caching.flights import AnswerCache, Flight
 from marketplace.gateway.caching.hits import Hit, HitStream
+from marketplace.gateway.calling import first_answer, first_stream
 from marketplace.gateway.directory import Caller, Directory
 from marketplace.gateway.group_commit import GroupCommit
+from marketplace.gateway.health_reports import HealthReports
 from marketplace.gateway.http_apps import HttpAppCaller
 from marketplace.gateway.limits import LimitReached
 from marketplace.gateway.offers import OfferBook, offer_book
+from marketplace.gateway.open_streams import OpenStream
 from marketplace.gateway.providers import ConnectionPool, Provider, ProviderEndpoint, make_provider
-from marketplace.gateway.providers.base import Completion, ProviderError, Stream
+from marketplace.gateway.providers.base import Completion, ProviderError, ProviderUnavailable, Stream
 from marketplace.gateway.providers.base import Usage as ProviderUsage
 from marketplace.gateway.requests import ModelRequest
 from marketplace.gateway.router import Offer, choose
 from marketplace.gateway.sharing.buying import SharedCalls, tags_of
+from marketplace.gateway.sources import Sources
 from metering.ingest import Receipt, Usage
 from metering.origins import Reporter
 from metering.rating import Quantities
@@ -54,7 +57,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 FindCaller = Callable[[], Awaitable[Caller]]
-COUNT_EVERY_S = 1.0
 USUAL_FOR_S = 300.0
 MOST_LOOKUPS = 5
 # The next worker of a batch ends what the one before left held; this is for the case that none comes.
@@ -88,6 +90,8 @@ class Gateway:
         self._usual_book = UsualBook()
         self._usual_until = 0.0
         self._providers: dict[ProviderEndpoint, Provider] = {}
+        self.health = HealthReports(self)
+        self.sources = Sources(on_change=self.health.due)
         self._settling: set[asyncio.Task[Any]] = set()
         self._uses: dict[UUID, datetime] = {}
 
@@ -95,6 +99,7 @@ class Gateway:
         """Settle what is still to be settled, then let go of threads and connections."""
         if self._settling:
             await asyncio.wait(self._settling, timeout=10)
+        await self.health.close()
         await self.group.close()
         self._reader.shutdown(wait=True)
         self._parser.shutdown(wait=True)
@@ -127,6 +132,7 @@ class Gateway:
         if self._offers is None or self._offers[0] != epoch:
             book = await self.read(lambda: offer_book.at({"directory": epoch}))
             self._offers = (epoch, book)
+            self.sources.reset(book.resets)
         return self._offers[1]
 
     async def admit(
@@ -187,6 +193,7 @@ class Gateway:
             known=book.known,
         )
         need = request.need
+        route = self.sources.arrange(route, need)
         who = caller.who_at(at)._replace(model_asked=need.asked, feature=request.feature)
         usage = Usage(
             str(hold_id),
@@ -267,21 +274,14 @@ class Gateway:
         return Served(admission, usage.model, hit.reason, cost, hit.served, currency)
 
     async def _first_answer(self, admission: Admission, request: ModelRequest) -> tuple[Offer, Completion]:
-        """Try the offers in order; the next one only when the failed one cannot have charged."""
         assert admission.route is not None
-        book = await self.offers(admission.caller.epoch)
-        last: ProviderError | None = None
-        for offer in admission.route.offers:
-            provider = self._provider(book.endpoints[offer.provider])
-            try:
-                body = request.for_provider(offer.upstream_name)
-                return offer, await provider.complete(body, path=request.path)
-            except ProviderError as error:
-                last = error
-                if error.was_maybe_charged or not error.is_retryable:
-                    raise
-        assert last is not None
-        raise last
+        return await first_answer(
+            admission.route,
+            request,
+            provider_of=self._provider_of(await self.offers(admission.caller.epoch)),
+            sources=self.sources,
+            app_id=admission.caller.app.app_id,
+        )
 
     @asynccontextmanager
     async def stream(
@@ -293,7 +293,7 @@ class Gateway:
             if flight.hit is not None:
                 source = HitStream(flight.hit, with_usage=requests.asks_for_usage(request))
                 try:
-                    yield OpenStream(self, admission, flight.hit.offer, source)
+                    yield OpenStream(self.group, admission, flight.hit.offer, source)
                 finally:
                     await self._settle_hit(admission, flight.hit)
                 return
@@ -306,15 +306,19 @@ class Gateway:
         self, admission: Admission, request: ModelRequest
     ) -> AsyncIterator["OpenStream"]:
         assert admission.route is not None
-        offer = admission.route.offers[0]
+        offer: Offer | None = None
         started = perf_counter()
         opened: Stream | None = None
         try:
             book = await self.offers(admission.caller.epoch)
-            provider = self._provider(book.endpoints[offer.provider])
-            async with provider.stream(request.for_provider(offer.upstream_name)) as source:
-                opened = source
-                yield OpenStream(self, admission, offer, source)
+            async with first_stream(
+                admission.route,
+                request,
+                provider_of=self._provider_of(book),
+                sources=self.sources,
+                app_id=admission.caller.app.app_id,
+            ) as (offer, opened):
+                yield OpenStream(self.group, admission, offer, opened)
         except ProviderError as error:
             tell_standings(error, admission)
             raise
@@ -417,45 +421,21 @@ class Gateway:
                 assert isinstance(answer, Settled)
                 return answer
 
+    def _provider_of(self, book: OfferBook) -> Callable[[Offer], Provider]:
+        def of(offer: Offer) -> Provider:
+            endpoint = book.endpoints.get(offer.provider)
+            if endpoint is None:
+                # It was switched off after the route was chosen.
+                raise ProviderUnavailable(offer.provider, "is not called any more", was_maybe_charged=False)
+            return self._provider(endpoint)
+
+        return of
+
     def _provider(self, endpoint: ProviderEndpoint) -> Provider:
         provider = self._providers.get(endpoint)
         if provider is None:
             provider = self._providers[endpoint] = make_provider(endpoint, pool=self.pool)
         return provider
-
-
-@dataclass(slots=True)
-class OpenStream:
-    """A stream on its way to the caller. What has been delivered is noted about once a second."""
-
-    gateway: Gateway
-    admission: Admission
-    offer: Offer
-    source: Stream
-    counted_at: float = 0.0
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What can be said before the end: everything but the cost."""
-        assert self.admission.route is not None
-        served = Served(
-            self.admission, self.offer.model, self.admission.route.reason, Decimal(0), Quantities()
-        )
-        return {name: value for name, value in served.headers.items() if name != "x-halfpenny-cost"}
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Give the bytes to pass on."""
-        self.counted_at = perf_counter()
-        async for chunk in self.source:
-            yield chunk
-            if perf_counter() - self.counted_at > COUNT_EVERY_S:
-                self.counted_at = perf_counter()
-                expires_at = books.now() + timedelta(seconds=settings.HOLD_SECONDS)
-                count = Count(self.admission.id, self.source.output_tokens_so_far, expires_at)
-                try:
-                    await self.gateway.group.submit(count)
-                except Unavailable as error:
-                    logger.warning("the progress of stream %s is not noted: %s", self.admission.id, error)
 
 
 def _asked(question: Callable[[], T]) -> T:

@@ -1,7 +1,7 @@
 """Which model answers: a pure choice over a snapshot of offers and prices, explained in words."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from marketplace.core.errors import InvalidInput, NotAllowed, Unavailable
 from metering.rating import Quantities, TokenPrices, token_cost
@@ -103,4 +103,17 @@ def price_of(offer: Offer, need: Need) -> int:
 
 def dearest(route: Route, need: Need) -> int:
     """Return the atto cost at the dearest offer the route may come to: what a hold has to cover."""
-    return max(price_of(offer, need) for offer in route.offers)
+    return max(most_of(offer, need) for offer in route.offers)
+
+
+def most_of(offer: Offer, need: Need) -> int:
+    """Return the atto cost at this offer, were all tokens of the dearest class they can be: written to a cache, thought."""
+    prices = offer.prices
+    read = max(prices.input, prices.cached_input, prices.cache_write)
+    written = max(prices.output, prices.reasoning)
+    return token_cost(
+        Quantities(input_tokens=need.input_tokens, output_tokens=need.output_tokens),
+        replace(prices, input=read, output=written)
+        if (read, written) != (prices.input, prices.output)
+        else prices,
+    )

@@ -18,6 +18,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from marketplace.gateway import images
+
 _PIECE = re.compile(
     r" ?[A-Za-z\u00c0-\u024f]{1,7}| ?[0-9]{1,3}| ?[!-/:-@\[-`{-~]{1,2}|\s{1,8}|.",
     re.DOTALL,
@@ -25,7 +27,6 @@ _PIECE = re.compile(
 
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_REPLY = 3
-TOKENS_PER_IMAGE = 85
 TOKENS_PER_SECOND_OF_AUDIO_BYTES = 4_000
 """Base64 characters of sound that count as one token: generous for every common encoding."""
 
@@ -92,7 +93,7 @@ def _count_part(part: Any) -> int:
     if kind in ("text", "refusal") and isinstance(part.get(kind), str):
         return count(part[kind])
     if kind == "image_url":
-        return TOKENS_PER_IMAGE
+        return images.most_tokens(part)
     if kind == "input_audio" and (sound := _sound(part)) is not None:
         return 1 + len(sound) // TOKENS_PER_SECOND_OF_AUDIO_BYTES
     return _count_structure(part)

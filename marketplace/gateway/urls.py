@@ -7,8 +7,10 @@ from marketplace.gateway.batches import views as batches
 from marketplace.gateway.views import (
     bench,
     call_cost,
+    calling,
     channels,
     documents,
+    metrics,
     operator,
     providers,
     saving,
@@ -18,8 +20,10 @@ from marketplace.gateway.views import (
 
 app_name = "gateway"
 urlpatterns = [
+    path("metrics", metrics.metrics, name="metrics"),
     path("catalog/<slug:slug>/try/", try_it.try_it, name="try"),
     path("creator/apps/<slug:slug>/bench/", bench.app_bench, name="bench"),
+    path("creator/apps/<slug:slug>/calling/", calling.app_calling, name="calling"),
     path("creator/apps/<slug:slug>/saving/", saving.saving, name="saving"),
     path("creator/apps/<slug:slug>/saving/purge/", saving.purge, name="saving-purge"),
     path("creator/apps/<slug:slug>/documents/", documents.app_documents, name="documents"),
@@ -64,7 +68,10 @@ urlpatterns = [
     path("operator/jobs/<uuid:job_id>/cancel/", operator.cancel_job, name="job-cancel"),
     path("operator/providers/", providers.providers, name="providers"),
     path("operator/add-provider/", providers.add, name="provider-add"),
+    path("operator/provider-health/", providers.health, name="provider-health"),
     path("operator/providers/<slug:name>/", providers.change, name="provider"),
+    path("operator/providers/<slug:name>/test/", providers.test, name="provider-test"),
+    path("operator/providers/<slug:name>/reset/", providers.reset_health, name="provider-reset"),
     path("operator/models/", operator.models, name="models"),
     path("operator/models/<path:name>/", operator.model, name="model"),
 ]

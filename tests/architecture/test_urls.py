@@ -18,7 +18,7 @@ BY_CONVERTER = {"SlugConverter": "where2eat", "IntConverter": "1"}
 OURS = ("accounts:", "api:", "billing:", "catalog:", "gateway:", "meter:", "metering:", "quotas:")
 # The last three are reached from a mail: the token in their path is what allows them.
 PUBLIC = {
-    "home", "healthz", "readyz", "schema", "api-docs", "accounts:enter", "metering:report-unsubscribe",
+    "home", "healthz", "readyz", "gateway:metrics", "schema", "api-docs", "accounts:enter", "metering:report-unsubscribe",
     "quotas:increase-by-mail", "api:manifest-schema", "accounts:unsubscribe",
 }  # fmt: skip
 # Of allauth: signing in and up, and what leads back from a mail or from the company's sign-in.

@@ -54,6 +54,7 @@ DETAILS = (
     Detail("creator", "catalog:creator-new", _given("http-app")),
     Detail("creator", "catalog:creator-app", _given("where2eat")),
     Detail("creator", "catalog:creator-app", _given("palette-namer")),
+    Detail("creator", "gateway:calling", _given("where2eat")),
     Detail("creator", "catalog:creator-edit", _given("survey-digest")),
     Detail("creator", "catalog:creator-withdraw", _given("palette-namer")),
     Detail("creator", "catalog:check", lambda: (SmokeRun.objects.get(version__app__slug="palette-namer").pk,)),

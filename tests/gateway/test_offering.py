@@ -13,7 +13,7 @@ from marketplace.core.models import AuditEntry
 from marketplace.gateway import offering, operations, sealing
 from marketplace.gateway.models import Provider
 from marketplace.gateway.offering import KEEP, KeyChange, ProviderExists, ProviderFacts, SetKey
-from marketplace.gateway.offers import key_of, load_offer_book
+from marketplace.gateway.offers import endpoint_of, key_of, load_offer_book
 from metering.models import LanguageModel
 from tests import factories
 from tests.conftest import Cast
@@ -41,7 +41,11 @@ def form_data(models: dict[str, LanguageModel], **fields: Any) -> dict[str, Any]
         "name": "openai",
         "title": "OpenAI",
         "base_url": "https://api.openai.com/v1/",
+        "kind": "anthropic",
         "timeout_s": "60",
+        "connect_timeout_s": "3",
+        "first_byte_timeout_s": "20",
+        "idle_timeout_s": "10",
         "is_active": "on",
         f"offer-{models['small'].pk}": "on",
         f"upstream-{models['small'].pk}": "small-2026",
@@ -206,7 +210,11 @@ class TestPages:
 
         assert (answer.status_code, answer.headers["Location"]) == (302, "/operator/providers/")
         provider = Provider.objects.get()
-        assert (provider.base_url, provider.timeout_s) == ("https://api.openai.com/v1", 60)
+        assert (provider.kind, provider.base_url) == ("anthropic", "https://api.openai.com/v1")
+        endpoint = endpoint_of(provider)
+        assert (endpoint.timeout_s, endpoint.connect_timeout_s) == (60, 3)
+        assert (endpoint.first_byte_timeout_s, endpoint.idle_timeout_s) == (20, 10)
+        assert provider.key_set_at is not None
         assert key_of(provider) == SECRET
         assert offering.offers_of(provider) == {"small": "small-2026"}
         listed = client.get("/operator/providers/").content.decode()

@@ -25,8 +25,9 @@ from marketplace.gateway.providers.base import (
 )
 from marketplace.gateway.providers.bodies import ask_for_usage, replace_fields
 from marketplace.gateway.providers.echo import EchoProvider
-from marketplace.gateway.providers.openai import OpenAIProvider, read_retry_after, status_error
+from marketplace.gateway.providers.openai import OpenAIProvider
 from marketplace.gateway.providers.sse import StreamMeter
+from marketplace.gateway.providers.transport import read_retry_after, status_error
 from tests.gateway.conftest import free_port, running_demo_provider
 
 TEXT = "The box was broken and one of the two cups was missing. I wrote to you twice. I want a refund now please."

@@ -16,6 +16,7 @@ from marketplace.gateway.pipeline import Gateway
 from marketplace.gateway.providers.base import ProviderError
 from marketplace.gateway.providers.echo import EchoProvider
 from marketplace.gateway.requests import ModelRequest
+from marketplace.gateway.sources import Sources
 from metering.models import UsageEvent
 from quotas.models import Hold, Limit, LimitCounter, OverrunEntry
 from tests.conftest import Cast
@@ -78,6 +79,7 @@ def cut_everywhere(caller: Caller, *, who: str, reports_usage: bool) -> list[str
         gateway = Gateway()
         texts = []
         for count in range(CHUNKS):
+            gateway.sources = Sources()  # or it would be left alone after so many failures
             provider = EchoProvider(
                 cut_after=count if who == "provider" else None, reports_usage=reports_usage
             )

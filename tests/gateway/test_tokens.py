@@ -63,7 +63,7 @@ class TestCountPrompt:
     def test_counts_parts_of_a_message(self):
         content = [
             {"type": "text", "text": "What is this"},  # 3
-            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},  # 85, however long
+            {"type": "image_url", "image_url": {"url": "https://a.example/b.png", "detail": "low"}},  # 85
         ]
 
         assert tokens.count_prompt({"messages": [{"role": "user", "content": content}]}) == 3 + 4 + 3 + 85

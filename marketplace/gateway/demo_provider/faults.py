@@ -11,6 +11,8 @@ _KINDS = frozenset(
         "slow",
         "hang",
         "half-stream",
+        "reset",
+        "stall",
         "no-usage",
         "wrong-usage",
         "bad-json",

@@ -47,14 +47,18 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class ProviderEndpoint:
-    """Where a provider is reached. ``base_url`` ends before ``/chat/completions``, usually with ``/v1``."""
+    """Where a provider is reached, and how long it is waited for: for the connection, the whole answer, the first
+    piece of a stream, and between two pieces. ``base_url`` ends before ``/chat/completions``, ``/messages`` or
+    ``/models``, usually with ``/v1``."""
 
     name: str
     base_url: str
-    kind: Literal["openai", "echo"] = "openai"
+    kind: Literal["openai", "anthropic", "gemini", "echo"] = "openai"
     api_key: str = field(default="", repr=False)
     timeout_s: float = 120.0
     connect_timeout_s: float = 5.0
+    first_byte_timeout_s: float = 60.0
+    idle_timeout_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

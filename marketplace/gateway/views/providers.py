@@ -1,18 +1,21 @@
 """Pages of the platform's operators about providers: the list, and the form that adds or changes one."""
 
+from collections.abc import Sequence
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from marketplace.accounts import access
 from marketplace.accounts.access import Role
 from marketplace.accounts.requests import PersonRequest
 from marketplace.core.errors import HalfpennyError, InvalidInput
-from marketplace.gateway import offering, operations
+from marketplace.gateway import health_queries, offering, operations
+from marketplace.gateway.connection_tests import Finding, test_connection
 from marketplace.gateway.forms import ProviderForm
 from marketplace.gateway.models import Provider
 
@@ -54,7 +57,54 @@ def change(request: PersonRequest, name: str) -> HttpResponse:
     if form.is_valid() and (title := _save(request, form, provider)):
         messages.success(request, f"{title} is saved, and used from the next call on.")
         return redirect("gateway:providers")
-    context = {"form": form, "provider": provider, "key_state": operations.key_state(provider)}
+    return _page(request, provider, form)
+
+
+@login_required
+@never_cache
+@require_POST
+def test(request: PersonRequest, name: str) -> HttpResponse:
+    """Test the connection as it is saved, and say on the provider's page what was found."""
+    access.require_platform(request.actor, Role.OPERATOR)
+    provider = access.get(Provider.objects.all(), name=name)
+    offered = offering.offers_of(provider)
+    findings = test_connection(provider, offers=offered, with_call="with_call" in request.POST)
+    form = ProviderForm(models=operations.offerable(), offered=offered, provider=provider)
+    return _page(request, provider, form, findings=findings)
+
+
+@login_required
+@require_safe
+def health(request: PersonRequest) -> HttpResponse:
+    """Show how providers stand: who is left alone and until when, failures, latencies, last errors."""
+    access.require_platform(request.actor, Role.OPERATOR)
+    return render(
+        request, "gateway/provider_health.html", {"rows": health_queries.standings(at=timezone.now())}
+    )
+
+
+@login_required
+@require_POST
+def reset_health(request: PersonRequest, name: str) -> HttpResponse:
+    """Have a provider called again at once."""
+    access.require_platform(request.actor, Role.OPERATOR)
+    provider = access.get(Provider.objects.all(), name=name)
+    offering.reset_health(provider, by=request.actor.user, at=timezone.now())
+    messages.success(request, f"{provider.title} is called again, by every process with its next call.")
+    return redirect("gateway:provider-health")
+
+
+def _page(
+    request: PersonRequest, provider: Provider, form: ProviderForm, *, findings: Sequence[Finding] = ()
+) -> HttpResponse:
+    now = timezone.now()
+    context = {
+        "form": form,
+        "provider": provider,
+        "key_state": operations.key_state(provider),
+        "findings": findings,
+        "standing": next(iter(health_queries.standings(at=now, provider=provider)), None),
+    }
     return render(request, "gateway/provider_form.html", context)
 
 
