@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from marketplace.gateway.pipeline import Gateway, OpenStream
 from marketplace.gateway.providers.base import ProviderRefused
 from marketplace.gateway.requests import ModelRequest
 from marketplace.gateway.router import AUTO
+from marketplace.gateway.routing.calls import HEADER, intent_of_header
 
 DONE = b"data: [DONE]\n\n"
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
@@ -26,7 +28,8 @@ def _build(
 ) -> Callable[[Caller], ModelRequest]:
     fields = requests.decode(body)
     feature = request.header(b"x-halfpenny-feature")[:40]
-    return lambda caller: app_request(fields, caller=caller, feature=feature)
+    intent = intent_of_header(request.header(HEADER))
+    return lambda caller: replace(app_request(fields, caller=caller, feature=feature), intent=intent)
 
 
 def _chat(fields: dict[str, Any], *, caller: Caller, feature: str) -> ModelRequest:

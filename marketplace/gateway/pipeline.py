@@ -38,7 +38,9 @@ from marketplace.gateway.providers import ConnectionPool, Provider, ProviderEndp
 from marketplace.gateway.providers.base import Completion, ProviderError, Stream
 from marketplace.gateway.providers.base import Usage as ProviderUsage
 from marketplace.gateway.requests import ModelRequest
-from marketplace.gateway.router import Offer, choose
+from marketplace.gateway.router import Offer
+from marketplace.gateway.routing import calls as routing
+from marketplace.gateway.routing.book import RouteBook, route_book
 from metering.ingest import Receipt, Usage
 from metering.origins import Reporter
 from metering.rating import Quantities
@@ -73,6 +75,8 @@ class Gateway:
         self._reader = ThreadPoolExecutor(2, thread_name_prefix="directory")
         self._parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
         self._offers: tuple[int, OfferBook] | None = None
+        self._routes: tuple[int, RouteBook] | None = None
+        self.budgets = routing.BudgetsLeft()
         self._usual_book = UsualBook()
         self._usual_until = 0.0
         self._providers: dict[ProviderEndpoint, Provider] = {}
@@ -117,6 +121,13 @@ class Gateway:
             self._offers = (epoch, book)
         return self._offers[1]
 
+    async def routes(self, epoch: int) -> RouteBook:
+        """Return route policies and approvals at an epoch of the directory."""
+        if self._routes is None or self._routes[0] != epoch:
+            book = await self.read(lambda: route_book.at({"directory": epoch}))
+            self._routes = (epoch, book)
+        return self._routes[1]
+
     async def admit(
         self, find: FindCaller, ask: Callable[[Caller], ModelRequest | None], *, call_id: UUID | None = None
     ) -> tuple[Admission, Any]:
@@ -143,6 +154,7 @@ class Gateway:
             if isinstance(answer, Refused):
                 raise LimitReached(answer)
             assert isinstance(answer, Admitted)
+            self.budgets.note(caller.who.subscription_id, answer.standings)
             return admitted(answer, caller, request, hold, found)
         raise Moving
 
@@ -157,13 +169,24 @@ class Gateway:
             most, often = (await self._usual()).elsewhere(caller.app.app_id)
             return HoldRequest(hold_id, usage, most, expires_at, (often,)), []
         book = await self.offers(caller.epoch)
-        route = choose(
-            request.need, allowed=caller.app.allowed_models, offers=book.offers(at=at), known=book.known
+        chosen = routing.choose(
+            request,
+            caller,
+            offers=book,
+            book=await self.routes(caller.epoch),
+            budget_left=self.budgets.of(caller.who.subscription_id, at=at),
+            call_id=hold_id,
+            at=at,
         )
-        need = request.need
+        route, need = chosen.route, request.need
         who = caller.who_at(at)._replace(model_asked=need.asked, feature=request.feature)
         usage = Usage(
-            str(hold_id), at, who, route.offers[0].model, Quantities(input_tokens=need.input_tokens)
+            str(hold_id),
+            at,
+            who,
+            route.offers[0].model,
+            Quantities(input_tokens=need.input_tokens),
+            tags=chosen.tags,
         )
         found = ways(route, need, usual_output=await self._usual_output(caller, request))
         first, *others = [way.estimate for way in found]
@@ -256,18 +279,27 @@ class Gateway:
             cache_write_tokens=used.cache_write_tokens,
             reasoning_tokens=used.reasoning_tokens,
         )
+        reason = admission.route.reason if admission.route else "the app's own endpoint"
         usage = replace(
             admission.usage,
             model=offer.model if offer else admission.usage.model,
+            tags=self._told(admission, quantities, offer, reason),
             quantities=quantities,
             latency_ms=latency_ms,
             provider_cost=used.provider_cost,
             is_estimated=used.is_estimated,
         )
         receipt = await self._end(admission, usage)
-        reason = admission.route.reason if admission.route else "the app's own endpoint"
         cost, currency = (receipt.rated.cost, receipt.currency) if receipt else (Decimal(0), "")
         return Served(admission, usage.model, reason, cost, quantities, currency)
+
+    def _told(
+        self, admission: Admission, quantities: Quantities, offer: Offer | None, reason: str
+    ) -> dict[str, str] | None:
+        """Explain the route in the event. With prices in memory: no question may stand before the end of a hold."""
+        if self._offers is None or offer is None:
+            return admission.usage.tags
+        return routing.told(admission.usage, quantities, reason=reason, prices=self._offers[1].prices)
 
     async def settle_app_call(self, admission: Admission, usage: Usage) -> Served:
         """End the hold of an app that runs elsewhere with what it used."""
