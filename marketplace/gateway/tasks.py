@@ -15,6 +15,7 @@ from marketplace.gateway import app_runs, background, bench, endpoint_checks, ke
 from marketplace.gateway.directory import caller_of_id
 from marketplace.gateway.outbox import delivering, digests
 from marketplace.gateway.outbox.configured import way_out
+from marketplace.gateway.routing import feedback, tallies
 from marketplace.gateway.run_api import JOB_NAME
 from metering.attribution_rules import WORK
 
@@ -53,3 +54,15 @@ def collect_digests() -> None:
 def purge_deliveries() -> None:
     """Forget deliveries that ended long ago."""
     delivering.purge(at=timezone.now())
+
+
+@shared_task(name="gateway.count_routes", expires=300)
+def count_routes() -> None:
+    """Sum what route policies did, and in shadow would have done, today and yesterday."""
+    tallies.recount(at=timezone.now())
+
+
+@shared_task(name="gateway.learn_routes", expires=3000)
+def learn_routes() -> None:
+    """Learn from feedback how hard a prompt each app's weaker models may get."""
+    feedback.learn(at=timezone.now())

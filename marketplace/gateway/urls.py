@@ -2,12 +2,26 @@
 
 from django.urls import path
 
-from marketplace.gateway.views import bench, call_cost, channels, operator, providers, try_it, use_app
+from marketplace.gateway.views import (
+    bench,
+    call_cost,
+    channels,
+    operator,
+    providers,
+    routing,
+    try_it,
+    use_app,
+)
 
 app_name = "gateway"
 urlpatterns = [
     path("catalog/<slug:slug>/try/", try_it.try_it, name="try"),
     path("creator/apps/<slug:slug>/bench/", bench.app_bench, name="bench"),
+    path("creator/apps/<slug:slug>/routing/", routing.app_routing, name="routing"),
+    path("creator/apps/<slug:slug>/routing/end/", routing.end_routing, name="routing-end"),
+    path("creator/apps/<slug:slug>/routing/dear/", routing.ask_dear, name="dear-ask"),
+    path("operator/routing/", routing.routing_overview, name="routing-overview"),
+    path("routing/dear-models/<uuid:request_id>/", routing.dear_model, name="dear-model"),
     path("creator/call-cost/", call_cost.call_cost, name="call-cost"),
     path("use/<slug:slug>/", use_app.use_app, name="use"),
     path("notices/channels/", channels.channels_page, name="channels"),

@@ -18,6 +18,7 @@ from marketplace.catalog.run_models import KeptRun, RunShare
 from marketplace.catalog.takedown_models import Appeal, Takedown
 from marketplace.catalog.version_models import PriceChange
 from marketplace.core.models import KeptMail, NoticeChannel
+from marketplace.gateway.routing_models import DearModel
 from metering.inbox_models import UnattributedGroup
 from metering.kept.schedules import token_of
 from metering.models import Correction, EventConflict, RateProposal, ReportSchedule, Rerating, UsageEvent
@@ -60,6 +61,8 @@ DETAILS = (
     Detail("creator", "catalog:creator-material", _given("survey-digest")),
     Detail("creator", "catalog:creator-new", _given("batch-labeler")),
     Detail("creator", "gateway:bench", _given("survey-digest")),
+    Detail("creator", "gateway:routing", _given("where2eat")),
+    Detail("approver", "gateway:dear-model", lambda: (DearModel.objects.get().pk,)),
     Detail("consumer", "gateway:use", _given("where2eat")),
     Detail("consumer", "catalog:run", lambda: (KeptRun.objects.latest("created_at").pk,)),
     Detail("creator", "catalog:shared-run", lambda: (RunShare.objects.get().pk,)),

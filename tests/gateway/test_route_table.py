@@ -65,7 +65,13 @@ class TestParse:
     def test_names_every_field_that_is_wrong(self) -> None:
         found = wrong(
             {"use": "large", "tokens_below": -1},
-            {"use": "small", "schema": True, "intents": ["Summary!"], "tools": "yes", "budget_left_below": 101},
+            {
+                "use": "small",
+                "schema": True,
+                "intents": ["Summary!"],
+                "tools": "yes",
+                "budget_left_below": 101,
+            },
             {"use": "small", "images": True, "colour": 1, "environments": ["moon"]},
         )
 

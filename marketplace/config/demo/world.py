@@ -24,6 +24,7 @@ from marketplace.config.demo import (
     people,
     prices,
     reaching,
+    routing,
     service,
     usage,
 )
@@ -135,6 +136,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         incidents.find(cast, apps, timeline, events=events)
         service.tell(apps, timeline)
         approvals.tell(cast, apps, timeline)
+        routing.tell(cast, timeline, book=book)
     with told.step("Mails and channels"):
         reaching.reach(
             cast, timeline, provider_url=installation.provider_url, public_url=installation.public_url

@@ -4,6 +4,7 @@ A row without conditions meets every call. What it chooses is a class of models,
 approved one, or ``auto``: the weakest class or the strongest, by how hard the prompt is.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -115,7 +116,8 @@ def parse(rows: Any, *, models: Mapping[str, str], field: str = "rows") -> tuple
         raise InvalidInput(field, f"A policy has at most {MOST_ROWS} rows.", limit=MOST_ROWS)
     errors: list[FieldError] = []
     read = [_row(row, f"{field}[{at}]", models, errors) for at, row in enumerate(rows)]
-    errors += _unreachable(read, field)
+    # Of a row that could not be read nobody knows what it takes.
+    errors = errors or _unreachable(read, field)
     if errors:
         raise InvalidInput.several(errors)
     return tuple(read)
@@ -221,3 +223,15 @@ def _unreachable(rows: Sequence[Row], field: str) -> list[FieldError]:
             f"Row {taking_all + 1} takes every call, so this one is never reached.",
         )
     ]
+
+
+def told_field(field: str) -> str:
+    """Say a field of a row as a person counts: ``rows[0].tokens_below`` is row 1, tokens below."""
+    found = _FIELD.match(field)
+    if found is None:
+        return field
+    name = (found[2] or "").replace("_", " ")
+    return f"Row {int(found[1]) + 1}{', ' if name else ''}{name}"
+
+
+_FIELD = re.compile(r"^rows\[(\d+)\](?:\.(.+))?$")
