@@ -50,6 +50,8 @@ SECTIONS = (
     ),
     Section("Subscriptions", "catalog:subscriptions", "plug"),
     Section("My runs", "catalog:runs", "history"),
+    Section("Background runs", "gateway:async-runs", "timer", "", frozenset({Role.CONSUMER})),
+    Section("Batches", "gateway:batches", "layers"),
     Section("Usage", "metering:usage", "chart-line"),
     Section(
         "Unattributed",
@@ -102,6 +104,22 @@ SECTIONS = (
         frozenset({Role.OPERATOR}),
         is_platform=True,
         also=("catalog:auto-approval",),
+    ),
+    Section(
+        "All batches",
+        "gateway:operator-batches",
+        "layers",
+        "Operate",
+        frozenset({Role.OPERATOR}),
+        is_platform=True,
+    ),
+    Section(
+        "All runs",
+        "gateway:operator-async-runs",
+        "timer",
+        "Operate",
+        frozenset({Role.OPERATOR}),
+        is_platform=True,
     ),
     Section("Jobs", "gateway:jobs", "list-checks", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
     Section(

@@ -29,15 +29,27 @@ DEFAULT_REVENUE_SHARE = env.decimal("HALFPENNY_REVENUE_SHARE", Decimal("0.20"))
 # Parts of an app's price that the platform has to keep: below the first its check fails, below the second it warns.
 MARGIN_FAIL_BELOW = env.decimal("HALFPENNY_MARGIN_FAIL_BELOW", Decimal(0))
 MARGIN_WARN_BELOW = env.decimal("HALFPENNY_MARGIN_WARN_BELOW", Decimal("0.01"))
+# What a subscriber on a free plan may cost a month at most, in CURRENCY, or how many of them one who pays has to carry.
+FREE_PLAN_COST = env.decimal("HALFPENNY_FREE_PLAN_COST", Decimal(2))
+FREE_PER_PAYING = env.int("HALFPENNY_FREE_PER_PAYING", 20)
 # Empty: code is not looked at by semgrep. Else its command, such as /opt/semgrep/bin/semgrep.
 SEMGREP_COMMAND = env.str("HALFPENNY_SEMGREP", "")
 # The time a smoke test may take, apart from waiting for a worker; its job's lease is longer.
 SMOKE_SECONDS = env.int("HALFPENNY_SMOKE_SECONDS", 300)
 SANDBOX_CREDIT = env.decimal("HALFPENNY_SANDBOX_CREDIT", Decimal("1.00"))
+EMBEDDING_MODEL = env.str("HALFPENNY_EMBEDDING_MODEL", "local-hash-256")
 PRICE_NOTICE_DAYS = env.int("HALFPENNY_PRICE_NOTICE_DAYS", 30)
 DEPRECATION_NOTICE_DAYS = env.int("HALFPENNY_DEPRECATION_NOTICE_DAYS", 30)
 RUN_RETENTION_DAYS = env.int("HALFPENNY_RUN_RETENTION_DAYS", 30)
 HOLD_SECONDS = env.int("HALFPENNY_HOLD_SECONDS", 300)
+# Files of batches: how large one may be and all of a subscription together, how many lines, how long they are kept.
+FILE_MAX_BYTES = env.int("HALFPENNY_FILE_MAX_MB", 100) * 1024 * 1024
+FILES_MAX_BYTES = env.int("HALFPENNY_FILES_MAX_MB", 1000) * 1024 * 1024
+FILE_RETENTION_DAYS = env.int("HALFPENNY_FILE_RETENTION_DAYS", 30)
+BATCH_MAX_LINES = env.int("HALFPENNY_BATCH_MAX_LINES", 50_000)
+# How many batches are worked on at once in the whole installation, and how many lines of each.
+BATCHES_AT_ONCE = env.int("HALFPENNY_BATCHES_AT_ONCE", 1)
+BATCH_LINES_AT_ONCE = env.int("HALFPENNY_BATCH_LINES_AT_ONCE", 16)
 PUBLIC_URL = env.str("HALFPENNY_PUBLIC_URL", "http://127.0.0.1:8000")
 
 # --- development, demo, secrets --------------------------------------------------------------------------
@@ -262,8 +274,12 @@ CELERY_TASK_ROUTES = {
     "gateway.purge_deliveries": {"queue": "celery"},
     "gateway.count_routes": {"queue": "celery"},
     "gateway.learn_routes": {"queue": "celery"},
+    "gateway.work_on_batches": {"queue": "celery"},
+    "gateway.purge_files": {"queue": "celery"},
+    "gateway.tend_runs": {"queue": "celery"},
     "quotas.sweep_holds": {"queue": "celery"},
     "quotas.purge_counters": {"queue": "celery"},
+    "gateway.index_documents": {"queue": "celery"},
     "quotas.tend_increases": {"queue": "celery"},
     "quotas.learn_usual_use": {"queue": "celery"},
     "quotas.tell_of_limits": {"queue": "celery"},
@@ -291,12 +307,16 @@ CELERY_TASK_ROUTES = {
     "metering.queue_reports": {"queue": "celery"},
 }
 CELERY_BEAT_SCHEDULE = {
+    "index-documents": {"task": "gateway.index_documents", "schedule": 60.0},
     "sweep-jobs": {"task": "core.sweep_jobs", "schedule": 5.0},
     "deliver-notices": {"task": "gateway.deliver_notices", "schedule": 10.0},
     "collect-digests": {"task": "gateway.collect_digests", "schedule": 60.0},
     "purge-deliveries": {"task": "gateway.purge_deliveries", "schedule": crontab(hour="4", minute="10")},
     "count-routes": {"task": "gateway.count_routes", "schedule": 600.0},
     "learn-routes": {"task": "gateway.learn_routes", "schedule": 3600.0},
+    "work-on-batches": {"task": "gateway.work_on_batches", "schedule": 5.0},
+    "tend-runs": {"task": "gateway.tend_runs", "schedule": 60.0},
+    "purge-files": {"task": "gateway.purge_files", "schedule": 3600.0},
     "sweep-holds": {"task": "quotas.sweep_holds", "schedule": 15.0},
     "purge-counters": {"task": "quotas.purge_counters", "schedule": 3600.0},
     "tend-increases": {"task": "quotas.tend_increases", "schedule": 60.0},
@@ -356,6 +376,8 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     # Choices of several things have the same field name; these are the names of their types.
     "ENUM_NAME_OVERRIDES": {
+        "AsyncRunStateEnum": "marketplace.gateway.async_models.AsyncRun.State",
+        "BatchStateEnum": "marketplace.gateway.batch_models.Batch.State",
         "CheckRunStateEnum": "marketplace.catalog.check_models.CheckRun.State",
         "BillingPeriodStateEnum": "billing.models.BillingPeriod.State",
         "InvoiceKindEnum": "billing.models.Invoice.Kind",

@@ -5,6 +5,15 @@ from django.db import models
 from marketplace.core import epochs
 from marketplace.core.ids import uuid7
 from marketplace.gateway import routing_models as routing_models  # registers its tables
+from marketplace.gateway.async_models import AsyncRun as AsyncRun
+from marketplace.gateway.batch_models import Batch as Batch
+from marketplace.gateway.batch_models import BatchLine as BatchLine
+from marketplace.gateway.batch_models import CheapHours as CheapHours
+from marketplace.gateway.batch_models import FileChunk as FileChunk
+from marketplace.gateway.batch_models import StoredFile as StoredFile
+from marketplace.gateway.retrieval_models import DocumentIndex as DocumentIndex
+from marketplace.gateway.retrieval_models import Passage as Passage
+from marketplace.gateway.retrieval_models import RetrievalDay as RetrievalDay
 
 
 class Provider(models.Model):

@@ -55,6 +55,10 @@ FindCaller = Callable[[], Awaitable[Caller]]
 COUNT_EVERY_S = 1.0
 USUAL_FOR_S = 300.0
 MOST_LOOKUPS = 5
+# The next worker of a batch ends what the one before left held; this is for the case that none comes.
+BATCH_HOLD = timedelta(hours=2)
+Keep = Callable[[UUID, str, Completion], Awaitable[None]]
+"""Writes down what came back (id of the hold, model, answer) before it is settled."""
 
 
 class Moving(Unavailable):
@@ -163,7 +167,8 @@ class Gateway:
     ) -> tuple[HoldRequest, list[Way]]:
         """Return what to ask admission for, and the ways to make the call that it stands for."""
         at = books.now()
-        expires_at = at + timedelta(seconds=settings.HOLD_SECONDS)
+        is_batch = request is not None and request.is_batch
+        expires_at = at + (BATCH_HOLD if is_batch else timedelta(seconds=settings.HOLD_SECONDS))
         if request is None:
             usage = Usage(str(hold_id), at, caller.who_at(at), "", Quantities())
             most, often = (await self._usual()).elsewhere(caller.app.app_id)
@@ -186,6 +191,7 @@ class Gateway:
             who,
             route.offers[0].model,
             Quantities(input_tokens=need.input_tokens),
+            is_batch=is_batch,
             tags=chosen.tags,
         )
         found = ways(route, need, usual_output=await self._usual_output(caller, request))
@@ -213,12 +219,22 @@ class Gateway:
         return self._usual_book
 
     async def complete(
-        self, find: FindCaller, ask: Callable[[Caller], ModelRequest], *, call_id: UUID | None = None
+        self,
+        find: FindCaller,
+        ask: Callable[[Caller], ModelRequest],
+        *,
+        call_id: UUID | None = None,
+        keep: Keep | None = None,
     ) -> tuple[Served, Completion]:
-        """Make a whole call and return its answer once it is metered."""
+        """Make a whole call and return its answer once it is metered.
+
+        With ``keep``, what came back is kept before it is settled; where that fails nothing is charged.
+        """
         admission, request = await self.admit(find, ask, call_id=call_id)
         try:
             offer, completion = await self._first_answer(admission, request)
+            if keep is not None:
+                await keep(admission.id, offer.model, completion)
         except BaseException as error:
             await self._end(admission, None)
             tell_standings(error, admission)

@@ -106,7 +106,7 @@ def _meaning(error: urllib.error.HTTPError) -> Away | Refused:
     return Away(reason, retry_after_s=retry_after(error.headers.get("Retry-After"), at=datetime.now(UTC)))
 
 
-def retry_after(value: str | None, *, at: datetime) -> float | None:
+def retry_after(value: str | None, *, at: datetime, longest_s: float = LONGEST_RETRY_AFTER_S) -> float | None:
     """Read a Retry-After header (RFC 9110): seconds or a date; None when there is none that can be read."""
     if not value:
         return None
@@ -116,4 +116,4 @@ def retry_after(value: str | None, *, at: datetime) -> float | None:
         )
     except (ValueError, TypeError):
         return None
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_S)
+    return min(max(seconds, 0.0), longest_s)

@@ -18,6 +18,8 @@ from marketplace.catalog.run_models import KeptRun, RunShare
 from marketplace.catalog.takedown_models import Appeal, Takedown
 from marketplace.catalog.version_models import PriceChange
 from marketplace.core.models import KeptMail, NoticeChannel
+from marketplace.gateway.async_models import AsyncRun
+from marketplace.gateway.batch_models import Batch
 from marketplace.gateway.routing_models import DearModel
 from metering.inbox_models import UnattributedGroup
 from metering.kept.schedules import token_of
@@ -63,7 +65,11 @@ DETAILS = (
     Detail("creator", "gateway:bench", _given("survey-digest")),
     Detail("creator", "gateway:routing", _given("where2eat")),
     Detail("approver", "gateway:dear-model", lambda: (DearModel.objects.get().pk,)),
+    Detail("creator", "gateway:documents", _given("survey-digest")),
     Detail("consumer", "gateway:use", _given("where2eat")),
+    Detail("consumer", "gateway:batch", lambda: (Batch.objects.get(state="completed").pk,)),
+    Detail("consumer", "gateway:async-run", lambda: (AsyncRun.objects.latest("created_at").pk,)),
+    Detail("operator", "gateway:batch", lambda: (Batch.objects.get(state="in_progress").pk,)),
     Detail("consumer", "catalog:run", lambda: (KeptRun.objects.latest("created_at").pk,)),
     Detail("creator", "catalog:shared-run", lambda: (RunShare.objects.get().pk,)),
     Detail("approver", "catalog:waiver", lambda: (CheckWaiver.objects.get().pk,)),
@@ -171,7 +177,7 @@ DETAILS = (
 NO_PAGES = {
     "accounts:notice-open", "accounts:kept-mail-html", "gateway:channel-test", "gateway:channel-rotate",
     "gateway:channel-state", "gateway:channel-send-again",
-    "accounts:enter", "accounts:key-revoke", "gateway:try", "gateway:job-retry", "gateway:job-cancel",
+    "accounts:enter", "accounts:key-revoke", "gateway:try", "gateway:documents-progress", "gateway:documents-saved", "gateway:job-retry", "gateway:job-cancel",
     "catalog:creator-submit", "catalog:creator-check-again", "catalog:creator-version", "catalog:subscription-keys",
     "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end", "metering:rule-end",
     "quotas:budget-thresholds", "quotas:limit-unwatch",

@@ -29,6 +29,23 @@ STATE_TONES: dict[str, dict[str, str]] = {
         "withdrawn": NEUTRAL,
         "ended": NEUTRAL,
     },
+    "batch_line": {
+        "waiting": NEUTRAL,
+        "running": INFO,
+        "done": OK,
+        "failed": DANGER,
+        "skipped": WARN,
+    },
+    "batch": {
+        "validating": INFO,
+        "failed": DANGER,
+        "in_progress": INFO,
+        "finalizing": INFO,
+        "completed": OK,
+        "expired": WARN,
+        "cancelling": WARN,
+        "cancelled": NEUTRAL,
+    },
     "version": {
         "draft": NEUTRAL,
         "submitted": INFO,
@@ -56,6 +73,7 @@ STATE_TONES: dict[str, dict[str, str]] = {
         "withdrawn": NEUTRAL,
         "expired": NEUTRAL,
     },
+    "document_index": {"queued": NEUTRAL, "running": INFO, "ready": OK, "failed": DANGER},
     "takedown": {
         "proposed": INFO,
         "pending": WARN,
@@ -153,7 +171,7 @@ for _states in STATE_TONES.values():
     for _state, _tone in _states.items():
         _TONES_BY_STATE.setdefault(_state, _tone)
 
-_LIVE_STATES = frozenset({"running", "checking", "closing", "previewing"})
+_LIVE_STATES = frozenset({"running", "in_progress", "checking", "closing", "previewing"})
 _TONE_ICONS = {
     OK: "circle-check",
     WARN: "triangle-alert",

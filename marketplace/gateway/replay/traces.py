@@ -4,8 +4,8 @@ Two formats, told apart by the first line, plain or gzipped:
 
 * CSV with the columns ``TIMESTAMP,ContextTokens,GeneratedTokens`` in any order; times are ISO 8601 (UTC when they name
   no zone). Used by the Azure LLM inference traces.
-* JSON lines with ``timestamp`` (milliseconds from the start), ``input_length`` and ``output_length``. Used by the
-  Mooncake traces.
+* JSON lines with ``timestamp`` (milliseconds from the start), ``input_length`` and ``output_length``, and maybe
+  ``hash_ids``, the blocks of the prompt. Used by the Mooncake traces.
 
 Further columns and fields are passed over.
 """
@@ -37,12 +37,17 @@ MOST_TOKENS = 10**12
 
 @dataclass(frozen=True, slots=True)
 class TracedRequest:
-    """A request of the trace: its row (from 0), its time after the first one, its tokens."""
+    """A request of the trace: its row (from 0), its time after the first one, its tokens.
+
+    ``blocks`` names the blocks of its prompt where the trace tells them: equal lists are the same prompt, equal
+    beginnings the same beginning.
+    """
 
     row: int
     after: timedelta
     input_tokens: int
     output_tokens: int
+    blocks: tuple[int, ...] = ()
 
 
 class BadTrace(InvalidInput):
@@ -73,15 +78,15 @@ def read_trace(path: Path, *, limit: int | None = None) -> list[TracedRequest]:
         rows = list(islice(read(path, first, lines), limit))
     if not rows:
         raise BadTrace(path, 2, "there is no request in it")
-    begin = min(at for at, _, _ in rows)
+    begin = min(at for at, _, _, _ in rows)
     requests = [
-        TracedRequest(row, at - begin, tokens_in, tokens_out)
-        for row, (at, tokens_in, tokens_out) in enumerate(rows)
+        TracedRequest(row, at - begin, tokens_in, tokens_out, blocks)
+        for row, (at, tokens_in, tokens_out, blocks) in enumerate(rows)
     ]
     return sorted(requests, key=lambda request: request.after)
 
 
-Row = tuple[datetime, int, int]
+Row = tuple[datetime, int, int, tuple[int, ...]]
 
 
 @contextmanager
@@ -106,7 +111,7 @@ def _csv_rows(path: Path, first: str, lines: TextIO) -> Iterator[Row]:
         if not row:
             continue
         try:
-            yield _instant(row[at]), _tokens(row[tokens_in]), _tokens(row[tokens_out])
+            yield _instant(row[at]), _tokens(row[tokens_in]), _tokens(row[tokens_out]), ()
         except (IndexError, ValueError) as error:
             raise BadTrace(path, line, str(error)) from error
 
@@ -119,7 +124,8 @@ def _json_rows(path: Path, first: str, lines: TextIO) -> Iterator[Row]:
         try:
             found = json.loads(text.strip())
             at, tokens_in, tokens_out = (found[name] for name in JSON_FIELDS)
-            yield begin + timedelta(milliseconds=_tokens(at)), _tokens(tokens_in), _tokens(tokens_out)
+            blocks = tuple(map(_tokens, found.get("hash_ids") or ()))
+            yield begin + timedelta(milliseconds=_tokens(at)), _tokens(tokens_in), _tokens(tokens_out), blocks
         except KeyError as error:
             raise BadTrace(path, line, f"has no field {error}") from error
         except (TypeError, ValueError) as error:

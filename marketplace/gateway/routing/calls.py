@@ -73,8 +73,8 @@ def choose(
     at: datetime,
 ) -> Chosen:
     """Choose the route of a call. Raises ModelNotFound, ModelNotApproved, ModelAwaitsApproval, NoRoute."""
-    app_id = caller.who.app_id
-    every = offers.offers(at=at)
+    app_id, had = caller.who.app_id, dict(request.tags or {})
+    every = offers.offers(at=at, is_batch=request.is_batch)
     allowed = caller.app.allowed_models
     if withheld := book.withheld(app_id, allowed, every, at=at):
         asked = request.need.asked
@@ -84,11 +84,11 @@ def choose(
     route = router.choose(request.need, allowed=allowed, offers=every, known=offers.known)
     policy = book.policies.get(app_id)
     if policy is None or request.need.asked != AUTO or request.need.is_embedding:
-        return Chosen(route, {route_tags.INTENT: request.intent} if request.intent else {})
+        return Chosen(route, had | ({route_tags.INTENT: request.intent} if request.intent else {}))
     call = call_of(request, caller, known_intent=book.intents.get(app_id, ""), budget_left=budget_left)
     prompt = Prompt(lambda: prompt_of(request.fields))
     decision = decide(policy, call, prompt, route.offers, learned=book.learned.get(app_id, Learned()))
-    tags = _tags(call, policy_number=policy.number, prompt=prompt)
+    tags = had | _tags(call, policy_number=policy.number, prompt=prompt)
     if policy.acts_on(subscription_id=caller.who.subscription_id, call_id=call_id):
         return Chosen(decision.route, tags)
     return Chosen(route, tags | _would(decision))
@@ -164,7 +164,9 @@ def told(usage: Usage, quantities: Quantities, *, reason: str, prices: PriceBook
     tags[route_tags.ROUTE] = reason[:MOST_IN_TAG]
     if would := tags.get(route_tags.WOULD):
         try:
-            cost = token_cost(quantities, prices.token_prices(would, usage.occurred_at))
+            cost = token_cost(
+                quantities, prices.token_prices(would, usage.occurred_at, is_batch=usage.is_batch)
+            )
         except UnknownPrice:
             return tags
         tags[route_tags.WOULD_COST] = to_text(from_atto(cost))

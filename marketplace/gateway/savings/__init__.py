@@ -1,0 +1,1 @@
+"""Saving reports: traffic that was, replayed through limits, routing, cache, batching and pools, lever by lever."""
