@@ -1,6 +1,6 @@
 """Route policies: one that decides, one in shadow with two weeks of figures, and a dear model that waits for a decision."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from marketplace.accounts.access import actor_for
@@ -64,7 +64,7 @@ def _count_shadow(policy: RoutePolicy, would: str, timeline: Timeline, book: Pri
         .select_related("attribution__model")
         .order_by("day", "attribution__model__name", "pk")
     )  # fmt: skip
-    sums: dict[tuple[object, str, str], list[Decimal]] = {}
+    sums: dict[tuple[date, str, str], list[Decimal]] = {}
     for one in days:
         at = datetime.combine(one.day, time(12), UTC)
         used = Quantities(
@@ -72,6 +72,7 @@ def _count_shadow(policy: RoutePolicy, would: str, timeline: Timeline, book: Pri
             cached_input_tokens=one.cached_input_tokens, cache_write_tokens=one.cache_write_tokens,
             reasoning_tokens=one.reasoning_tokens,
         )  # fmt: skip
+        assert one.attribution.model is not None
         model = one.attribution.model.name
         other = one.cost if model == would else from_atto(token_cost(used, book.token_prices(would, at)))
         told = sums.setdefault((one.day, model, one.currency), [Decimal(0)] * 3)
