@@ -8,6 +8,7 @@ from billing import api as billing_api
 from marketplace.accounts.noticing import api as notice_api
 from marketplace.catalog import api as catalog_api
 from marketplace.core.problems import nothing_here
+from marketplace.gateway import bench_api
 from marketplace.gateway.batches import api as batches_api
 from marketplace.gateway.outbox import api as channels_api
 from marketplace.gateway.routing import api as routing_api
@@ -47,6 +48,7 @@ for prefix, viewset, basename in (
     *channels_api.ROUTES,
     *routing_api.ROUTES,
     *batches_api.ROUTES,
+    *bench_api.ROUTES,
 ):
     router.register(prefix, viewset, basename=basename)
 
