@@ -10,6 +10,7 @@ from marketplace.catalog import api as catalog_api
 from marketplace.core.problems import nothing_here
 from marketplace.gateway import bench_api
 from marketplace.gateway.batches import api as batches_api
+from marketplace.gateway.caching import api as caching_api
 from marketplace.gateway.outbox import api as channels_api
 from marketplace.gateway.routing import api as routing_api
 from metering import api as metering_api
@@ -47,6 +48,7 @@ for prefix, viewset, basename in (
     *notice_api.ROUTES,
     *channels_api.ROUTES,
     *routing_api.ROUTES,
+    *caching_api.ROUTES,
     *batches_api.ROUTES,
     *bench_api.ROUTES,
 ):

@@ -258,6 +258,9 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 # Early acknowledgement: the row in PostgreSQL is the queue, the message only a nudge, and a late
 # acknowledgement kills the worker when the broker connection drops (kombu 5.7).
 CELERY_BROKER_URL = REDIS_URL or f"redis+socket://{_valkey}?virtual_host=1"
+# A nudge is lost at once when the broker is away, since the sweep finds its row; kombu would try for six seconds
+# while somebody waits for a page. Workers and beat wait for their broker by rules of their own.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"max_retries": 0}
 CELERY_TASK_ACKS_LATE = False
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_TIME_LIMIT = 600
@@ -274,6 +277,8 @@ CELERY_TASK_ROUTES = {
     "gateway.purge_deliveries": {"queue": "celery"},
     "gateway.count_routes": {"queue": "celery"},
     "gateway.learn_routes": {"queue": "celery"},
+    "gateway.purge_answers": {"queue": "celery"},
+    "gateway.judge_similar_answers": {"queue": "celery"},
     "gateway.work_on_batches": {"queue": "celery"},
     "gateway.purge_files": {"queue": "celery"},
     "gateway.tend_runs": {"queue": "celery"},
@@ -314,6 +319,11 @@ CELERY_BEAT_SCHEDULE = {
     "purge-deliveries": {"task": "gateway.purge_deliveries", "schedule": crontab(hour="4", minute="10")},
     "count-routes": {"task": "gateway.count_routes", "schedule": 600.0},
     "learn-routes": {"task": "gateway.learn_routes", "schedule": 3600.0},
+    "purge-answers": {
+        "task": "gateway.purge_answers",
+        "schedule": crontab(day_of_week="0", hour="4", minute="40"),
+    },
+    "judge-similar-answers": {"task": "gateway.judge_similar_answers", "schedule": 300.0},
     "work-on-batches": {"task": "gateway.work_on_batches", "schedule": 5.0},
     "tend-runs": {"task": "gateway.tend_runs", "schedule": 60.0},
     "purge-files": {"task": "gateway.purge_files", "schedule": 3600.0},

@@ -12,6 +12,7 @@ from marketplace.gateway.views import (
     operator,
     providers,
     routing,
+    saving,
     try_it,
     use_app,
 )
@@ -25,6 +26,8 @@ urlpatterns = [
     path("creator/apps/<slug:slug>/routing/dear/", routing.ask_dear, name="dear-ask"),
     path("operator/routing/", routing.routing_overview, name="routing-overview"),
     path("routing/dear-models/<uuid:request_id>/", routing.dear_model, name="dear-model"),
+    path("creator/apps/<slug:slug>/saving/", saving.saving, name="saving"),
+    path("creator/apps/<slug:slug>/saving/purge/", saving.purge, name="saving-purge"),
     path("creator/apps/<slug:slug>/documents/", documents.app_documents, name="documents"),
     path("creator/apps/<slug:slug>/documents/progress/", documents.progress, name="documents-progress"),
     path("creator/apps/<slug:slug>/documents/saved/", documents.saved, name="documents-saved"),

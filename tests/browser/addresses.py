@@ -65,6 +65,8 @@ DETAILS = (
     Detail("creator", "gateway:bench", _given("survey-digest")),
     Detail("creator", "gateway:routing", _given("where2eat")),
     Detail("approver", "gateway:dear-model", lambda: (DearModel.objects.get().pk,)),
+    Detail("creator", "gateway:saving", _given("tone-rewriter")),
+    Detail("operator", "gateway:saving", _given("ticket-classifier")),
     Detail("creator", "gateway:documents", _given("survey-digest")),
     Detail("consumer", "gateway:use", _given("where2eat")),
     Detail("consumer", "gateway:batch", lambda: (Batch.objects.get(state="completed").pk,)),
