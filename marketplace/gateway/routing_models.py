@@ -172,7 +172,7 @@ class RouteLearning(models.Model):
         null=True, help_text="Percent of the strong models', as measured."
     )
     given = models.PositiveIntegerField(default=0)
-    learned_at = models.DateTimeField()
+    learned_at = models.DateTimeField(help_text="When the threshold last moved.")
 
     class Meta:
         constraints = [

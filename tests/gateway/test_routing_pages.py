@@ -192,6 +192,17 @@ class TestLearning:
 
         assert RouteLearning.objects.get().offset == 5
 
+    def test_learns_from_the_same_ratings_once(
+        self, app: App, cast: Cast, subscription: Subscription
+    ) -> None:
+        save(app, cast.creator, quality_floor=90)
+        self.give(app, subscription, good=30, bad=0)
+
+        feedback.learn(at=timezone.now())
+        feedback.learn(at=timezone.now())
+
+        assert RouteLearning.objects.get().offset == 5
+
     def test_waits_for_enough_ratings(self, app: App, cast: Cast, subscription: Subscription) -> None:
         save(app, cast.creator)
         self.give(app, subscription, good=0, bad=29)

@@ -81,7 +81,15 @@ def _learn_one(policy: RoutePolicy, *, at: datetime) -> bool:
     strong = [is_good for is_strong, is_good in given if is_strong]
     before = RouteLearning.objects.filter(app=policy.app).first()
     quality = measured_quality(weak, strong)
-    offset = next_offset(before.offset if before else 0, quality, floor=policy.quality_floor)
+    offset = before.offset if before else 0
+    # The same ratings move the threshold once: it waits for as many new ones.
+    fresh = (
+        RouteFeedback.objects.filter(app=policy.app, given_at__gt=before.learned_at).count()
+        if before
+        else LEAST_GIVEN
+    )
+    if fresh >= LEAST_GIVEN:
+        offset = next_offset(offset, quality, floor=policy.quality_floor)
     is_strong_only = quality is not None and quality < policy.quality_floor
     if before and (before.offset, before.is_strong_only, before.quality) == (offset, is_strong_only, quality):
         return False
@@ -92,7 +100,8 @@ def _learn_one(policy: RoutePolicy, *, at: datetime) -> bool:
             app=policy.app,
             defaults={
                 "offset": offset, "is_strong_only": is_strong_only, "quality": quality,
-                "given": len(weak) + len(strong), "learned_at": at,
+                "given": len(weak) + len(strong),
+                "learned_at": at if before is None or before.offset != offset else before.learned_at,
             },
         )  # fmt: skip
     return True
