@@ -26,6 +26,8 @@ MARKETPLACE_NAME = env.str("MARKETPLACE_NAME", "Halfpenny")
 CURRENCY = env.str("HALFPENNY_CURRENCY", "USD")
 LEGAL_ENTITY = env.str("HALFPENNY_LEGAL_ENTITY", "Halfpenny Demo Company")
 DEFAULT_REVENUE_SHARE = env.decimal("HALFPENNY_REVENUE_SHARE", Decimal("0.20"))
+# Up to this, in CURRENCY, one person of finance may give money back; more takes a second one.
+CREDIT_ALONE_UP_TO = env.decimal("HALFPENNY_CREDIT_ALONE_UP_TO", Decimal(100))
 # Parts of an app's price that the platform has to keep: below the first its check fails, below the second it warns.
 MARGIN_FAIL_BELOW = env.decimal("HALFPENNY_MARGIN_FAIL_BELOW", Decimal(0))
 MARGIN_WARN_BELOW = env.decimal("HALFPENNY_MARGIN_WARN_BELOW", Decimal("0.01"))
@@ -319,10 +321,7 @@ CELERY_BEAT_SCHEDULE = {
     "purge-deliveries": {"task": "gateway.purge_deliveries", "schedule": crontab(hour="4", minute="10")},
     "count-routes": {"task": "gateway.count_routes", "schedule": 600.0},
     "learn-routes": {"task": "gateway.learn_routes", "schedule": 3600.0},
-    "purge-answers": {
-        "task": "gateway.purge_answers",
-        "schedule": crontab(day_of_week="0", hour="4", minute="40"),
-    },
+    "purge-answers": {"task": "gateway.purge_answers", "schedule": 3600.0},
     "judge-similar-answers": {"task": "gateway.judge_similar_answers", "schedule": 300.0},
     "work-on-batches": {"task": "gateway.work_on_batches", "schedule": 5.0},
     "tend-runs": {"task": "gateway.tend_runs", "schedule": 60.0},
@@ -392,6 +391,7 @@ SPECTACULAR_SETTINGS = {
         "BillingPeriodStateEnum": "billing.models.BillingPeriod.State",
         "InvoiceKindEnum": "billing.models.Invoice.Kind",
         "InvoiceStateEnum": "billing.models.Invoice.State",
+        "CreditNoteStateEnum": "billing.models.CreditNote.State",
         "NoticeKindEnum": "marketplace.core.notice_kinds.Kind",
         "NoticeCadenceEnum": "marketplace.core.notice_kinds.Cadence",
         "NoticeChannelStateEnum": "marketplace.core.notice_models.NoticeChannel.State",

@@ -101,7 +101,7 @@ class Migration(migrations.Migration):
                 ('is_strong_only', models.BooleanField(default=False, help_text='Measured quality is under the floor.')),
                 ('quality', models.PositiveSmallIntegerField(help_text="Percent of the strong models', as measured.", null=True)),
                 ('given', models.PositiveIntegerField(default=0)),
-                ('learned_at', models.DateTimeField()),
+                ('learned_at', models.DateTimeField(help_text='When the threshold last moved.')),
             ],
             options={
                 'constraints': [models.CheckConstraint(condition=models.Q(('offset__gte', -40), ('offset__lte', 40)), name='route_learning_offset_bounded')],
