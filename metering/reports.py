@@ -10,6 +10,7 @@ from uuid import UUID
 
 from marketplace.core.errors import InvalidInput
 from marketplace.core.ids import uuid7
+from metering import route_tags
 from metering.ingest import Usage
 from metering.origins import (
     FindCostCenter,
@@ -273,4 +274,6 @@ def _tags(tags: dict[str, str]) -> dict[str, str]:
         raise Rejected("too_many_tags", "tags", f"An event may have {MAX_TAGS} tags.")
     if any(len(name) > 80 or not name or "\x00" in name + value for name, value in tags.items()):
         raise Rejected("invalid_field", "tags", "A tag's name has 1 to 80 characters, none of them NUL.")
+    if any(name.startswith(route_tags.PREFIX) for name in tags):
+        raise Rejected("invalid_field", "tags", f"Names that begin with {route_tags.PREFIX} are ours.")
     return tags

@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from marketplace.accounts.models import CostCenter, Organization, Team, User
 from marketplace.gateway.offers import offer_book
+from marketplace.gateway.routing.book import route_book
 from metering import attribution, partitions
 from metering.ratecards import price_book
 from quotas import counters, refusals, served
@@ -51,6 +52,7 @@ def forget_what_processes_remember() -> None:
     refusals.forget()
     price_book.forget()
     offer_book.forget()
+    route_book.forget()
     limit_book.forget()
     lift_book.forget()
     offer_book.forget()

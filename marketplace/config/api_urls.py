@@ -12,6 +12,7 @@ from marketplace.gateway import bench_api
 from marketplace.gateway.batches import api as batches_api
 from marketplace.gateway.caching import api as caching_api
 from marketplace.gateway.outbox import api as channels_api
+from marketplace.gateway.routing import api as routing_api
 from metering import api as metering_api
 from metering.inbox import api as inbox_api
 from metering.rate_cards import api as rate_cards_api
@@ -46,6 +47,7 @@ for prefix, viewset, basename in (
     *incidents_api.ROUTES,
     *notice_api.ROUTES,
     *channels_api.ROUTES,
+    *routing_api.ROUTES,
     *caching_api.ROUTES,
     *batches_api.ROUTES,
     *bench_api.ROUTES,

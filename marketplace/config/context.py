@@ -122,6 +122,14 @@ SECTIONS = (
         is_platform=True,
     ),
     Section("Jobs", "gateway:jobs", "list-checks", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
+    Section(
+        "Routing",
+        "gateway:routing-overview",
+        "route",
+        "Operate",
+        frozenset({Role.OPERATOR, Role.APPROVER, Role.FINANCE}),
+        is_platform=True,
+    ),
     Section("Models", "gateway:models", "cpu", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
     Section(
         "Rate cards",

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from marketplace.core.errors import HalfpennyError
 from marketplace.core.problems import PROBLEM_TYPE
-from marketplace.gateway import chat_api, failures, mcp_api, meter_api, otlp_api, run_api
+from marketplace.gateway import chat_api, failures, feedback_api, mcp_api, meter_api, otlp_api, run_api
 from marketplace.gateway.async_runs import http_api as async_api
 from marketplace.gateway.batches import http_api as batch_api
 from marketplace.gateway.failures import BrokeHere, MethodNotAllowed, NothingHere
@@ -22,6 +22,7 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", "/v1/chat/completions"): chat_api.chat_completions,
     ("POST", "/v1/embeddings"): chat_api.embeddings,
     ("GET", "/v1/models"): chat_api.models,
+    ("POST", "/v1/feedback"): feedback_api.give,
     ("POST", "/meter"): meter_api.meter,
     ("POST", otlp_api.PATH): otlp_api.traces,
     ("POST", mcp_api.PATH): mcp_api.mcp,

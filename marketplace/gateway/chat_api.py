@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from marketplace.gateway.pipeline import Gateway
 from marketplace.gateway.providers.base import ProviderRefused
 from marketplace.gateway.requests import ModelRequest
 from marketplace.gateway.router import AUTO, ModelNotFound
+from marketplace.gateway.routing.calls import HEADER, intent_of_header
 
 DONE = b"data: [DONE]\n\n"
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
@@ -28,7 +30,8 @@ def _build(
 ) -> Callable[[Caller], ModelRequest]:
     fields = requests.decode(body)
     feature = request.header(b"x-halfpenny-feature")[:40]
-    return lambda caller: app_request(fields, caller=caller, feature=feature)
+    intent = intent_of_header(request.header(HEADER))
+    return lambda caller: replace(app_request(fields, caller=caller, feature=feature), intent=intent)
 
 
 def _chat(fields: dict[str, Any], *, caller: Caller, feature: str) -> ModelRequest:

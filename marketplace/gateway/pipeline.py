@@ -43,7 +43,9 @@ from marketplace.gateway.providers import ConnectionPool, Provider, ProviderEndp
 from marketplace.gateway.providers.base import Completion, ProviderError, ProviderUnavailable, Stream
 from marketplace.gateway.providers.base import Usage as ProviderUsage
 from marketplace.gateway.requests import ModelRequest
-from marketplace.gateway.router import Offer, choose
+from marketplace.gateway.router import Offer
+from marketplace.gateway.routing import calls as routing
+from marketplace.gateway.routing.book import RouteBook, route_book
 from marketplace.gateway.sharing.buying import SharedCalls, tags_of
 from marketplace.gateway.sources import Sources
 from metering.ingest import Receipt, Usage
@@ -87,6 +89,8 @@ class Gateway:
         self._reader = ThreadPoolExecutor(2, thread_name_prefix="directory")
         self._parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
         self._offers: tuple[int, OfferBook] | None = None
+        self._routes: tuple[int, RouteBook] | None = None
+        self.budgets = routing.BudgetsLeft()
         self._usual_book = UsualBook()
         self._usual_until = 0.0
         self._providers: dict[ProviderEndpoint, Provider] = {}
@@ -135,6 +139,13 @@ class Gateway:
             self.sources.reset(book.resets)
         return self._offers[1]
 
+    async def routes(self, epoch: int) -> RouteBook:
+        """Return route policies and approvals at an epoch of the directory."""
+        if self._routes is None or self._routes[0] != epoch:
+            book = await self.read(lambda: route_book.at({"directory": epoch}))
+            self._routes = (epoch, book)
+        return self._routes[1]
+
     async def admit(
         self,
         find: FindCaller,
@@ -169,6 +180,7 @@ class Gateway:
             if isinstance(answer, Refused):
                 raise LimitReached(answer)
             assert isinstance(answer, Admitted)
+            self.budgets.note(caller.who.subscription_id, answer.standings)
             return admitted(
                 answer, caller, request, hold, found, cache=flight.outcome if flight else "bypass"
             )
@@ -186,14 +198,17 @@ class Gateway:
             most, often = (await self._usual()).elsewhere(caller.app.app_id)
             return HoldRequest(hold_id, usage, most, expires_at, (often,)), []
         book = await self.offers(caller.epoch)
-        route = choose(
-            request.need,
-            allowed=caller.app.allowed_models,
-            offers=book.offers(at=at, is_batch=is_batch),
-            known=book.known,
+        chosen = routing.choose(
+            request,
+            caller,
+            offers=book,
+            book=await self.routes(caller.epoch),
+            budget_left=self.budgets.of(caller.who.subscription_id, at=at),
+            call_id=hold_id,
+            at=at,
         )
         need = request.need
-        route = self.sources.arrange(route, need)
+        route = self.sources.arrange(chosen.route, need)
         who = caller.who_at(at)._replace(model_asked=need.asked, feature=request.feature)
         usage = Usage(
             str(hold_id),
@@ -202,7 +217,7 @@ class Gateway:
             route.offers[0].model,
             Quantities(input_tokens=need.input_tokens),
             is_batch=is_batch,
-            tags=dict(request.tags) if request.tags else None,
+            tags=chosen.tags,
         )
         found = ways(route, need, usual_output=await self._usual_output(caller, request))
         first, *others = [way.estimate for way in found]
@@ -345,6 +360,7 @@ class Gateway:
             cache_write_tokens=used.cache_write_tokens,
             reasoning_tokens=used.reasoning_tokens,
         )
+        reason = admission.route.reason if admission.route else "the app's own endpoint"
         usage = replace(
             admission.usage,
             model=offer.model if offer else admission.usage.model,
@@ -352,12 +368,19 @@ class Gateway:
             latency_ms=latency_ms,
             provider_cost=used.provider_cost,
             is_estimated=used.is_estimated,
-            tags={**(admission.usage.tags or {}), **tags} if tags else admission.usage.tags,
+            tags={**self._told(admission, quantities, offer, reason), **(tags or {})} or None,
         )
         receipt = await self._end(admission, usage)
-        reason = admission.route.reason if admission.route else "the app's own endpoint"
         cost, currency = (receipt.rated.cost, receipt.currency) if receipt else (Decimal(0), "")
         return Served(admission, usage.model, reason, cost, quantities, currency)
+
+    def _told(
+        self, admission: Admission, quantities: Quantities, offer: Offer | None, reason: str
+    ) -> dict[str, str]:
+        """Explain the route in the event. With prices in memory: no question may stand before the end of a hold."""
+        if self._offers is None or offer is None:
+            return admission.usage.tags or {}
+        return routing.told(admission.usage, quantities, reason=reason, prices=self._offers[1].prices)
 
     async def settle_app_call(self, admission: Admission, usage: Usage) -> Served:
         """End the hold of an app that runs elsewhere with what it used."""

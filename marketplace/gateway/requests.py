@@ -38,6 +38,8 @@ class ModelRequest:
     choices: int = 1
     names_length: bool = True
     """Whether the caller said how long the answer may be."""
+    intent: str = ""
+    """What the caller says it is for."""
     no_store: bool = False
     """Whether the caller wants an answer that is neither kept nor was."""
     is_packable: bool = False

@@ -16,6 +16,7 @@ from marketplace.gateway.caching import similar, store
 from marketplace.gateway.outbox import delivering, digests
 from marketplace.gateway.outbox.configured import way_out
 from marketplace.gateway.retrieval import indexing
+from marketplace.gateway.routing import feedback, tallies
 from metering.attribution_rules import WORK
 
 ROUNDS = 20
@@ -46,6 +47,18 @@ def collect_digests() -> None:
 def purge_deliveries() -> None:
     """Forget deliveries that ended long ago."""
     delivering.purge(at=timezone.now())
+
+
+@shared_task(name="gateway.count_routes", expires=300)
+def count_routes() -> None:
+    """Sum what route policies did, and in shadow would have done, today and yesterday."""
+    tallies.recount(at=timezone.now())
+
+
+@shared_task(name="gateway.learn_routes", expires=3000)
+def learn_routes() -> None:
+    """Learn from feedback how hard a prompt each app's weaker models may get."""
+    feedback.learn(at=timezone.now())
 
 
 @shared_task(name="gateway.purge_answers", expires=3000)

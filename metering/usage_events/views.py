@@ -17,7 +17,7 @@ from marketplace.accounts.access import Role
 from marketplace.accounts.requests import PersonRequest
 from marketplace.core.errors import InvalidInput
 from metering import conflicts as event_conflicts
-from metering import event_lists, event_stories, queries, usage_addresses
+from metering import event_lists, event_stories, queries, route_tags, usage_addresses
 from metering.corrected import may_correct
 from metering.event_stories import ArchivedEvent
 from metering.forms import CHOSEN, PRESETS
@@ -70,6 +70,7 @@ def event(request: PersonRequest, slug: str, event_id: str) -> HttpResponse:
         return render(request, "metering/archived_event.html", context)
     context |= {
         "flags": pages.flags_of(story),
+        "tags": route_tags.told(story.tags),
         "quantities": pages.quantity_rows(story),
         "amounts": pages.amount_rows(story),
         "dimensions": story.belongs.parts.values(),

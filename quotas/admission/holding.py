@@ -62,6 +62,7 @@ def usage_to_json(usage: Usage) -> dict[str, Any]:
         "occurred_at": usage.occurred_at.isoformat(),
         "model": usage.model,
         "input_tokens": used.input_tokens,
+        **({"tags": usage.tags} if usage.tags else {}),
     }
 
 
@@ -79,5 +80,6 @@ def usage_from_json(hold_id: UUID, kept: dict[str, Any], *, output_tokens: int) 
         model=kept["model"],
         quantities=Quantities(input_tokens=kept["input_tokens"], output_tokens=output_tokens),
         is_estimated=True,
+        tags=kept.get("tags"),
         is_batch=kept.get("is_batch", False),
     )

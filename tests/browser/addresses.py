@@ -20,6 +20,7 @@ from marketplace.catalog.version_models import PriceChange
 from marketplace.core.models import KeptMail, NoticeChannel
 from marketplace.gateway.async_models import AsyncRun
 from marketplace.gateway.batch_models import Batch
+from marketplace.gateway.routing_models import DearModel
 from metering.inbox_models import UnattributedGroup
 from metering.kept.schedules import token_of
 from metering.models import Correction, EventConflict, RateProposal, ReportSchedule, Rerating, UsageEvent
@@ -63,6 +64,8 @@ DETAILS = (
     Detail("creator", "catalog:creator-material", _given("survey-digest")),
     Detail("creator", "catalog:creator-new", _given("batch-labeler")),
     Detail("creator", "gateway:bench", _given("survey-digest")),
+    Detail("creator", "gateway:routing", _given("where2eat")),
+    Detail("approver", "gateway:dear-model", lambda: (DearModel.objects.get().pk,)),
     Detail("creator", "gateway:saving", _given("tone-rewriter")),
     Detail("operator", "gateway:saving", _given("ticket-classifier")),
     Detail("creator", "gateway:documents", _given("survey-digest")),

@@ -27,6 +27,7 @@ from marketplace.config.demo import (
     prices,
     reaching,
     receivables,
+    routing,
     saved_calls,
     service,
     usage,
@@ -145,6 +146,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         incidents.find(cast, apps, timeline, events=events)
         service.tell(apps, timeline)
         approvals.tell(cast, apps, timeline)
+        routing.tell(cast, timeline, book=book)
     with told.step("Mails and channels"):
         reaching.reach(
             cast, timeline, provider_url=installation.provider_url, public_url=installation.public_url

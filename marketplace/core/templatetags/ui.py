@@ -21,6 +21,14 @@ from marketplace.core.templatetags.money import amount, money, number
 OK, WARN, DANGER, INFO, NEUTRAL = "ok", "warn", "danger", "info", "neutral"
 
 STATE_TONES: dict[str, dict[str, str]] = {
+    "route_policy": {"in_force": OK, "replaced": NEUTRAL, "ended": NEUTRAL},
+    "dear_model": {
+        "proposed": WARN,
+        "approved": OK,
+        "rejected": DANGER,
+        "withdrawn": NEUTRAL,
+        "ended": NEUTRAL,
+    },
     "batch_line": {
         "waiting": NEUTRAL,
         "running": INFO,
