@@ -9,6 +9,8 @@ from marketplace.accounts.noticing import api as notice_api
 from marketplace.catalog import api as catalog_api
 from marketplace.core.problems import nothing_here
 from marketplace.gateway.outbox import api as channels_api
+from marketplace.gateway.pools import api as pools_api
+from marketplace.gateway.savings import api as savings_api
 from metering import api as metering_api
 from metering.inbox import api as inbox_api
 from metering.rate_cards import api as rate_cards_api
@@ -43,6 +45,8 @@ for prefix, viewset, basename in (
     *incidents_api.ROUTES,
     *notice_api.ROUTES,
     *channels_api.ROUTES,
+    *pools_api.ROUTES,
+    *savings_api.ROUTES,
 ):
     router.register(prefix, viewset, basename=basename)
 

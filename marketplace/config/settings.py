@@ -31,6 +31,8 @@ MARGIN_FAIL_BELOW = env.decimal("HALFPENNY_MARGIN_FAIL_BELOW", Decimal(0))
 MARGIN_WARN_BELOW = env.decimal("HALFPENNY_MARGIN_WARN_BELOW", Decimal("0.01"))
 # Empty: code is not looked at by semgrep. Else its command, such as /opt/semgrep/bin/semgrep.
 SEMGREP_COMMAND = env.str("HALFPENNY_SEMGREP", "")
+POOL_COMMAND = env.str("HALFPENNY_POOL_COMMAND", "")
+POOL_RESTORE_COMMAND = env.str("HALFPENNY_POOL_RESTORE_COMMAND", "")
 # The time a smoke test may take, apart from waiting for a worker; its job's lease is longer.
 SMOKE_SECONDS = env.int("HALFPENNY_SMOKE_SECONDS", 300)
 SANDBOX_CREDIT = env.decimal("HALFPENNY_SANDBOX_CREDIT", Decimal("1.00"))
@@ -260,6 +262,8 @@ CELERY_TASK_ROUTES = {
     "gateway.deliver_notices": {"queue": "celery"},
     "gateway.collect_digests": {"queue": "celery"},
     "gateway.purge_deliveries": {"queue": "celery"},
+    "gateway.tend_pools": {"queue": "celery"},
+    "gateway.purge_pools": {"queue": "celery"},
     "quotas.sweep_holds": {"queue": "celery"},
     "quotas.purge_counters": {"queue": "celery"},
     "quotas.tend_increases": {"queue": "celery"},
@@ -293,6 +297,8 @@ CELERY_BEAT_SCHEDULE = {
     "deliver-notices": {"task": "gateway.deliver_notices", "schedule": 10.0},
     "collect-digests": {"task": "gateway.collect_digests", "schedule": 60.0},
     "purge-deliveries": {"task": "gateway.purge_deliveries", "schedule": crontab(hour="4", minute="10")},
+    "tend-pools": {"task": "gateway.tend_pools", "schedule": 10.0},
+    "purge-pools": {"task": "gateway.purge_pools", "schedule": crontab(hour="4", minute="20")},
     "sweep-holds": {"task": "quotas.sweep_holds", "schedule": 15.0},
     "purge-counters": {"task": "quotas.purge_counters", "schedule": 3600.0},
     "tend-increases": {"task": "quotas.tend_increases", "schedule": 60.0},

@@ -4,6 +4,19 @@ from django.db import models
 
 from marketplace.core import epochs
 from marketplace.core.ids import uuid7
+from marketplace.gateway.pool_models import Pool, PoolEvent, PoolHour, PoolReplica
+from marketplace.gateway.saving_report_models import SavingReport
+
+__all__ = [
+    "IdempotentCall",
+    "Pool",
+    "PoolEvent",
+    "PoolHour",
+    "PoolReplica",
+    "Provider",
+    "ProviderModel",
+    "SavingReport",
+]
 
 
 class Provider(models.Model):

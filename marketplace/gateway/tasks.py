@@ -15,7 +15,10 @@ from marketplace.gateway import app_runs, background, bench, endpoint_checks, ke
 from marketplace.gateway.directory import caller_of_id
 from marketplace.gateway.outbox import delivering, digests
 from marketplace.gateway.outbox.configured import way_out
+from marketplace.gateway.pools import purging, tending
+from marketplace.gateway.pools.configured import actuator_of
 from marketplace.gateway.run_api import JOB_NAME
+from marketplace.gateway.savings import keeping as saving_reports
 from metering.attribution_rules import WORK
 
 ROUNDS = 20
@@ -24,6 +27,7 @@ jobs.work("gateway.run_smoke")(smoke.run)
 jobs.work(BENCH_JOB)(bench.run)
 jobs.work(ENDPOINT_JOB)(endpoint_checks.run)
 jobs.work(WORK)(kept_usage.count)
+jobs.work(saving_reports.JOB)(saving_reports.work_out)
 
 
 @jobs.work(JOB_NAME)
@@ -53,3 +57,15 @@ def collect_digests() -> None:
 def purge_deliveries() -> None:
     """Forget deliveries that ended long ago."""
     delivering.purge(at=timezone.now())
+
+
+@shared_task(name="gateway.tend_pools", expires=9)
+def tend_pools() -> None:
+    """Bring every pool to what its policy wants."""
+    tending.tend_all(clock=timezone.now, actuator_of=actuator_of)
+
+
+@shared_task(name="gateway.purge_pools", expires=3000)
+def purge_pools() -> None:
+    """Forget what happened to pools long ago."""
+    purging.purge(at=timezone.now())

@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from marketplace.gateway.views import bench, call_cost, channels, operator, providers, try_it, use_app
+from marketplace.gateway.views import (
+    bench,
+    call_cost,
+    channels,
+    operator,
+    pools,
+    providers,
+    savings,
+    try_it,
+    use_app,
+)
 
 app_name = "gateway"
 urlpatterns = [
@@ -30,6 +40,17 @@ urlpatterns = [
     path("operator/providers/", providers.providers, name="providers"),
     path("operator/add-provider/", providers.add, name="provider-add"),
     path("operator/providers/<slug:name>/", providers.change, name="provider"),
+    path("catalog/<slug:slug>/cold-starts/", pools.cold_starts, name="cold-starts"),
+    path("operator/pools/", pools.pools, name="pools"),
+    path("operator/add-pool/", pools.add, name="pool-add"),
+    path("operator/pools/<slug:name>/", pools.pool, name="pool"),
+    path("operator/pools/<slug:name>/change/", pools.change, name="pool-change"),
+    path("operator/pools/<slug:name>/state/", pools.set_state, name="pool-state"),
+    path("operator/pools/<slug:name>/remove/", pools.remove, name="pool-remove"),
+    path("operator/pools/<slug:name>/keda.yaml", pools.keda, name="pool-keda"),
+    path("operator/pools/<slug:name>/interrupt/<uuid:replica_id>/", pools.interrupt, name="pool-interrupt"),
+    path("savings/", savings.reports, name="savings"),
+    path("savings/<uuid:report_id>/", savings.report, name="saving-report"),
     path("operator/models/", operator.models, name="models"),
     path("operator/models/<path:name>/", operator.model, name="model"),
 ]

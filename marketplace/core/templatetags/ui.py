@@ -57,6 +57,14 @@ STATE_TONES: dict[str, dict[str, str]] = {
         "withdrawn": NEUTRAL,
         "reversed": OK,
     },
+    "pool": {"active": OK, "paused": NEUTRAL},
+    "pool_replica": {
+        "starting": INFO,
+        "ready": OK,
+        "draining": WARN,
+        "ended": NEUTRAL,
+        "lost": DANGER,
+    },
     "appeal": {"open": INFO, "granted": OK, "refused": DANGER, "withdrawn": NEUTRAL},
     "price_change": {
         "proposed": INFO,
