@@ -22,6 +22,7 @@ from marketplace.config.demo import (
     models,
     notices,
     people,
+    pools,
     prices,
     reaching,
     service,
@@ -135,6 +136,8 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         incidents.find(cast, apps, timeline, events=events)
         service.tell(apps, timeline)
         approvals.tell(cast, apps, timeline)
+    with told.step("Pools and savings"):
+        pools.keep(cast, apps, timeline)
     with told.step("Mails and channels"):
         reaching.reach(
             cast, timeline, provider_url=installation.provider_url, public_url=installation.public_url

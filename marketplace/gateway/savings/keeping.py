@@ -98,7 +98,7 @@ def find(report: SavingReport, *, at: datetime, job: Job | None = None) -> None:
             jobs.progress(job, done=done, total=total)
 
     found = simulate(trace, scenario, progress=progress).as_json()
-    SavingReport.objects.filter(pk=report.pk, found=None).update(found=found, found_at=at)
+    SavingReport.objects.filter(pk=report.pk, found__isnull=True).update(found=found, found_at=at)
     report.found, report.found_at = found, at
 
 
