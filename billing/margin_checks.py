@@ -2,9 +2,11 @@
 
 from datetime import datetime
 
+from billing import free_plans
 from billing.billable import agreements_of, share_in_force
-from billing.sustainability import SoldPlan, Thresholds, in_words, judge, project
+from billing.sustainability import SoldPlan, in_words, judge, project
 from billing.terms import ShareTerms
+from billing.thresholds import Thresholds
 from marketplace.catalog import check_runs, check_states, plans
 from marketplace.catalog.models import Plan, SmokeRun, Version
 from marketplace.catalog.projections import Interval, Projection
@@ -24,13 +26,19 @@ def check(check_run_id: str, *, at: datetime, default: ShareTerms, thresholds: T
     if isinstance(found, str):
         check_runs.could_not(run, found, at=at)
         return str(run.state)
-    says = " ".join(in_words(plan, found.currency) for plan in found.plans[:1])
     report = Report(
         sorted_findings(judge(found, thresholds=thresholds)),
         TOOL,
-        {"projection": found.as_json(), "says": says},
+        {"projection": found.as_json(), "says": _in_words(found, thresholds)},
     )
     return check_runs.finish(run, report, at=at)
+
+
+def _in_words(found: Projection, thresholds: Thresholds) -> str:
+    """Say what the proposed plan comes to, and what is given away beside it."""
+    paid = [in_words(plan, found.currency) for plan in found.plans[:1] if not plan.is_free]
+    free = [free_plans.in_words(plan, found, thresholds) for plan in found.plans if plan.is_free]
+    return " ".join(paid + free)
 
 
 def _projection(version: Version, *, at: datetime, default: ShareTerms) -> Projection | str:

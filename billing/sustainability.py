@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from billing import free_plans
 from billing.estimates import WorkedBill, worked_bills
 from billing.pricing import parse_charges
 from billing.revenue_share import split
 from billing.terms import ShareTerms
+from billing.thresholds import Thresholds
 from marketplace.catalog.judging import shown
 from marketplace.catalog.projections import Interval, PlanOutlook, Projection
 from marketplace.catalog.scans.findings import Found
@@ -21,14 +23,6 @@ from marketplace.core.money import MAX_DECIMALS, exact
 ZERO = Decimal(0)
 # Where the sign of a margin is looked for before it is narrowed down: a price has few bends, at free calls and tiers.
 STEPS = (1, 2, 5)
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Parts of the price that the platform has to keep: below the first it fails, below the second it warns."""
-
-    fail_below: Decimal = ZERO
-    warn_below: Decimal = Decimal("0.01")
 
 
 @dataclass(frozen=True)
@@ -79,13 +73,17 @@ def project(
 
 def judge(projection: Projection, *, thresholds: Thresholds) -> tuple[Found, ...]:
     """Return what stands against each plan; a plan that is not proposed now was approved before and only warns."""
-    return tuple(
-        one for plan in projection.plans if (one := _judge(plan, projection, thresholds)) is not None
+    found = (
+        free_plans.judge(plan, projection, thresholds)
+        if plan.is_free
+        else _judge(plan, projection, thresholds)
+        for plan in projection.plans
     )
+    return tuple(one for one in found if one is not None)
 
 
 def in_words(plan: PlanOutlook, currency: str) -> str:
-    """Say in figures what a month on a plan comes to."""
+    """Say in figures what a month on a plan that is paid for comes to."""
     calls = f"{plan.name}: {plan.calls:,} calls a month cost {shown(plan.cost, currency)} and bring {shown(plan.price, currency)}"
     share = f"the creator gets {shown(plan.creator_amount, currency)}"
     kept = f"the platform {'keeps' if plan.margin >= 0 else 'loses'} {shown(abs(plan.margin), currency)}"
@@ -141,10 +139,11 @@ def _outlook(plan: SoldPlan, expected: int, cost: Interval, terms: ShareTerms, c
         return one
 
     # What a subscription may not call, nobody pays for on this plan.
-    calls = min(expected, plan.monthly_calls_limit)
+    most = plan.monthly_calls_limit
+    calls = min(expected, most)
     month = bill(calls, cost.mean)
     from_calls, until_calls = break_even(
-        lambda count: bill(count, cost.mean).split.platform_margin, near=calls, most=plan.monthly_calls_limit
+        lambda count: bill(count, cost.mean).split.platform_margin, near=calls, most=most
     )
     return PlanOutlook(
         code=plan.code,
@@ -159,6 +158,9 @@ def _outlook(plan: SoldPlan, expected: int, cost: Interval, terms: ShareTerms, c
         covered=_covered(month),
         from_calls=from_calls,
         until_calls=until_calls,
+        is_free=not bill(most, cost.high).split.price,
+        most_calls=most,
+        most_cost=cost.times(most).high,
     )
 
 

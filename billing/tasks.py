@@ -10,7 +10,7 @@ from billing import background, margin_checks
 from billing.close import close_period
 from billing.house import house_terms
 from billing.ledger.verify import verify
-from billing.sustainability import Thresholds
+from billing.thresholds import Thresholds
 from marketplace.accounts.models import User
 from marketplace.catalog.check_runs import MARGIN_JOB
 from marketplace.core import jobs, notices
@@ -54,6 +54,12 @@ def check_sustainability(*, job: Job, check_run_id: str) -> dict[str, str]:
         check_run_id,
         at=timezone.now(),
         default=house_terms().default_share,
-        thresholds=Thresholds(settings.MARGIN_FAIL_BELOW, settings.MARGIN_WARN_BELOW),
+        thresholds=Thresholds(
+            settings.MARGIN_FAIL_BELOW,
+            settings.MARGIN_WARN_BELOW,
+            free_cost=settings.FREE_PLAN_COST,
+            free_currency=settings.CURRENCY,
+            free_per_paying=settings.FREE_PER_PAYING,
+        ),
     )
     return {"state": state}

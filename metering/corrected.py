@@ -10,7 +10,17 @@ from marketplace.accounts.models import ApiKey
 from marketplace.catalog.models import App
 from marketplace.core.errors import NotFound
 from marketplace.core.money import exact
-from metering.models import Attribution, Correction, EventKey, InstanceRate, RateCard, Rerating, UsageEvent
+from metering import batch_rates
+from metering.models import (
+    Attribution,
+    BatchRate,
+    Correction,
+    EventKey,
+    InstanceRate,
+    RateCard,
+    Rerating,
+    UsageEvent,
+)
 from metering.partitions import PeriodArchived, archived
 from metering.periods import month
 from metering.ratecards import instance_price, token_prices
@@ -173,7 +183,7 @@ def _prices(event: UsageEvent) -> Prices:
 
 
 def _card(event: UsageEvent) -> TokenPrices | None:
-    return token_prices(RateCard.objects.get(pk=event.rate_card_id)) if event.rate_card_id else None
+    return token_prices(RateCard.every.get(pk=event.rate_card_id)) if event.rate_card_id else None
 
 
 def _instance(event: UsageEvent) -> InstancePrice | None:
@@ -183,12 +193,13 @@ def _instance(event: UsageEvent) -> InstancePrice | None:
 
 
 def _rerated_tokens(rerating: Rerating, event: UsageEvent) -> TokenPrices:
+    rate = BatchRate.objects.filter(prices=event.rate_card_id).first() if event.rate_card_id else None
     card = RateCard(
         pk=event.rate_card_id,
         currency=rerating.currency,
         starts_at=rerating.starts_at,
         ends_at=rerating.ends_at,
-        **{name: getattr(rerating, name) for name in TOKEN_PRICES},
+        **{name: batch_rates.less(rate, getattr(rerating, name)) for name in TOKEN_PRICES},
     )
     return token_prices(card)
 

@@ -214,7 +214,7 @@ def _story(event: UsageEvent, app: App, *, visible: UsageScope) -> EventStory:
 
 def _rated_with(event: UsageEvent) -> tuple[RateCard | None, InstanceRate | None]:
     """Read the prices; rows without a constraint may be gone, which ``verify`` tells."""
-    cards = RateCard.objects.select_related("model")
+    cards = RateCard.every.select_related("model")
     card = cards.filter(pk=event.rate_card_id).first() if event.rate_card_id else None
     rates = InstanceRate.objects.all()
     return card, rates.filter(pk=event.instance_rate_id).first() if event.instance_rate_id else None

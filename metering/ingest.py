@@ -50,6 +50,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     is_estimated: bool = False
     tags: dict[str, str] | None = None
     content_hash: bytes = b""
+    is_batch: bool = False
+    """Whether it was a call of a batch, which has prices of its own."""
 
 
 class Prepared(msgspec.Struct, gc=False):
@@ -108,19 +110,20 @@ def named(who: Dimensions, tariff: Tariff) -> Dimensions:
 
 def rate_usage(usage: Usage, book: PriceBook) -> tuple[Rated, str, int | None]:
     """Rate one event: its cost, its currency and the model's row id. Raises UnknownPrice."""
-    tariff = book.tariff(usage.model, usage.who.instance_type)
+    tariff = book.tariff(usage.model, usage.who.instance_type, is_batch=usage.is_batch)
     return *tariff.rate(usage.quantities, usage.occurred_at), tariff.model_id
 
 
 class _Source:
     """What the events of one batch that share dimensions and model have in common."""
 
-    __slots__ = ("_found", "_moment", "_tariff", "dimensions", "items", "model", "who")
+    __slots__ = ("_found", "_moment", "_tariff", "dimensions", "is_batch", "items", "model", "who")
 
-    def __init__(self, who: Dimensions, model: str, book: PriceBook) -> None:
+    def __init__(self, who: Dimensions, model: str, book: PriceBook, *, is_batch: bool) -> None:
         self.who = who
         self.model = model
-        self._tariff = book.tariff(model, who.instance_type)
+        self.is_batch = is_batch
+        self._tariff = book.tariff(model, who.instance_type, is_batch=is_batch)
         self._moment: datetime | None = None
         self._found: tuple[TokenPrices | None, InstancePrice | None] = (None, None)
         self.dimensions = named(who, self._tariff)
@@ -152,15 +155,20 @@ def draft(events: Sequence[Usage], *, book: PriceBook, epoch: int) -> Draft:
     """Rate a batch and write down what is known of it. Raises UnknownPrice; callers check prices while they parse."""
     # By identity: events of one report share their dimensions, and comparing thirteen of them for each costs more
     # than rating it. Equal ones that are not the same object only make a source more.
-    sources: dict[tuple[int, str], _Source] = {}
+    sources: dict[tuple[int, str, bool], _Source] = {}
     items = []
     source, moment, occurred = None, None, ""
     for usage in events:
-        if source is None or usage.who is not source.who or usage.model != source.model:
-            source = sources.get((id(usage.who), usage.model))
+        if (
+            source is None
+            or usage.who is not source.who
+            or usage.model != source.model
+            or usage.is_batch is not source.is_batch
+        ):
+            key = (id(usage.who), usage.model, usage.is_batch)
+            source = sources.get(key)
             if source is None:
-                source = _Source(usage.who, usage.model, book)
-                sources[id(usage.who), usage.model] = source
+                source = sources[key] = _Source(usage.who, usage.model, book, is_batch=usage.is_batch)
         if usage.occurred_at is not moment:
             moment = usage.occurred_at
             occurred = moment.isoformat()

@@ -7,12 +7,13 @@ from pgtrigger import Delete, Protect, Update
 from metering import inbox_models as inbox_models  # registers its tables
 from metering.correction_models import Correction, Rerating, ReratingPart
 from metering.kept_models import ReportSchedule, SavedView
-from metering.price_models import InstanceRate, LanguageModel, RateCard, RateProposal
+from metering.price_models import BatchRate, InstanceRate, LanguageModel, RateCard, RateProposal
 
 __all__ = [
     "ArchivedPeriod",
     "ArchivedPeriodQuerySet",
     "Attribution",
+    "BatchRate",
     "ClosedPeriod",
     "Correction",
     "DailyRollup",

@@ -51,8 +51,54 @@ class LanguageModel(models.Model):
         return self.name
 
 
+class BatchRate(models.Model):
+    """What calls of a batch cost less than list prices, from a date. Never changed: a new rate is a new row.
+
+    The database makes a rate card of each list price out of it (trigger ``batch_prices``).
+    """
+
+    off_percent = models.DecimalField(max_digits=5, decimal_places=2)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True, blank=True)
+    reason = models.CharField(max_length=200)
+    set_by = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
+    set_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            ExclusionConstraint(
+                name="batch_rate_one_in_force",
+                expressions=[
+                    (DateTimeRange(F("starts_at"), F("ends_at")), RangeOperators.OVERLAPS),
+                ],
+            ),
+            models.CheckConstraint(
+                condition=Q(off_percent__gte=0, off_percent__lt=100), name="batch_rate_leaves_a_price"
+            ),
+        ]
+        triggers = [price_triggers.batch_rate_is_fixed(), *price_triggers.batch_prices_of_rates()]
+
+    def __str__(self) -> str:
+        return f"{self.off} less from {self.starts_at:%Y-%m-%d %H:%M} UTC on"
+
+    @property
+    def off(self) -> str:
+        """The rate in words, such as 50 %."""
+        return f"{self.off_percent.normalize():f} %"
+
+
+class ListPrices(models.Manager["RateCard"]):
+    """The prices of calls that are answered at once, and not those that are made out of them for batches."""
+
+    def get_queryset(self) -> models.QuerySet["RateCard"]:
+        return super().get_queryset().filter(batch_rate=None)
+
+
 class RateCard(models.Model):
-    """What a model costs per million tokens of each class, from a date. Never changed: a new price is a new row."""
+    """What a model costs per million tokens of each class, from a date. Never changed: a new price is a new row.
+
+    With a batch rate it is what a call of a batch costs: each price of ``list_price``, less the rate.
+    """
 
     model = models.ForeignKey("metering.LanguageModel", models.PROTECT, related_name="rate_cards")
     currency = models.CharField(max_length=3, default="USD")
@@ -64,8 +110,23 @@ class RateCard(models.Model):
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
     source = models.CharField(max_length=200)
+    batch_rate = models.ForeignKey(
+        "metering.BatchRate", models.PROTECT, null=True, blank=True, editable=False, related_name="prices"
+    )
+    list_price = models.ForeignKey(
+        "metering.RateCard",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="batch_prices",
+    )
+
+    objects = ListPrices()
+    every = models.Manager()  # noqa: DJ012  # the one that is meant nearly always comes first
 
     class Meta:
+        base_manager_name = "every"
         constraints = [
             ExclusionConstraint(
                 name="rate_card_one_in_force",
@@ -73,6 +134,20 @@ class RateCard(models.Model):
                     ("model", RangeOperators.EQUAL),
                     (DateTimeRange(F("starts_at"), F("ends_at")), RangeOperators.OVERLAPS),
                 ],
+                condition=Q(batch_rate=None),
+            ),
+            ExclusionConstraint(
+                name="batch_price_one_in_force",
+                expressions=[
+                    ("model", RangeOperators.EQUAL),
+                    (DateTimeRange(F("starts_at"), F("ends_at")), RangeOperators.OVERLAPS),
+                ],
+                condition=Q(batch_rate__isnull=False),
+            ),
+            models.CheckConstraint(
+                condition=Q(batch_rate=None, list_price=None)
+                | Q(batch_rate__isnull=False, list_price__isnull=False),
+                name="batch_price_is_of_a_list_price",
             ),
             models.CheckConstraint(
                 condition=Q(
@@ -89,6 +164,7 @@ class RateCard(models.Model):
             epochs.raise_epoch(epochs.DIRECTORY, name="epoch_of_rate_cards"),
             price_triggers.ceiling_costs(),
             *price_triggers.fixed_price(used_in="rate_card_id"),
+            *price_triggers.batch_prices_of_cards(),
         ]
 
     def __str__(self) -> str:

@@ -15,8 +15,11 @@ _USED_AFTER = """
     END IF;
     RETURN NEW;
 """
+# Of a price of a batch, the first to end of its list price and its rate decides, and either may be dated first.
 _ENDS_ONCE = """
-    IF OLD.ends_at IS NOT NULL OR NEW.ends_at IS NULL
+    IF OLD.ends_at IS NOT NULL
+        AND ((to_jsonb(OLD) ->> 'list_price_id') IS NULL OR NEW.ends_at > OLD.ends_at)
+        OR NEW.ends_at IS NULL
         OR (to_jsonb(NEW) - 'ends_at') IS DISTINCT FROM (to_jsonb(OLD) - 'ends_at')
     THEN
         RAISE EXCEPTION 'a price never changes: it can only be given an end, once' USING ERRCODE = 'check_violation';
@@ -31,6 +34,67 @@ _CEILING_COSTS = """
     END IF;
     RETURN NEW;
 """
+
+# A price of a batch is in force while both its list price and its rate are. Both are dated, so either may come first.
+_MADE_OUT_OF = """
+    INSERT INTO metering_ratecard (
+        model_id, currency, input_per_mtok, cached_input_per_mtok, cache_write_per_mtok, output_per_mtok,
+        reasoning_per_mtok, starts_at, ends_at, source, batch_rate_id, list_price_id
+    )
+    SELECT c.model_id, c.currency,
+        round(c.input_per_mtok * (100 - r.off_percent) * 0.01, 18),
+        round(c.cached_input_per_mtok * (100 - r.off_percent) * 0.01, 18),
+        round(c.cache_write_per_mtok * (100 - r.off_percent) * 0.01, 18),
+        round(c.output_per_mtok * (100 - r.off_percent) * 0.01, 18),
+        round(c.reasoning_per_mtok * (100 - r.off_percent) * 0.01, 18),
+        greatest(c.starts_at, r.starts_at), least(c.ends_at, r.ends_at),
+        trim_scale(r.off_percent) || ' % off for batches', r.id, c.id
+    FROM metering_ratecard c CROSS JOIN metering_batchrate r JOIN metering_languagemodel m ON m.id = c.model_id
+    WHERE {only} AND c.batch_rate_id IS NULL AND NOT m.is_ceiling
+        AND greatest(c.starts_at, r.starts_at) < coalesce(least(c.ends_at, r.ends_at), 'infinity');
+    RETURN NULL;
+"""
+_END_TOO = """
+    UPDATE metering_ratecard SET ends_at = greatest(starts_at, NEW.ends_at)
+    WHERE {of} = NEW.id AND (ends_at IS NULL OR ends_at > NEW.ends_at);
+    RETURN NULL;
+"""
+
+
+def batch_rate_is_fixed() -> pgtrigger.Trigger:
+    """Build the trigger that lets a batch rate be given an end, once, and nothing else."""
+    return pgtrigger.Trigger(
+        name="ends_once", when=pgtrigger.Before, operation=pgtrigger.Update, func=f"{_ENDS_ONCE} RETURN NEW;"
+    )
+
+
+def batch_prices_of_cards() -> list[pgtrigger.Trigger]:
+    """Build the triggers of list prices that make and end the prices of batches."""
+    # In the body and not as a condition of the trigger, which a migration may create before the column.
+    only_list_prices = "IF NEW.batch_rate_id IS NOT NULL THEN RETURN NULL; END IF;"
+    return _batch_prices(only="c.id = NEW.id", of="list_price_id", first=only_list_prices)
+
+
+def batch_prices_of_rates() -> list[pgtrigger.Trigger]:
+    """Build the triggers of batch rates that make and end the prices of batches."""
+    return _batch_prices(only="r.id = NEW.id", of="batch_rate_id")
+
+
+def _batch_prices(*, only: str, of: str, first: str = "") -> list[pgtrigger.Trigger]:
+    return [
+        pgtrigger.Trigger(
+            name="batch_prices",
+            when=pgtrigger.After,
+            operation=pgtrigger.Insert,
+            func=first + _MADE_OUT_OF.replace("{only}", only),
+        ),
+        pgtrigger.Trigger(
+            name="batch_prices_end",
+            when=pgtrigger.After,
+            operation=pgtrigger.UpdateOf("ends_at"),
+            func=first + _END_TOO.replace("{of}", of),
+        ),
+    ]
 
 
 def fixed_price(*, used_in: str) -> list[pgtrigger.Trigger]:

@@ -50,10 +50,11 @@ class ModelFacts:
     context_tokens: int
     is_active: bool
     cards: tuple[TokenPrices, ...]
+    batch_cards: tuple[TokenPrices, ...] = ()
 
-    def price_at(self, at: datetime) -> TokenPrices | None:
-        """Return its rate card in force at a time."""
-        return _find(self.cards, at)
+    def price_at(self, at: datetime, *, is_batch: bool = False) -> TokenPrices | None:
+        """Return its rate card in force at a time; of a batch the list price where no batch rate is in force."""
+        return (_find(self.batch_cards, at) if is_batch else None) or _find(self.cards, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +64,16 @@ class PriceBook:
     models: dict[str, ModelFacts]
     instances: dict[str, tuple[InstancePrice, ...]]
     ceiling: ModelFacts | None = None
-    _tariffs: "dict[tuple[str, str], Tariff]" = field(default_factory=dict, compare=False, repr=False)
+    _tariffs: "dict[tuple[str, str, bool], Tariff]" = field(default_factory=dict, compare=False, repr=False)
 
-    def tariff(self, model: str, instance_type: str) -> "Tariff":
+    def tariff(self, model: str, instance_type: str, *, is_batch: bool = False) -> "Tariff":
         """Return what rates usage of a model and an instance type, either of which may be empty. Raises UnknownPrice."""
-        found = self._tariffs.get((model, instance_type))
+        found = self._tariffs.get((model, instance_type, is_batch))
         if found is None:
             if len(self._tariffs) >= MOST_TARIFFS:
                 self._tariffs.clear()  # names of unknown models are without end
-            found = self._tariffs[model, instance_type] = Tariff(
-                self, model=model, instance_type=instance_type
+            found = self._tariffs[model, instance_type, is_batch] = Tariff(
+                self, model=model, instance_type=instance_type, is_batch=is_batch
             )
         return found
 
@@ -83,9 +84,14 @@ class PriceBook:
             raise UnknownPrice(field=field, name=name)
         return facts
 
-    def token_prices(self, name: str, at: datetime, *, field: str = "model") -> TokenPrices:
+    def token_prices(
+        self, name: str, at: datetime, *, field: str = "model", is_batch: bool = False
+    ) -> TokenPrices:
         """Return the rate card of a model in force at a time; raises UnknownPrice."""
-        return _in_force(self.model(name, field=field).cards, at, field=field, name=name)
+        price = self.model(name, field=field).price_at(at, is_batch=is_batch)
+        if price is None:
+            raise UnknownPrice(field=field, name=name)
+        return price
 
     def instance_price(self, instance_type: str, at: datetime) -> InstancePrice:
         """Return the rate of an instance type in force at a time; raises UnknownPrice."""
@@ -126,14 +132,16 @@ class Tariff:
         "_facts",
         "_instance",
         "_instance_type",
+        "_is_batch",
         "_model",
         "_prices",
         "model_asked",
         "model_id",
     )
 
-    def __init__(self, book: PriceBook, *, model: str, instance_type: str) -> None:
+    def __init__(self, book: PriceBook, *, model: str, instance_type: str, is_batch: bool) -> None:
         self._book = book
+        self._is_batch = is_batch
         self._model = model
         self._instance_type = instance_type
         self._prices: TokenPrices | None = None
@@ -148,11 +156,12 @@ class Tariff:
         if self._facts:
             prices = self._prices
             if prices is None or not prices.is_in_force(at):
-                prices = self._facts.price_at(at)
+                prices = self._facts.price_at(at, is_batch=self._is_batch)
                 if prices is None:
                     # Not remembered: it is in force also where the model has a price of its own.
                     prices = self._book.ceiling_price(at, name=self._model)
-                else:
+                elif not self._is_batch or prices in self._facts.batch_cards:
+                    # A list price is in force also where a batch rate is.
                     self._prices = prices
         if self._instance_type:
             instance = self._instance
@@ -208,9 +217,9 @@ def instance_price(rate: InstanceRate) -> InstancePrice:
 
 def load_price_book() -> PriceBook:
     """Read every model and price (three queries). Prices that were replaced before they began are not among them."""
-    cards: dict[int, list[TokenPrices]] = defaultdict(list)
-    for card in RateCard.objects.exclude(ends_at=F("starts_at")).order_by("starts_at"):
-        cards[card.model_id].append(token_prices(card))
+    cards: dict[tuple[int, bool], list[TokenPrices]] = defaultdict(list)
+    for card in RateCard.every.exclude(ends_at=F("starts_at")).order_by("starts_at"):
+        cards[card.model_id, card.batch_rate_id is not None].append(token_prices(card))
     models, ceiling = {}, None
     for model in LanguageModel.objects.all():
         facts = ModelFacts(
@@ -219,7 +228,8 @@ def load_price_book() -> PriceBook:
             model.model_class,
             model.context_tokens,
             model.is_active,
-            tuple(cards[model.pk]),
+            tuple(cards[model.pk, False]),
+            tuple(cards[model.pk, True]),
         )
         if model.is_ceiling:
             ceiling = facts

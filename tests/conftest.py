@@ -23,10 +23,12 @@ settings.register_profile("long", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 
-# What takes minutes in one file begins first: handed out last, one process would work on it alone.
+# What takes minutes in one file begins first: handed out last, one process would work on it alone. Pages load the
+# world that the other files of the browser copy, so those come when it is there.
 LONG = (
-    "tests/browser/",
+    "tests/browser/test_pages",
     "tests/crashes/",
+    "tests/browser/",
     "tests/config/test_up",
     "tests/races/",
     "tests/properties/",

@@ -13,9 +13,18 @@ from marketplace.accounts.models import Team
 from marketplace.catalog.facets import FACETS, FacetValue, category_label
 
 _COLUMNS = [facet.column for facet in FACETS.values()]
-# In ``grouping()`` the bit of a column that is grouped by is 0; the first column has the highest bit.
-_NOTHING = (1 << len(_COLUMNS)) - 1
-_GROUPED_BY = {_NOTHING - (1 << (len(_COLUMNS) - 1 - n)): name for n, name in enumerate(FACETS)}
+# Facets that are counted together, so that an entry is filed three times instead of once for each facet; the few hundred
+# combinations that come out are added up here. What has many values stands alone.
+_PACKS = (("category", "price"), ("kind", "verified", "slo", "cost", "rating"), ("team",))
+_PLACES = {name: place for place, name in enumerate(FACETS)}
+
+
+def _grouping_of(pack: Sequence[str]) -> int:
+    """Return what ``grouping()`` says in rows of a pack: the bit of a column that is grouped by is 0, the first has the highest."""
+    return sum(1 << (len(FACETS) - 1 - place) for name, place in _PLACES.items() if name not in pack)
+
+
+_PACK_OF = {_grouping_of(pack): pack for pack in _PACKS}
 
 
 @dataclass(frozen=True)
@@ -35,11 +44,13 @@ def count(entries: QuerySet[Any], conditions: Mapping[str, Q]) -> Counts:
     bits = {name: 1 << n for n, name in enumerate(conditions)}
     marked = entries.annotate(fails=_fails(conditions, bits), stars_band=_stars_band())
     inner, params = marked.order_by().values("fails", *_COLUMNS).query.sql_with_params()
-    columns, sets = ", ".join(_COLUMNS), ", ".join(f"(fails, {column})" for column in _COLUMNS)
+    # Without a condition nothing fails, and what is the same everywhere need not be grouped by.
+    fails = "fails" if conditions else "0"
+    columns, sets = ", ".join(_COLUMNS), ", ".join(_grouped_by(pack, fails) for pack in _PACKS)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT grouping({columns}), fails, count(*), {columns} FROM ({inner}) entry "  # noqa: S608  own columns
-            f"WHERE fails = ANY(%s) GROUP BY GROUPING SETS ({sets}, (fails))",
+            f"SELECT grouping({columns}), {fails}, count(*), {columns} FROM ({inner}) entry "  # noqa: S608  own columns
+            f"WHERE {fails} = ANY(%s) GROUP BY GROUPING SETS ({sets})",
             [*params, [0, *bits.values()]],
         )
         rows = cursor.fetchall()
@@ -67,15 +78,22 @@ def _stars_band() -> Combinable:
     )
 
 
+def _grouped_by(pack: Sequence[str], fails: str) -> str:
+    """Write one grouping set; grouped by a literal, a set would mean the first column of the answer."""
+    columns = [FACETS[name].column for name in pack]
+    return f"({', '.join(columns if fails == '0' else [fails, *columns])})"
+
+
 def _gather(rows: Sequence[tuple[Any, ...]], bits: Mapping[str, int]) -> Counts:
     total, of = 0, {name: Counter[Any]() for name in FACETS}
     for grouping, fails, number, *values in rows:
-        if grouping == _NOTHING:
-            total += 0 if fails else number
-            continue
-        name = _GROUPED_BY[grouping]
-        if fails in (0, bits.get(name, 0)):
-            of[name][values[_COLUMNS.index(FACETS[name].column)]] += number
+        pack = _PACK_OF[grouping]
+        # Every pack holds every entry once; the total is read off one of them.
+        if pack is _PACKS[-1] and not fails:
+            total += number
+        for name in pack:
+            if fails in (0, bits.get(name, 0)):
+                of[name][values[_PLACES[name]]] += number
     return Counts(total, of)
 
 
@@ -99,7 +117,8 @@ def _values(name: str, counted: Counter[Any], chosen: Sequence[str]) -> list[Fac
 
 def _teams(counted: Counter[Any]) -> tuple[Counter[str], dict[str, str]]:
     """Translate ids of teams to how addresses write them, in the order of their names (one query)."""
-    teams = Team.objects.filter(pk__in=list(counted)).select_related("organization").order_by("name", "pk")
-    names = {team.pk: f"{team.organization.slug}/{team.slug}" for team in teams}
-    labels = {names[team.pk]: team.name for team in teams}
+    teams = Team.objects.filter(pk__in=list(counted)).order_by("name", "pk")
+    rows = list(teams.values_list("pk", "organization__slug", "slug", "name"))
+    names = {pk: f"{organization}/{slug}" for pk, organization, slug, _ in rows}
+    labels = {names[pk]: name for pk, _, _, name in rows}
     return Counter({names[pk]: number for pk, number in counted.items()}), labels

@@ -40,7 +40,16 @@ class SearchEntry(models.Model):
     listed_at = models.DateTimeField()
 
     class Meta:
-        indexes = [GinIndex(fields=["search"], name="search_entry_words", fastupdate=False)]
+        indexes = [
+            GinIndex(fields=["search"], name="search_entry_words", fastupdate=False),
+            # The orders of catalog.searching that need no words: a first page is read off, not sorted out of everything.
+            models.Index(
+                fields=["-monthly_calls", "-subscribers", "name", "listing"], name="search_entry_popular"
+            ),
+            models.Index(fields=["-listed_at", "name", "listing"], name="search_entry_newest"),
+            models.Index(fields=["-rating_sort", "-ratings", "name", "listing"], name="search_entry_rated"),
+            models.Index(fields=["monthly_price", "name", "listing"], name="search_entry_cheapest"),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -30,7 +30,8 @@ class PlanOutlook:
 
     ``covered`` is the platform's part over the cost: 1 breaks even; None when nothing is spent. ``from_calls`` to
     ``until_calls`` is the stretch of calls around the expected ones (or next to them) that loses nothing; without
-    ``until_calls`` it has no end, without either there is none.
+    ``until_calls`` it has no end, without either there is none. ``is_free``: not even its quota used in full brings
+    anything; ``most_cost`` is what such a month costs at the upper end.
     """
 
     code: str
@@ -45,9 +46,12 @@ class PlanOutlook:
     covered: Decimal | None
     from_calls: int | None
     until_calls: int | None
+    is_free: bool
+    most_calls: int
+    most_cost: Decimal
 
     def as_json(self) -> dict[str, Any]:
-        amounts = ("price", "cost", "creator_amount", "margin", "margin_at_high_cost")
+        amounts = ("price", "cost", "creator_amount", "margin", "margin_at_high_cost", "most_cost")
         return {
             **{name: getattr(self, name) for name in OUTLOOK_PLAIN},
             **{name: to_text(getattr(self, name)) for name in amounts},
@@ -55,7 +59,9 @@ class PlanOutlook:
         }
 
 
-OUTLOOK_PLAIN = ("code", "name", "is_proposed", "calls", "from_calls", "until_calls")
+OUTLOOK_PLAIN = (
+    "code", "name", "is_proposed", "calls", "from_calls", "until_calls", "is_free", "most_calls",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -141,6 +147,7 @@ def _outlook(data: Mapping[str, Any]) -> PlanOutlook:
         margin=Decimal(data["margin"]),
         margin_at_high_cost=Decimal(data["margin_at_high_cost"]),
         covered=_amount(data["covered"]),
+        most_cost=Decimal(data["most_cost"]),
     )
 
 

@@ -29,6 +29,21 @@ SORTS = {
     "newest": "Newest",
     "name": "Name",
 }
+# What no list shows of a listing, and is long.
+_LONG = (
+    "entry__search",
+    *(
+        f"version__{name}"
+        for name in (
+            "about",
+            "instructions",
+            "prompt_template",
+            "output_schema",
+            "endpoint_contract",
+            "examples",
+        )
+    ),
+)
 # Annotated on the way: the type checker does not follow annotations through functions.
 Rows = QuerySet[Any]
 
@@ -201,9 +216,8 @@ def _ordered(entries: Rows, filters: Filters, tsquery: str) -> Rows:
 
 
 def _shown(ids: Sequence[int], tsquery: str) -> Rows:
-    listings: Rows = Listing.objects.filter(pk__in=ids).select_related(
-        "entry", "version", "app__owner_team__organization"
-    )
+    related = Listing.objects.select_related("entry", "version", "app__owner_team__organization")
+    listings: Rows = related.filter(pk__in=ids).defer(*_LONG)
     if tsquery:
         listings = listings.annotate(found_in=_found_in(tsquery))
     return listings.prefetch_related(

@@ -29,6 +29,9 @@ DEFAULT_REVENUE_SHARE = env.decimal("HALFPENNY_REVENUE_SHARE", Decimal("0.20"))
 # Parts of an app's price that the platform has to keep: below the first its check fails, below the second it warns.
 MARGIN_FAIL_BELOW = env.decimal("HALFPENNY_MARGIN_FAIL_BELOW", Decimal(0))
 MARGIN_WARN_BELOW = env.decimal("HALFPENNY_MARGIN_WARN_BELOW", Decimal("0.01"))
+# What a subscriber on a free plan may cost a month at most, in CURRENCY, or how many of them one who pays has to carry.
+FREE_PLAN_COST = env.decimal("HALFPENNY_FREE_PLAN_COST", Decimal(2))
+FREE_PER_PAYING = env.int("HALFPENNY_FREE_PER_PAYING", 20)
 # Empty: code is not looked at by semgrep. Else its command, such as /opt/semgrep/bin/semgrep.
 SEMGREP_COMMAND = env.str("HALFPENNY_SEMGREP", "")
 POOL_COMMAND = env.str("HALFPENNY_POOL_COMMAND", "")
@@ -40,6 +43,14 @@ PRICE_NOTICE_DAYS = env.int("HALFPENNY_PRICE_NOTICE_DAYS", 30)
 DEPRECATION_NOTICE_DAYS = env.int("HALFPENNY_DEPRECATION_NOTICE_DAYS", 30)
 RUN_RETENTION_DAYS = env.int("HALFPENNY_RUN_RETENTION_DAYS", 30)
 HOLD_SECONDS = env.int("HALFPENNY_HOLD_SECONDS", 300)
+# Files of batches: how large one may be and all of a subscription together, how many lines, how long they are kept.
+FILE_MAX_BYTES = env.int("HALFPENNY_FILE_MAX_MB", 100) * 1024 * 1024
+FILES_MAX_BYTES = env.int("HALFPENNY_FILES_MAX_MB", 1000) * 1024 * 1024
+FILE_RETENTION_DAYS = env.int("HALFPENNY_FILE_RETENTION_DAYS", 30)
+BATCH_MAX_LINES = env.int("HALFPENNY_BATCH_MAX_LINES", 50_000)
+# How many batches are worked on at once in the whole installation, and how many lines of each.
+BATCHES_AT_ONCE = env.int("HALFPENNY_BATCHES_AT_ONCE", 1)
+BATCH_LINES_AT_ONCE = env.int("HALFPENNY_BATCH_LINES_AT_ONCE", 16)
 PUBLIC_URL = env.str("HALFPENNY_PUBLIC_URL", "http://127.0.0.1:8000")
 
 # --- development, demo, secrets --------------------------------------------------------------------------
@@ -264,6 +275,9 @@ CELERY_TASK_ROUTES = {
     "gateway.purge_deliveries": {"queue": "celery"},
     "gateway.tend_pools": {"queue": "celery"},
     "gateway.purge_pools": {"queue": "celery"},
+    "gateway.work_on_batches": {"queue": "celery"},
+    "gateway.purge_files": {"queue": "celery"},
+    "gateway.tend_runs": {"queue": "celery"},
     "quotas.sweep_holds": {"queue": "celery"},
     "quotas.purge_counters": {"queue": "celery"},
     "quotas.tend_increases": {"queue": "celery"},
@@ -299,6 +313,9 @@ CELERY_BEAT_SCHEDULE = {
     "purge-deliveries": {"task": "gateway.purge_deliveries", "schedule": crontab(hour="4", minute="10")},
     "tend-pools": {"task": "gateway.tend_pools", "schedule": 10.0},
     "purge-pools": {"task": "gateway.purge_pools", "schedule": crontab(hour="4", minute="20")},
+    "work-on-batches": {"task": "gateway.work_on_batches", "schedule": 5.0},
+    "tend-runs": {"task": "gateway.tend_runs", "schedule": 60.0},
+    "purge-files": {"task": "gateway.purge_files", "schedule": 3600.0},
     "sweep-holds": {"task": "quotas.sweep_holds", "schedule": 15.0},
     "purge-counters": {"task": "quotas.purge_counters", "schedule": 3600.0},
     "tend-increases": {"task": "quotas.tend_increases", "schedule": 60.0},

@@ -14,6 +14,7 @@ class Kind(models.TextChoices):
     APPS = "apps", "Your apps"
     CATALOGUE = "catalogue", "Catalogue"
     USAGE = "usage", "Usage and prices"
+    WORK = "work", "Batches and jobs"
     BILLING = "billing", "Billing"
     SECURITY = "security", "Security"
     OTHER = "other", "Everything else"
@@ -46,6 +47,7 @@ ABOUT: dict[str, About] = {
     Kind.APPS: About("Checks, findings, ratings and owners of apps that you make.", Cadence.INSTANT),
     Kind.CATALOGUE: About("New apps for your searches, and apps that people wish for.", Cadence.DAILY),
     Kind.USAGE: About("Reports, usage that waits to be attributed, prices.", Cadence.DAILY),
+    Kind.WORK: About("A batch or job of yours has ended.", Cadence.DAILY),
     Kind.BILLING: About("Months, invoices and statements.", Cadence.INSTANT),
     Kind.SECURITY: About("Who decides for whom; channels that were switched off.", Cadence.INSTANT),
     Kind.OTHER: About("What is none of the above.", Cadence.DAILY),

@@ -164,6 +164,11 @@ class NoticeDelivery(models.Model):
     text = models.CharField(max_length=300, blank=True)
     path = models.CharField(max_length=300, blank=True)
     about = models.CharField(max_length=120, blank=True, help_text="The team or organization.")
+    facts = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="What programs read of it, such as the id of a job that has ended.",
+    )
     is_test = models.BooleanField(default=False)
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     attempts = models.PositiveSmallIntegerField(default=0)

@@ -30,12 +30,14 @@ def notify(
     organization_id: int | None = None,
     is_of_platform: bool = False,
     has_own_mail: bool = False,
+    facts: Mapping[str, Any] | None = None,
 ) -> None:
     """Tell each person once: a second call with the same key changes nothing. ``path`` links to the thing.
 
     By mail it comes as each person has chosen for its ``kind``; not at once when ``has_own_mail``, for then something else
     sends that. ``team`` is whom it is about: channels of that team and of its organization get it too, once; with
     ``organization_id`` those of an organization, with ``is_of_platform`` those of the one that runs the marketplace.
+    ``facts`` go along with signed webhooks, for programs.
     """
     with transaction.atomic():
         _tell_people(
@@ -44,7 +46,10 @@ def notify(
         where = _channels_of(team, organization_id, is_of_platform=is_of_platform)
         if where:
             about = "" if team is None else str(team)
-            _tell_channels(where, text[:LONGEST_TEXT], at=at, key=key, path=path, kind=kind, about=about)
+            told = facts or {}
+            _tell_channels(
+                where, text[:LONGEST_TEXT], at=at, key=key, path=path, kind=kind, about=about, facts=told
+            )
 
 
 def mail_cadences(people: Iterable[int], *, kind: str) -> Mapping[int, str]:
@@ -120,12 +125,23 @@ def _channels_of(team: Any, organization_id: int | None, *, is_of_platform: bool
     return where
 
 
-def _tell_channels(where: Q, text: str, *, at: datetime, key: str, path: str, kind: str, about: str) -> None:
+def _tell_channels(
+    where: Q,
+    text: str,
+    *,
+    at: datetime,
+    key: str,
+    path: str,
+    kind: str,
+    about: str,
+    facts: Mapping[str, Any],
+) -> None:
     found = NoticeChannel.objects.filter(where, kinds__contains=[kind], state=NoticeChannel.State.ACTIVE)
     NoticeDelivery.objects.bulk_create(
         [
             NoticeDelivery(
-                channel=channel, idempotency_key=key, kind=kind, text=text, path=path, about=about, run_at=at, created_at=at,
+                channel=channel, idempotency_key=key, kind=kind, text=text, path=path, about=about, facts=facts, run_at=at,
+                created_at=at,
             )
             for channel in found
         ],

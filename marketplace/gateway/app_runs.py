@@ -1,7 +1,7 @@
 """Running an app by its own input: a hosted prompt app here, an HTTP app at its creator's endpoint."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -16,13 +16,15 @@ from marketplace.catalog.models import App
 from marketplace.catalog.outputs import Output
 from marketplace.catalog.prompts import render, validate_input
 from marketplace.core.json import encode
-from marketplace.gateway import books, requests
+from marketplace.gateway import books, kept_calls, requests
+from marketplace.gateway.admitted import Admission
 from marketplace.gateway.directory import AppFacts
 from marketplace.gateway.http_apps import DEFAULT_TIMEOUT_S, AppAnswer, AppUnavailable
 from marketplace.gateway.pipeline import FindCaller, Gateway, Served
-from marketplace.gateway.providers.base import ProviderBadResponse
+from marketplace.gateway.providers.base import Completion, ProviderBadResponse
 from marketplace.gateway.requests import ModelRequest
 from marketplace.gateway.router import AUTO
+from metering.ingest import Usage
 from metering.rating import Quantities
 
 RETRY_PAUSES_S = (0.2, 0.8)
@@ -56,26 +58,54 @@ class _Completion(msgspec.Struct):
 _completion = msgspec.json.Decoder(_Completion)
 
 
+KeepAnswer = Callable[[dict[str, Any], bytes], Awaitable[None]]
+"""Writes down what a call used and what came back, before it is settled."""
+
+
 async def run(
-    gateway: Gateway, find: FindCaller, *, data: Any, feature: str = "", call_id: UUID | None = None
+    gateway: Gateway,
+    find: FindCaller,
+    *,
+    data: Any,
+    feature: str = "",
+    call_id: UUID | None = None,
+    keep: KeepAnswer | None = None,
 ) -> AppRun:
-    """Run an app once. Raises InvalidInput naming the input, and what admission and providers raise."""
+    """Run an app once. Raises InvalidInput naming the input, and what admission and providers raise.
+
+    With ``keep``, what came back is kept before it is settled; where that fails nothing is charged.
+    """
     caller = await find()
     validate_input(caller.app.input_schema, data)
     if caller.app.kind == App.Kind.HTTP:
-        return await _run_http(gateway, find, data, call_id)
+        return await _run_http(gateway, find, data, call_id, keep)
     served, completion = await gateway.complete(
-        find, lambda c: request_for(c.app, data, feature=feature), call_id=call_id
+        find,
+        lambda c: request_for(c.app, data, feature=feature),
+        call_id=call_id,
+        keep=None if keep is None else partial(_keep_completion, keep),
     )
-    try:
-        choices = _completion.decode(completion.body).choices
-    except msgspec.DecodeError as error:
-        raise ProviderBadResponse("", "sent an answer that is not what was agreed") from error
-    app, answer = served.admission.caller.app, choices[0].message.content or ""
-    read = partial(outputs.read, answer, output_format=app.output_format, schema=app.output_schema)
+    app = served.admission.caller.app
+    read = partial(output_of, app, completion.body)
     # Holding an answer against its schema may take a moment, which other calls should not wait for.
     output = read() if app.output_format == "text" else await gateway.in_turn(read)
     return AppRun(output.value, served, output.problems)
+
+
+async def _keep_completion(keep: KeepAnswer, _: UUID, model: str, completion: Completion) -> None:
+    await keep(kept_calls.used_of(model, completion), completion.body)
+
+
+def output_of(app: AppFacts, body: bytes) -> Output:
+    """Read the output of an app out of what came back. Raises ProviderBadResponse."""
+    if app.kind == App.Kind.HTTP:
+        return _held(app, msgspec.json.decode(body))
+    try:
+        choices = _completion.decode(body).choices
+    except msgspec.DecodeError as error:
+        raise ProviderBadResponse("", "sent an answer that is not what was agreed") from error
+    answer = choices[0].message.content or ""
+    return outputs.read(answer, output_format=app.output_format, schema=app.output_schema)
 
 
 def request_for(app: AppFacts, data: Mapping[str, Any], *, feature: str = "") -> ModelRequest:
@@ -89,34 +119,48 @@ def request_for(app: AppFacts, data: Mapping[str, Any], *, feature: str = "") ->
     return requests.chat(fields, app=app, feature=feature)
 
 
-async def _run_http(gateway: Gateway, find: FindCaller, data: dict[str, Any], call_id: UUID | None) -> AppRun:
+async def _run_http(
+    gateway: Gateway,
+    find: FindCaller,
+    data: dict[str, Any],
+    call_id: UUID | None,
+    keep: KeepAnswer | None,
+) -> AppRun:
     admission, _ = await gateway.admit(find, lambda _: None, call_id=call_id)
     app = admission.caller.app
     try:
         answer = await _call_endpoint(gateway, app, data, request_id=str(admission.id))
+        usage = await _told_usage(gateway, admission, answer)
+        if keep is not None:
+            await keep(kept_calls.used_elsewhere(usage), answer.body)
     except BaseException:
         await gateway.release(admission)
         raise
-    usage = replace(admission.usage, latency_ms=answer.latency_ms)
-    if answer.usage is not None:
-        book = await gateway.offers(admission.caller.epoch)
-        reported = answer.usage.usage
-        # A model nobody has a price for would make the call free; it is then counted as a call without tokens.
-        if answer.usage.model in book.known:
-            usage = replace(
-                usage,
-                model=answer.usage.model or "",
-                quantities=Quantities(
-                    input_tokens=reported.input_tokens,
-                    output_tokens=reported.output_tokens,
-                    cached_input_tokens=reported.cached_input_tokens,
-                    cache_write_tokens=reported.cache_write_tokens,
-                    reasoning_tokens=reported.reasoning_tokens,
-                ),
-            )
     served = await gateway.settle_app_call(admission, usage)
     output = await gateway.in_turn(partial(_held, app, answer.output))
     return AppRun(output.value, served, output.problems)
+
+
+async def _told_usage(gateway: Gateway, admission: Admission, answer: AppAnswer) -> Usage:
+    usage = replace(admission.usage, latency_ms=answer.latency_ms)
+    if answer.usage is None:
+        return usage
+    book = await gateway.offers(admission.caller.epoch)
+    reported = answer.usage.usage
+    # A model nobody has a price for would make the call free; it is then counted as a call without tokens.
+    if answer.usage.model not in book.known:
+        return usage
+    return replace(
+        usage,
+        model=answer.usage.model or "",
+        quantities=Quantities(
+            input_tokens=reported.input_tokens,
+            output_tokens=reported.output_tokens,
+            cached_input_tokens=reported.cached_input_tokens,
+            cache_write_tokens=reported.cache_write_tokens,
+            reasoning_tokens=reported.reasoning_tokens,
+        ),
+    )
 
 
 async def _call_endpoint(gateway: Gateway, app: AppFacts, data: Any, *, request_id: str) -> AppAnswer:

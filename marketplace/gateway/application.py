@@ -9,6 +9,8 @@ from weakref import WeakKeyDictionary
 from marketplace.core.errors import HalfpennyError
 from marketplace.core.problems import PROBLEM_TYPE
 from marketplace.gateway import chat_api, failures, mcp_api, meter_api, otlp_api, run_api
+from marketplace.gateway.async_runs import http_api as async_api
+from marketplace.gateway.batches import http_api as batch_api
 from marketplace.gateway.failures import BrokeHere, MethodNotAllowed, NothingHere
 from marketplace.gateway.http import ClientGone, Message, Receive, Request, Scope, Send, respond_json
 from marketplace.gateway.pipeline import Gateway
@@ -23,9 +25,11 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", "/meter"): meter_api.meter,
     ("POST", otlp_api.PATH): otlp_api.traces,
     ("POST", mcp_api.PATH): mcp_api.mcp,
+    **batch_api.EXACT,
 }
 RUN_PATH = re.compile(r"^/apps/([a-z0-9_-]{1,60})/run$")
 JOB_PATH = re.compile(r"^/jobs/([0-9a-fA-F-]{36})$")
+JOB_CANCEL_PATH = re.compile(r"^/jobs/([0-9a-fA-F-]{36})/cancel$")
 
 _gateways: WeakKeyDictionary[asyncio.AbstractEventLoop, Gateway] = WeakKeyDictionary()
 
@@ -94,17 +98,27 @@ async def _dispatch(request: Request, send: Send) -> None:
         return
     job = JOB_PATH.match(request.path)
     if job and request.method == "GET":
-        await run_api.show_job(gateway, request, send, job_id=job[1])
+        await async_api.show_job(gateway, request, send, job_id=job[1])
+        return
+    canceled = JOB_CANCEL_PATH.match(request.path)
+    if canceled and request.method == "POST":
+        await async_api.cancel_job(gateway, request, send, job_id=canceled[1])
+        return
+    named = batch_api.handler_of(request.method, request.path)
+    if named:
+        await named(gateway, request, send)
         return
     methods = _methods_of(request.path)
     raise MethodNotAllowed(request.path, methods) if methods else NothingHere(request.path)
 
 
 def _methods_of(path: str) -> list[str]:
-    if RUN_PATH.match(path):
+    if RUN_PATH.match(path) or JOB_CANCEL_PATH.match(path):
         return ["POST"]
     if JOB_PATH.match(path):
         return ["GET"]
+    if named := batch_api.methods_of(path):
+        return named
     return sorted(method for method, known in ROUTES if known == path)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import zlib
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -117,6 +117,18 @@ class Request:
         if len(body) <= INLINE_BYTES:
             return gunzip(body, limit=limit)
         return await asyncio.to_thread(gunzip, body, limit=limit)
+
+    async def chunks(self, *, limit: int) -> AsyncIterator[bytes]:
+        """Give the body piece by piece, as it is sent. Raises BodyTooLarge, BadEncoding, ClientGone."""
+        if self.header(b"content-encoding").lower() not in ("", "identity"):
+            raise BadEncoding("A file is sent without a content encoding.")
+        left = limit
+        while not self._is_read:
+            chunk = await self._next_chunk()
+            left -= len(chunk)
+            if left < 0:
+                raise BodyTooLarge(limit)
+            yield chunk
 
     async def drain(self) -> None:
         """Read what is left of the body and forget it. Raises ClientGone.

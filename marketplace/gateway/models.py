@@ -4,19 +4,17 @@ from django.db import models
 
 from marketplace.core import epochs
 from marketplace.core.ids import uuid7
-from marketplace.gateway.pool_models import Pool, PoolEvent, PoolHour, PoolReplica
-from marketplace.gateway.saving_report_models import SavingReport
-
-__all__ = [
-    "IdempotentCall",
-    "Pool",
-    "PoolEvent",
-    "PoolHour",
-    "PoolReplica",
-    "Provider",
-    "ProviderModel",
-    "SavingReport",
-]
+from marketplace.gateway.async_models import AsyncRun as AsyncRun
+from marketplace.gateway.batch_models import Batch as Batch
+from marketplace.gateway.batch_models import BatchLine as BatchLine
+from marketplace.gateway.batch_models import CheapHours as CheapHours
+from marketplace.gateway.batch_models import FileChunk as FileChunk
+from marketplace.gateway.batch_models import StoredFile as StoredFile
+from marketplace.gateway.pool_models import Pool as Pool
+from marketplace.gateway.pool_models import PoolEvent as PoolEvent
+from marketplace.gateway.pool_models import PoolHour as PoolHour
+from marketplace.gateway.pool_models import PoolReplica as PoolReplica
+from marketplace.gateway.saving_report_models import SavingReport as SavingReport
 
 
 class Provider(models.Model):

@@ -28,13 +28,13 @@ class OfferBook:
     def known(self) -> frozenset[str]:
         return frozenset(self.prices.models)
 
-    def offers(self, *, at: datetime) -> list[Offer]:
-        """Return what can be called now. A model without a price in force is no offer: it could not be rated."""
+    def offers(self, *, at: datetime, is_batch: bool = False) -> list[Offer]:
+        """Return what can be called now, at the prices of batches for their calls. A model without a price in force is no offer: it could not be rated."""
         offers = []
         for model, provider, upstream in self.listed:
             facts = self.prices.models[model]
             try:
-                prices = self.prices.token_prices(model, at)
+                prices = self.prices.token_prices(model, at, is_batch=is_batch)
             except UnknownPrice:
                 continue
             if facts.is_active:

@@ -53,6 +53,10 @@ FindCaller = Callable[[], Awaitable[Caller]]
 COUNT_EVERY_S = 1.0
 USUAL_FOR_S = 300.0
 MOST_LOOKUPS = 5
+# The next worker of a batch ends what the one before left held; this is for the case that none comes.
+BATCH_HOLD = timedelta(hours=2)
+Keep = Callable[[UUID, str, Completion], Awaitable[None]]
+"""Writes down what came back (id of the hold, model, answer) before it is settled."""
 
 
 class Moving(Unavailable):
@@ -151,19 +155,28 @@ class Gateway:
     ) -> tuple[HoldRequest, list[Way]]:
         """Return what to ask admission for, and the ways to make the call that it stands for."""
         at = books.now()
-        expires_at = at + timedelta(seconds=settings.HOLD_SECONDS)
+        is_batch = request is not None and request.is_batch
+        expires_at = at + (BATCH_HOLD if is_batch else timedelta(seconds=settings.HOLD_SECONDS))
         if request is None:
             usage = Usage(str(hold_id), at, caller.who_at(at), "", Quantities())
             most, often = (await self._usual()).elsewhere(caller.app.app_id)
             return HoldRequest(hold_id, usage, most, expires_at, (often,)), []
         book = await self.offers(caller.epoch)
         route = choose(
-            request.need, allowed=caller.app.allowed_models, offers=book.offers(at=at), known=book.known
+            request.need,
+            allowed=caller.app.allowed_models,
+            offers=book.offers(at=at, is_batch=is_batch),
+            known=book.known,
         )
         need = request.need
         who = caller.who_at(at)._replace(model_asked=need.asked, feature=request.feature)
         usage = Usage(
-            str(hold_id), at, who, route.offers[0].model, Quantities(input_tokens=need.input_tokens)
+            str(hold_id),
+            at,
+            who,
+            route.offers[0].model,
+            Quantities(input_tokens=need.input_tokens),
+            is_batch=is_batch,
         )
         found = ways(route, need, usual_output=await self._usual_output(caller, request))
         first, *others = [way.estimate for way in found]
@@ -190,12 +203,22 @@ class Gateway:
         return self._usual_book
 
     async def complete(
-        self, find: FindCaller, ask: Callable[[Caller], ModelRequest], *, call_id: UUID | None = None
+        self,
+        find: FindCaller,
+        ask: Callable[[Caller], ModelRequest],
+        *,
+        call_id: UUID | None = None,
+        keep: Keep | None = None,
     ) -> tuple[Served, Completion]:
-        """Make a whole call and return its answer once it is metered."""
+        """Make a whole call and return its answer once it is metered.
+
+        With ``keep``, what came back is kept before it is settled; where that fails nothing is charged.
+        """
         admission, request = await self.admit(find, ask, call_id=call_id)
         try:
             offer, completion = await self._first_answer(admission, request)
+            if keep is not None:
+                await keep(admission.id, offer.model, completion)
         except BaseException as error:
             await self._end(admission, None)
             tell_standings(error, admission)

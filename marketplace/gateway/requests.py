@@ -38,6 +38,8 @@ class ModelRequest:
     choices: int = 1
     names_length: bool = True
     """Whether the caller said how long the answer may be."""
+    is_batch: bool = False
+    """Whether it is a call of a batch, which has prices of its own and whose hold waits for the batch's next worker."""
 
     def for_provider(self, upstream_name: str) -> dict[str, Any]:
         """Return the body for one provider, with its name of the model and the output bounded."""

@@ -1,23 +1,21 @@
 """The gateway's background work, registered by name."""
 
-from functools import partial
-from typing import Any
-from uuid import UUID
-
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from marketplace.catalog.benches import JOB as BENCH_JOB
 from marketplace.catalog.check_runs import ENDPOINT_JOB
 from marketplace.core import jobs
-from marketplace.core.models import Job
-from marketplace.gateway import app_runs, background, bench, endpoint_checks, kept_usage, smoke
-from marketplace.gateway.directory import caller_of_id
+from marketplace.gateway import bench, endpoint_checks, kept_usage, smoke
+from marketplace.gateway.async_runs import making as asking
+from marketplace.gateway.async_runs import working as async_working
+from marketplace.gateway.batches import files, finishing, making, working
+from marketplace.gateway.batches.http_api import bounds
 from marketplace.gateway.outbox import delivering, digests
 from marketplace.gateway.outbox.configured import way_out
 from marketplace.gateway.pools import purging, tending
 from marketplace.gateway.pools.configured import actuator_of
-from marketplace.gateway.run_api import JOB_NAME
 from marketplace.gateway.savings import keeping as saving_reports
 from metering.attribution_rules import WORK
 
@@ -27,16 +25,8 @@ jobs.work("gateway.run_smoke")(smoke.run)
 jobs.work(BENCH_JOB)(bench.run)
 jobs.work(ENDPOINT_JOB)(endpoint_checks.run)
 jobs.work(WORK)(kept_usage.count)
+jobs.work(asking.JOB)(async_working.run)
 jobs.work(saving_reports.JOB)(saving_reports.work_out)
-
-
-@jobs.work(JOB_NAME)
-def run_app(*, job: Job, subscription_id: str, key_id: str, data: Any) -> dict[str, Any]:
-    """Run an app for a caller who did not wait. A job that is run again makes a second call only if the first
-    one's answer was never stored."""
-    find = partial(caller_of_id, UUID(subscription_id), key_id=UUID(key_id))
-    run = background.call(lambda gateway: app_runs.run(gateway, lambda: gateway.read(find), data=data))
-    return app_runs.answer_of(run)
 
 
 @shared_task(name="gateway.deliver_notices", expires=15)
@@ -69,3 +59,26 @@ def tend_pools() -> None:
 def purge_pools() -> None:
     """Forget what happened to pools long ago."""
     purging.purge(at=timezone.now())
+
+
+@shared_task(name=making.TASK, expires=60)
+def work_on_batches() -> None:
+    """Work on one batch for one turn, and ask for the next turn as long as there was one."""
+    means = working.Means(settings.BATCHES_AT_ONCE, settings.BATCH_LINES_AT_ONCE, bounds())
+    if working.work_once(means=means):
+        making.nudge()
+
+
+@shared_task(name="gateway.purge_files", expires=3000)
+def purge_files() -> None:
+    """Delete files and runs that expired, and batches that ended long ago."""
+    at = timezone.now()
+    files.purge(at=at)
+    finishing.purge(at=at, keep_days=settings.FILE_RETENTION_DAYS)
+    asking.purge(at=at)
+
+
+@shared_task(name="gateway.tend_runs", expires=55)
+def tend_runs() -> None:
+    """Fail runs whose job was given up."""
+    async_working.tend(at=timezone.now())

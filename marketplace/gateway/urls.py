@@ -2,6 +2,8 @@
 
 from django.urls import path
 
+from marketplace.gateway.async_runs import views as async_runs
+from marketplace.gateway.batches import views as batches
 from marketplace.gateway.views import (
     bench,
     call_cost,
@@ -33,6 +35,24 @@ urlpatterns = [
         channels.send_again,
         name="channel-send-again",
     ),
+    path("batches/", batches.batches, name="batches"),
+    path("batches/<uuid:batch_id>/", batches.batch, name="batch"),
+    path("batches/<uuid:batch_id>/cancel/", batches.cancel, name="batch-cancel"),
+    path("batches/<uuid:batch_id>/go-on/", batches.hurry, name="batch-hurry"),
+    path("batches/<uuid:batch_id>/<slug:which>.jsonl", batches.results, name="batch-results"),
+    path("background-runs/", async_runs.async_runs, name="async-runs"),
+    path("background-runs/<uuid:run_id>/", async_runs.async_run, name="async-run"),
+    path("background-runs/<uuid:run_id>/cancel/", async_runs.cancel, name="async-run-cancel"),
+    path("background-runs/<uuid:run_id>/again/", async_runs.again, name="async-run-again"),
+    path("operator/background-runs/", async_runs.all_runs, name="operator-async-runs"),
+    path(
+        "operator/background-runs/<uuid:run_id>/cancel/",
+        async_runs.cancel_any,
+        name="operator-async-run-cancel",
+    ),
+    path("operator/batches/", batches.operator, name="operator-batches"),
+    path("operator/batches/rate/", batches.set_rate, name="batch-rate"),
+    path("operator/batches/cheap-hours/", batches.set_hours, name="cheap-hours"),
     path("operator/", operator.today, name="today"),
     path("operator/jobs/", operator.jobs, name="jobs"),
     path("operator/jobs/<uuid:job_id>/retry/", operator.retry_job, name="job-retry"),

@@ -2,7 +2,7 @@
 
 The result is that of ``metering.rating.rate`` to the last digit (test ``tests/properties/test_corrections.py``): whole
 attos, one rounding for tokens and one for time. Quantities are those that count now, corrections among them; the part
-of the cost that is not rated anew keeps its price, be it that of an earlier re-rating.
+of the cost that is not rated anew keeps its price, be it that of an earlier re-rating. Calls of batches keep their rate.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,8 @@ _TOKENS = (
     ("u.reasoning_tokens", "reasoning_per_mtok"),
 )
 _OF_TOKENS = " + ".join(
-    f"({quantity}) * CASE WHEN tk.id IS NULL THEN card.{price} ELSE tk.{price} END"
+    f"({quantity}) * CASE WHEN tk.id IS NULL THEN card.{price} "
+    f"ELSE round(tk.{price} * (100 - coalesce(br.off_percent, 0)) * 0.01, 18) END"
     for quantity, price in _TOKENS
 )
 _OF_TIME = "u.duration_ms * CASE WHEN ti.id IS NULL THEN i.price_per_hour ELSE ti.price_per_hour END"
@@ -53,6 +54,7 @@ FROM (
 ) u
 LEFT JOIN LATERAL ({{tokens}}) tk ON TRUE
 LEFT JOIN metering_ratecard card ON card.id = u.rate_card_id
+LEFT JOIN metering_batchrate br ON br.id = card.batch_rate_id
 LEFT JOIN LATERAL ({{time}}) ti ON TRUE
 LEFT JOIN metering_instancerate i ON i.id = u.instance_rate_id
 """  # noqa: S608

@@ -56,7 +56,8 @@ def _as_admitted(request: HoldRequest, answer: Admitted) -> Usage:
 def usage_to_json(usage: Usage) -> dict[str, Any]:
     """Return what a hold keeps of its call, so that anybody can book it later."""
     used = usage.quantities
-    return {
+    batch = {"is_batch": True} if usage.is_batch else {}
+    return batch | {
         "who": [str(value) if isinstance(value, UUID) else value for value in usage.who],
         "occurred_at": usage.occurred_at.isoformat(),
         "model": usage.model,
@@ -78,4 +79,5 @@ def usage_from_json(hold_id: UUID, kept: dict[str, Any], *, output_tokens: int) 
         model=kept["model"],
         quantities=Quantities(input_tokens=kept["input_tokens"], output_tokens=output_tokens),
         is_estimated=True,
+        is_batch=kept.get("is_batch", False),
     )

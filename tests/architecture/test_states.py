@@ -8,7 +8,8 @@ from tests.architecture.sources import dotted, functions_around, sources
 STATE_NAMES = {"state", "status"}
 # The queue of jobs, and the outbox of notices, change rows by the thousand and are their own record; holds are ended many in one
 # statement; the answer to an idempotent call has an HTTP status. A call of a smoke test is its own record, and stays once
-# ended. Kept events are ended by the thousand, under the lock of their inbox.
+# ended. Lines of a batch are thousands and their own record, which names the attempt that writes; runs in the background
+# likewise. Kept events are ended by the thousand, under the lock of their inbox.
 CONDITIONAL_UPDATES = {
     "marketplace.catalog.smoke_calls._end",
     "marketplace.core.jobs._give_up",
@@ -18,6 +19,15 @@ CONDITIONAL_UPDATES = {
     "marketplace.core.jobs._end",
     "marketplace.core.jobs._retry",
     "marketplace.core.transitions.move",
+    "marketplace.gateway.async_runs.working._begin",
+    "marketplace.gateway.async_runs.working._close",
+    "marketplace.gateway.async_runs.working._make",
+    "marketplace.gateway.batches.lines.begin",
+    "marketplace.gateway.batches.lines.end",
+    "marketplace.gateway.batches.lines.fail",
+    "marketplace.gateway.batches.lines.keep",
+    "marketplace.gateway.batches.lines.put_back",
+    "marketplace.gateway.batches.lines.skip_waiting",
     "marketplace.gateway.idempotency._keep",
     "marketplace.gateway.outbox.channels._cancel_waiting",
     "marketplace.gateway.outbox.channels.send_again",

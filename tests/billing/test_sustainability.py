@@ -5,8 +5,9 @@ import pytest
 
 from billing import margin_checks
 from billing.models import RevenueShareAgreement
-from billing.sustainability import SoldPlan, Thresholds, break_even, in_words, judge, project
+from billing.sustainability import SoldPlan, break_even, in_words, judge, project
 from billing.terms import ShareTerms
+from billing.thresholds import Thresholds
 from marketplace.catalog import checks
 from marketplace.catalog.check_models import CheckRun
 from marketplace.catalog.models import Review
@@ -135,7 +136,9 @@ class TestJudge:
         ]
 
     def test_warns_of_another_plan_on_offer_that_loses(self) -> None:
-        assert rules(outlook(sold(MARKUP), sold(is_proposed=False))) == [("margin.other-plan", "medium")]
+        beside = sold(per_call("0.004"), is_proposed=False)
+
+        assert rules(outlook(sold(MARKUP), beside)) == [("margin.other-plan", "medium")]
 
     def test_keeps_to_what_the_operator_set(self) -> None:
         found = outlook(sold(MARKUP))

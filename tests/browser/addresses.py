@@ -18,6 +18,8 @@ from marketplace.catalog.run_models import KeptRun, RunShare
 from marketplace.catalog.takedown_models import Appeal, Takedown
 from marketplace.catalog.version_models import PriceChange
 from marketplace.core.models import KeptMail, NoticeChannel
+from marketplace.gateway.async_models import AsyncRun
+from marketplace.gateway.batch_models import Batch
 from marketplace.gateway.models import SavingReport
 from metering.inbox_models import UnattributedGroup
 from metering.kept.schedules import token_of
@@ -62,6 +64,9 @@ DETAILS = (
     Detail("creator", "catalog:creator-new", _given("batch-labeler")),
     Detail("creator", "gateway:bench", _given("survey-digest")),
     Detail("consumer", "gateway:use", _given("where2eat")),
+    Detail("consumer", "gateway:batch", lambda: (Batch.objects.get(state="completed").pk,)),
+    Detail("consumer", "gateway:async-run", lambda: (AsyncRun.objects.latest("created_at").pk,)),
+    Detail("operator", "gateway:batch", lambda: (Batch.objects.get(state="in_progress").pk,)),
     Detail("consumer", "catalog:run", lambda: (KeptRun.objects.latest("created_at").pk,)),
     Detail("creator", "catalog:shared-run", lambda: (RunShare.objects.get().pk,)),
     Detail("approver", "catalog:waiver", lambda: (CheckWaiver.objects.get().pk,)),

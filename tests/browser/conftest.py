@@ -5,7 +5,6 @@ than this folder's tests: code of later tests that starts a loop of its own woul
 """
 
 from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,13 @@ from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
 from marketplace.config.cli.test import find_chromium
 from marketplace.gateway import background
+from tests.browser import worlds
 from tests.browser.clock import Clock, moving_clock
 from tests.browser.site import Site
 from tests.gateway.conftest import demo_provider
 from tests.gateway.live import running_application
 
 __all__ = ["demo_provider"]
-
-# The demo world's story ends on this Monday at noon; the tests of pages look at it from there.
-DAY = "2026-11-23"
-EVENTS = "3000"
 
 # WhiteNoise hands Django an open file, which it cannot read piece by piece under ASGI: it reads it whole, and says so.
 STATIC_FILES = "ignore:StreamingHttpResponse must consume synchronous iterators:Warning"
@@ -89,7 +85,7 @@ def site(
         assert str(connection.settings_dict["NAME"]).startswith("test_"), "this would be emptied below"
         clock.move_to(2026, 11, 23, 12)
         try:
-            call_command("load_demo", "--events", EVENTS, "--day", DAY, stdout=StringIO())
+            worlds.fill(worlds.name_of_run())
             with running_application() as url:
                 yield Site(url, chromium)
         finally:

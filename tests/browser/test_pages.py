@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 from django.urls import reverse
-from playwright.sync_api import APIResponse, BrowserContext
+from playwright.sync_api import APIResponse, Browser, BrowserContext
 
 from tests.browser.addresses import DETAILS, NO_PAGES, main_pages, names_with_arguments
 from tests.browser.site import DESK, GUEST, PHONE, ROLES, Site
@@ -20,10 +20,11 @@ NOT_OURS = {"/api/docs/"}
 
 
 class Inspector:
-    """Opens pages and notes what is wrong with them; what two people see alike is looked at once."""
+    """Opens pages and notes what is wrong with them; pages and texts that look alike are looked at once."""
 
     def __init__(self) -> None:
         self.seen: dict[str, set[str]] = {}
+        self._known_texts: set[str] = set()
         self._known: set[str] = set()
 
     def inspect(self, window: BrowserContext, paths: list[str], *, role: str) -> list[str]:
@@ -46,9 +47,10 @@ class Inspector:
         if path in NOT_OURS:
             return
         page = watch.page
-        yield from watch.axe()
+        yield from watch.axe_structure()
+        yield from watch.axe_colors(self._known_texts)
         page.emulate_media(color_scheme="dark")
-        yield from (f"dark: {one}" for one in watch.axe(only=COLOR_RULES))
+        yield from (f"dark: {one}" for one in watch.axe_colors(self._known_texts))
         page.emulate_media(color_scheme="light")
         page.set_viewport_size(PHONE)
         yield from (f"wider than a phone: {one}" for one in watch.overflow())
@@ -103,3 +105,31 @@ class TestPages:
             assert watch.axe(only=COLOR_RULES) == []
             watch.page.set_viewport_size(PHONE)
             assert watch.overflow() == []
+
+
+class TestWatch:
+    """What looks at the pages sees faults, in both schemes, and looks at what it knows once."""
+
+    FAINT = "<html lang=en><title>A</title><main><h1 class=a>Faint</h1><h1>Black</h1></main>"
+    STYLE = "body { background: #fff } .a { color: #ddd } @media (prefers-color-scheme: dark) { .a { color: #000 } }"
+
+    def test_finds_faint_text_where_it_is_new(self, chromium: Browser) -> None:
+        watch, known = Watch(chromium.new_page()), set[str]()
+        watch.page.set_content(f"{self.FAINT}<style>{self.STYLE}</style>")
+
+        found = watch.axe_colors(known)
+
+        assert [one.partition(":")[0] for one in found] == ["color-contrast"]
+        assert "Faint" in found[0]
+        assert watch.axe_colors(known) == []
+        watch.page.set_content(f"{self.FAINT}<style>{self.STYLE.replace('#fff', '#eee')}</style>")
+        assert len(watch.axe_colors(known)) == 1
+        watch.page.close()
+
+    def test_finds_what_is_wrong_without_colors_and_what_is_too_wide(self, chromium: Browser) -> None:
+        watch = Watch(chromium.new_page())
+        watch.page.set_content(f"{self.FAINT}<img src='data:,'><style>.a {{ width: 5000px }}</style>")
+
+        assert "image-alt" in {one.partition(":")[0] for one in watch.axe_structure()}
+        assert watch.overflow()
+        watch.page.close()

@@ -5,8 +5,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from billing import margin_checks
-from billing.sustainability import Thresholds
 from billing.terms import ShareTerms
+from billing.thresholds import Thresholds
 from marketplace.catalog import check_runs, checks, drafts, reviews, submissions, templates_library
 from marketplace.catalog.judging import SmokeCall, Verdict
 from marketplace.catalog.models import App, Review, SmokeRun, Version

@@ -256,9 +256,8 @@ class TestUsage:
             assert (bytes(key.content_hash), key.occurred_at) == (content_hash(usage), event.occurred_at)
 
     def test_uses_both_prices_of_the_model_that_became_cheaper(self) -> None:
-        cards = UsageEvent.objects.filter(attribution__model__name="llm-8b").values_list(
-            "rate_card__input_per_mtok"
-        )
+        listed = UsageEvent.objects.filter(attribution__model__name="llm-8b", rate_card__batch_rate=None)
+        cards = listed.values_list("rate_card__input_per_mtok")
 
         assert {price for (price,) in cards} == {Decimal("0.24"), Decimal("0.20")}
 

@@ -95,7 +95,7 @@ def one_call(*, steps: Steps, who: Dimensions, at: datetime, tokens: int) -> Non
             await caller.settle(hold_id, caller.usage(str(hold_id), tokens=tokens))
             steps.step()
 
-    _count_words(steps)
+    count_words(steps)
     tally = calls.let_them_call([who], behave, at=at, seed=0, callers=1)
     assert tally.errors == []
 
@@ -103,11 +103,12 @@ def one_call(*, steps: Steps, who: Dimensions, at: datetime, tokens: int) -> Non
 def many_calls(*, steps: Steps, whos: list[Dimensions], at: datetime, seed: int) -> None:
     """Do everything that callers do, 64 at once, until the process is killed in the midst of it."""
     calls = importlib.import_module("tests.races.calls")
-    _count_words(steps)
+    count_words(steps)
     calls.live(whos=whos, tries=6, at=at, seed=seed)
 
 
-def _count_words(steps: Steps) -> None:
+def count_words(steps: Steps) -> None:
+    """Count every word to PostgreSQL as a step."""
     for owner, names in (
         (psycopg.Cursor, ("execute", "executemany", "copy")),
         (psycopg.Connection, ("commit", "rollback")),

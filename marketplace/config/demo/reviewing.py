@@ -111,8 +111,6 @@ class Reviewing:
             TERMS, reason="Small changes wait for days.", by=self.operator, at=self.timeline.ago(14, 10)
         )
         auto_approvals.activate(first, by=self.approver, at=self.timeline.ago(13, 10))
-        # A plan that brings nothing would warn, and what warned is for people.
-        self._live(slug).plans.filter(code="free").update(is_offered=False)
         self._hand_in(slug, days_ago=9, changes={"max_output_tokens": 640})
         auto_approvals.switch_off(
             by=self.approver,

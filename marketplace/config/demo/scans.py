@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from billing import margin_checks
-from billing.sustainability import Thresholds
 from billing.terms import ShareTerms
+from billing.thresholds import Thresholds
 from marketplace.accounts.access import actor_for
 from marketplace.accounts.models import User
 from marketplace.catalog import advisories, check_runs, live_findings, scanning, waivers

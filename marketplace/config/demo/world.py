@@ -8,6 +8,7 @@ from billing.terms import Terms
 from marketplace.accounts.models import Organization
 from marketplace.config.demo import (
     approvals,
+    batches,
     budgets,
     conflicts,
     corrections,
@@ -91,6 +92,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         reaching.choose(cast, timeline)
         seed_catalogue()
         models.add(timeline, provider_url=installation.provider_url)
+        batches.set_rate(cast, timeline)
         # Not the shared snapshot: this transaction may yet be rolled back.
         book = load_price_book()
     with told.step("Apps, checks and reviews"):
@@ -109,6 +111,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         written = usage.write_usage(apps, sold, timeline, book=book, events=events, progress=told.advance)
     with told.step("Roll-ups"):
         rolled_up = rollups.rebuild()
+        batches.tell(cast, apps, timeline, book=book)
         _analyze()
     with told.step("Limits, notices, audit trail"):
         limits.set_limits(cast, apps, timeline, chronicle)

@@ -21,6 +21,23 @@ from marketplace.core.templatetags.money import amount, money, number
 OK, WARN, DANGER, INFO, NEUTRAL = "ok", "warn", "danger", "info", "neutral"
 
 STATE_TONES: dict[str, dict[str, str]] = {
+    "batch_line": {
+        "waiting": NEUTRAL,
+        "running": INFO,
+        "done": OK,
+        "failed": DANGER,
+        "skipped": WARN,
+    },
+    "batch": {
+        "validating": INFO,
+        "failed": DANGER,
+        "in_progress": INFO,
+        "finalizing": INFO,
+        "completed": OK,
+        "expired": WARN,
+        "cancelling": WARN,
+        "cancelled": NEUTRAL,
+    },
     "version": {
         "draft": NEUTRAL,
         "submitted": INFO,
@@ -153,7 +170,7 @@ for _states in STATE_TONES.values():
     for _state, _tone in _states.items():
         _TONES_BY_STATE.setdefault(_state, _tone)
 
-_LIVE_STATES = frozenset({"running", "checking", "closing", "previewing"})
+_LIVE_STATES = frozenset({"running", "in_progress", "checking", "closing", "previewing"})
 _TONE_ICONS = {
     OK: "circle-check",
     WARN: "triangle-alert",

@@ -169,6 +169,7 @@ def _message(delivery: NoticeDelivery, *, sender: Sender) -> shapes.Message:
         about=delivery.about,
         brand=sender.brand,
         at=delivery.created_at,
+        facts=delivery.facts,
     )
 
 

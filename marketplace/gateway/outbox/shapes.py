@@ -1,7 +1,7 @@
 """A notice as the receivers of channels read it: our own JSON, Slack's, that of Microsoft Teams."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ class Message:
     about: str
     brand: str
     at: datetime
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -42,6 +43,7 @@ def _webhook(message: Message) -> dict[str, Any]:
             "text": message.text,
             "url": message.url,
             "about": message.about,
+            **({"subject": dict(message.facts)} if message.facts else {}),
         },
     }
 

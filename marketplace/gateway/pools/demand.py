@@ -3,19 +3,17 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from django.db.models import F, Q, Sum
 
-from marketplace.catalog.models import Environment, Listing, Subscription
-from marketplace.core.models import Job
+from marketplace.catalog.models import Environment, Listing
+from marketplace.gateway.async_models import AsyncRun
 from marketplace.gateway.pools.policy import MILLI, Window
 from metering.models import LanguageModel, UsageRollup
 from quotas.models import Hold
 
 HOUR_MS = 3_600_000
 LEARNT_FROM = timedelta(weeks=4)
-RUN_JOB = "gateway.run_app"
 MOST_WAITING = 1000
 
 
@@ -27,20 +25,17 @@ def under_way(*, at: datetime) -> dict[str, int]:
     return _by_class(Counter(model for model in held if model))
 
 
-def waiting(*, at: datetime) -> dict[str, int]:
-    """Count runs that wait in the queue of jobs, by class of the first model that their app may use."""
-    jobs = Job.objects.filter(name=RUN_JOB, state=Job.State.QUEUED, run_at__lte=at)
-    ids = jobs.values_list("arguments__subscription_id", flat=True)[:MOST_WAITING]
-    by_subscription = Counter(UUID(one) for one in ids if one)
-    if not by_subscription:
+def waiting() -> dict[str, int]:
+    """Count runs that nobody has begun, by class of the first model that their app may use (three queries)."""
+    runs = AsyncRun.objects.filter(state=AsyncRun.State.QUEUED)
+    apps = Counter(runs.values_list("subscription__app", flat=True)[:MOST_WAITING])
+    if not apps:
         return {}
-    apps = dict(Subscription.objects.filter(pk__in=by_subscription).values_list("pk", "app_id"))
-    listed = Listing.objects.filter(app__in=apps.values()).values_list("app_id", "version__allowed_models")
-    models = {app_id: allowed[0] for app_id, allowed in listed if allowed}
+    listed = Listing.objects.filter(app__in=apps).values_list("app_id", "version__allowed_models")
     counted: Counter[str] = Counter()
-    for subscription_id, count in by_subscription.items():
-        if model := models.get(apps.get(subscription_id, 0)):
-            counted[model] += count
+    for app_id, allowed in listed:
+        if allowed:
+            counted[allowed[0]] += apps[app_id]
     return _by_class(counted)
 
 

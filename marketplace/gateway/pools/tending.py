@@ -37,7 +37,7 @@ ActuatorOf = Callable[[Pool], Actuator]
 def tend_all(*, clock: Clock, actuator_of: ActuatorOf) -> int:
     """Look after each pool; returns how many this worker looked after. One that fails does not keep the others waiting."""
     at = clock()
-    under_way, waiting = demand.under_way(at=at), demand.waiting(at=at)
+    under_way, waiting = demand.under_way(at=at), demand.waiting()
     tended = 0
     for pool in (
         Pool.objects.filter(Q(state=Pool.State.ACTIVE) | Q(replicas__state__in=PoolReplica.LIVING))
