@@ -16,9 +16,12 @@ from django.test import Client
 from django.utils import timezone
 
 from marketplace.accounts.access import actor_for
+from marketplace.core.epochs import DIRECTORY, read_epochs
 from marketplace.core.errors import InvalidInput, NotAllowed
 from marketplace.core.models import AuditEntry
 from marketplace.core.transitions import IllegalTransition
+from marketplace.gateway.models import Provider, ProviderModel
+from marketplace.gateway.offers import load_offer_book
 from marketplace.gateway.pool_models import Pool, PoolEvent, PoolHour, PoolReplica
 from marketplace.gateway.pools import demand, keeping, queries, tending
 from marketplace.gateway.pools.actuators import CannotScale, ReplicaFacts, Seen, Started
@@ -492,3 +495,30 @@ class TestCost:
         # 2 h x 1.006 + 1 h x 0.4
         assert rates.cost(pool, on_demand_ms=7_200_000, spot_ms=3_600_000) == Decimal("2.412")
         assert queries.Rates.load([make_pool(name="b")], at=NOW).cost(pool, on_demand_ms=1, spot_ms=0) is None
+
+
+class TestAddresses:
+    def test_send_calls_of_a_provider_to_the_ready_replicas_in_turn(self, db: None) -> None:
+        provider = Provider.objects.create(name="own", title="Own", base_url="http://10.0.0.9/v1")
+        model = factories.make_model("llm-8b")
+        ProviderModel.objects.create(provider=provider, model=model, upstream_name="llm")
+        pool = make_pool(provider=provider, least=2)
+
+        before = load_offer_book().endpoints["own"].base_url
+        for after_s in (0, 1):
+            tend(pool, Fake(), after_s=after_s)
+        book = load_offer_book()
+
+        assert before == "http://10.0.0.9/v1"
+        assert [book.endpoints["own"].base_url for _ in range(3)] == [
+            "http://10.0.0.1/v1",
+            "http://10.0.0.2/v1",
+            "http://10.0.0.1/v1",
+        ]
+
+    def test_raise_the_epoch_when_a_replica_changes(self, pool: Pool) -> None:
+        before = read_epochs().get(DIRECTORY, 0)
+
+        tend(pool, Fake())
+
+        assert read_epochs()[DIRECTORY] > before

@@ -99,11 +99,12 @@ def _started(pool: Pool, number: int, one: Planned, rng: Random) -> PoolReplica:
         started_at=one.at,
         ready_at=one.at + timedelta(milliseconds=took),
         start_ms=took,
+        state=PoolReplica.State.ENDED,
     )
 
 
 def _ended(replica: PoolReplica, at: datetime) -> PoolReplica:
-    replica.state, replica.ended_at = PoolReplica.State.ENDED, at
+    replica.ended_at = at
     return replica
 
 

@@ -284,8 +284,7 @@ def _move(replica: PoolReplica, allowed: Sequence[str], to: str, **changes: obje
     """Move a replica if it is still in a state from which it may go there; the row count says who was faster."""
     moved = PoolReplica.objects.filter(pk=replica.pk, state__in=allowed).update(state=to, **changes)
     if moved:
-        replica.state = to
-        for name, value in changes.items():
+        for name, value in {"state": to, **changes}.items():
             setattr(replica, name, value)
     return bool(moved)
 
