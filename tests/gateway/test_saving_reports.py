@@ -1,7 +1,7 @@
 """Saving reports that are asked for, worked out by a job, and read."""
 
 import json
-from dataclasses import replace
+from msgspec.structs import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
