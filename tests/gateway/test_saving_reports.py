@@ -1,13 +1,13 @@
 """Saving reports that are asked for, worked out by a job, and read."""
 
 import json
-from msgspec.structs import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
 from django.test import Client
+from msgspec.structs import replace
 
 from marketplace.accounts.access import actor_for
 from marketplace.core import jobs
