@@ -1,5 +1,6 @@
 """Asking for more: requests, the decisions on them, and what was granted."""
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.db import models
@@ -55,7 +56,7 @@ class IncreaseRequest(models.Model):
         "submitted": frozenset({"auto_approved", "cost_review", "capacity_review"}),
         "cost_review": _SIDE_EXITS | {"capacity_review", "needs_info", "approved", "partially_approved"},
         "capacity_review": _SIDE_EXITS | {"needs_info", "approved", "partially_approved"},
-        "needs_info": frozenset({"cost_review", "capacity_review", "withdrawn", "superseded"}),
+        "needs_info": frozenset({"cost_review", "capacity_review", "withdrawn", "superseded", "expired"}),
         "approved": NO_STATES,
         "partially_approved": NO_STATES,
         "auto_approved": NO_STATES,
@@ -198,6 +199,15 @@ class IncreaseRequest(models.Model):
     @property
     def is_under_review(self) -> bool:
         return self.state in REVIEWS
+
+    @property
+    def answer_by(self) -> datetime | None:
+        """Until when an open question can be answered: it may stand as long as the whole request may wait."""
+        if self.state != self.State.NEEDS_INFO or not (
+            self.stopped_at and self.expires_at and self.submitted_at
+        ):
+            return None
+        return self.stopped_at + (self.expires_at - self.submitted_at)
 
     @property
     def is_decrease(self) -> bool:

@@ -229,6 +229,13 @@ def keep_look(look: PostReview, *, would_approve: bool, note: str, by: Actor, at
     audit.record("catalog.post_review.seen", subject=look.review, at=at, by=by.user, new=new, reason=note)
 
 
+def visible(actor: Actor) -> QuerySet[AutoApprovalPolicy]:
+    """Return the policies for operators and approvers, who work by them; nobody else sees any."""
+    is_reader = actor.is_platform(Role.APPROVER, Role.OPERATOR) or actor.organizations_as(Role.APPROVER)
+    policies = AutoApprovalPolicy.objects.select_related("proposed_by", "decided_by")
+    return policies if is_reader else policies.none()
+
+
 def looks(actor: Actor) -> QuerySet[PostReview]:
     """Return the looks that concern reviews this person may decide on."""
     reviewable = queries_review.reviewable(actor).order_by().values("pk")

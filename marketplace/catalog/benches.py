@@ -8,7 +8,9 @@ from statistics import median_low
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
+from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import User
 from marketplace.catalog import subjects
 from marketplace.catalog.bench_models import BenchResult, BenchRun
@@ -142,6 +144,12 @@ def _judge(run: BenchRun, model: str) -> None:
         missed = [found.message for found in report.findings if found.place == place]
         one.missed = missed if run.cases[one.case]["expect"] else None
     BenchResult.objects.bulk_update(results, ["missed"])
+
+
+def visible(actor: Actor) -> QuerySet[BenchRun]:
+    """Return the benches of the apps that this person makes, with their results (one more query)."""
+    found = BenchRun.objects.filter(version__app__owner_team__in=actor.teams_as(Role.CREATOR))
+    return found.select_related("version__app", "created_by").prefetch_related("results")
 
 
 def newest(version: Version) -> BenchRun | None:

@@ -20,6 +20,7 @@ from marketplace.core.errors import Conflict, InvalidInput
 WORKINGS = (
     "instructions", "prompt_template", "example_input", "endpoint_url", "allowed_models", "max_output_tokens",
     "examples", "archive_id", "output_format", "output_schema", "endpoint_contract",
+    "documents", "passage_tokens", "shows_sources",
 )  # fmt: skip
 PROMISES = (
     "expected_monthly_calls", "declared_cost_per_call", "slo_latency_ms", "slo_availability_percent",

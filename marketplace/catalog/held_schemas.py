@@ -1,30 +1,39 @@
 """JSON Schemas that strangers hand in and that we hold values against while somebody waits. Pure.
 
 A schema can be made so that a short value takes hours: by a pattern, by references that branch and come back, by
-comparing every item with every other. So the language is smaller here: those words are left out, references lead into
-the same document and never back, and both schema and value are bounded in what they can come to.
+comparing every item with every other. So the language is smaller here: such words are left out, patterns are followed
+without going back (catalog.linear_patterns), references lead into the same document and never back, and both schema
+and value are bounded in what they can come to.
 """
 
 import json
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
+from jsonschema import Draft202012Validator, validators
+from jsonschema.exceptions import SchemaError, ValidationError
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from marketplace.catalog import linear_patterns
+
 LEFT_OUT = frozenset(
-    {"pattern", "patternProperties", "uniqueItems", "unevaluatedProperties", "unevaluatedItems", "contains",
+    {"patternProperties", "uniqueItems", "unevaluatedProperties", "unevaluatedItems", "contains",
      "$dynamicRef", "$dynamicAnchor", "$id", "$anchor", "$schema"}
 )  # fmt: skip
+# An output schema is sent to providers as well, and not all of them take patterns.
+NOT_FOR_ANSWERS = LEFT_OUT | {"pattern"}
 MAX_EXPANDED = 1_500
+# Steps of all patterns over all texts of one value: some tens of milliseconds.
+MAX_PATTERN_STEPS = 100_000
 MAX_VALUES = 20_000
 MAX_VALUE_DEPTH = 60
 MAX_FINDINGS = 10
 # Below these stand names that the author chose, or values: a word of the language is none there.
 _NAMED = frozenset({"properties", "$defs", "definitions", "dependentSchemas", "components", "schemas"})
+_steps_left: ContextVar[list[int]] = ContextVar("steps_left")
 _VALUES = frozenset({"enum", "const", "default", "example", "examples", "required", "x-order"})
 
 
@@ -46,9 +55,9 @@ def tamed(schema: Any) -> Any:
 
 
 def words_left_out(schema: Any) -> list[str]:
-    """Return the words in a schema that are left out when it is held."""
+    """Return the words in a schema that answers of models are not held against."""
     used = {word for part in _parts(schema) for word in part}
-    return sorted(used & LEFT_OUT - {"$schema"})
+    return sorted(used & NOT_FOR_ANSWERS - {"$schema"})
 
 
 def why_not(schema: Mapping[str, Any], *, root: Mapping[str, Any]) -> str:
@@ -69,6 +78,7 @@ def findings(schema: Mapping[str, Any], value: Any) -> list[tuple[tuple[str | in
     """Return where a value does not fit a schema and why, in order; the schema was found fit by ``why_not``."""
     if _count(value, MAX_VALUES, MAX_VALUE_DEPTH) > MAX_VALUES:
         return [((), f"has more than {MAX_VALUES:,} values, or is nested deeper than {MAX_VALUE_DEPTH}")]
+    _steps_left.set([MAX_PATTERN_STEPS])
     try:
         errors = _validator(json.dumps(schema, sort_keys=True)).iter_errors(value)
         found = [
@@ -130,6 +140,8 @@ def _expand(
     if budget[0] < 0:
         raise _TooMuch(f"comes to more than {MAX_EXPANDED:,} parts once its references are followed")
     for word, inner in part.items():
+        if word == "pattern" and isinstance(inner, str) and (reason := linear_patterns.why_not(inner)):
+            raise _TooMuch(reason)
         if word == "$ref":
             _expand_reference(inner, root, open_references=open_references, budget=budget)
         elif word not in _VALUES | {"$defs", "definitions", "components"}:
@@ -182,6 +194,20 @@ def _shortened(message: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def _validator(schema: str) -> Draft202012Validator:
+def _validator(schema: str) -> Any:
     # With a registry of its own it fetches nothing from elsewhere.
-    return Draft202012Validator(tamed(json.loads(schema)), registry=Registry())
+    return _Held(tamed(json.loads(schema)), registry=Registry())
+
+
+def _keeps_pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
+    """Hold a text against a pattern within the steps that this value has left."""
+    if not isinstance(value, str):
+        return
+    try:
+        if not linear_patterns.compiled(pattern).found_in(value, budget=_steps_left.get()):
+            yield ValidationError(f"{value!r} does not match {pattern!r}")
+    except linear_patterns.TooLong:
+        yield ValidationError(f"takes too long to compare with the pattern {pattern!r}")
+
+
+_Held: Any = validators.extend(Draft202012Validator, {"pattern": _keeps_pattern})

@@ -43,6 +43,8 @@ RESERVED = frozenset(
         "call",
         "filter",
         "raw",
+        # What is found in the documents of an app.
+        "passages",
     }
 )
 # jsonb forgets the order of keys, and a form without order is no form.

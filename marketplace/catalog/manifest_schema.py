@@ -2,7 +2,17 @@
 
 from typing import Any
 
-from marketplace.catalog import about, endpoints, examples, expectations, outputs, prompts
+from marketplace.catalog import (
+    about,
+    document_models,
+    document_texts,
+    documents,
+    endpoints,
+    examples,
+    expectations,
+    outputs,
+    prompts,
+)
 from marketplace.catalog.inputs import KINDS, MAX_CHOICES, MAX_INPUTS, MAX_TEXT
 from marketplace.catalog.plan_terms import MAX_COUNT
 
@@ -86,6 +96,22 @@ _EXAMPLE = _object(
         "items": _object(["kind", "value"], kind={"enum": list(expectations.KINDS)}, value={}),
     },
 )
+_DOCUMENT = _object(
+    ["name"],
+    name=_text(document_texts.MAX_NAME, 1),
+    kind={"enum": list(document_models.AppDocument.Kind.values)},
+    text=_text(document_texts.MAX_BYTES, 1),
+    sha256={
+        "type": "string",
+        "pattern": "^[0-9a-f]{64}$",
+        "description": "Of a text that the app has already.",
+    },
+)
+_RETRIEVAL = _object(
+    [],
+    passage_tokens=_whole(documents.LEAST_TOKENS, documents.MOST_TOKENS),
+    shows_sources={"type": "boolean"},
+)
 _PROMISES = _object(
     ["expected_monthly_calls"],
     expected_monthly_calls=_COUNT,
@@ -119,6 +145,8 @@ SCHEMA: dict[str, Any] = {
         endpoint=_ENDPOINT,
         output=_OUTPUT,
         examples={"type": "array", "items": _EXAMPLE, "maxItems": examples.MAX_EXAMPLES},
+        documents={"type": "array", "items": _DOCUMENT, "maxItems": documents.MAX_DOCUMENTS},
+        retrieval=_RETRIEVAL,
         promises=_PROMISES,
         plan=_PLAN,
     ),

@@ -4,7 +4,7 @@ A manifest leaves out what is not the maker's to say: numbers, states, secrets, 
 of it. Importing makes or edits a draft and nothing more; submitting is a decision of its own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -13,6 +13,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.db import transaction
 from django.utils.text import slugify
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError as SchemaError
@@ -21,6 +22,7 @@ from jsonschema.validators import extend
 from marketplace.accounts.models import Team, User
 from marketplace.catalog import (
     about,
+    documents,
     drafts,
     endpoint_contracts,
     endpoints,
@@ -62,6 +64,7 @@ class Manifest:
     kind: str
     template: str
     changes: Mapping[str, Any]
+    documents: Sequence[Mapping[str, str]] = ()
 
 
 def export(version: Version) -> dict[str, Any]:
@@ -87,6 +90,12 @@ def export(version: Version) -> dict[str, Any]:
         manifest["output"] = {"format": version.output_format, "schema": version.output_schema}
     if version.examples:
         manifest["examples"] = version.examples
+    if version.documents:
+        manifest["documents"] = documents.as_manifest(version)
+        manifest["retrieval"] = {
+            "passage_tokens": version.passage_tokens,
+            "shows_sources": version.shows_sources,
+        }
     manifest["promises"] = _promises_out(version)
     if plan is not None:
         manifest["plan"] = {
@@ -145,18 +154,26 @@ def read(data: Mapping[str, Any], *, allow_http: bool) -> Manifest:
         kind=data["app"]["kind"],
         template=data["app"].get("template", OWN_TEMPLATE),
         changes=_changes(data, inputs=inputs, terms=terms or PlanTerms()),
+        documents=data.get("documents", []),
     )
 
 
+@transaction.atomic
 def import_new(manifest: Manifest, *, team: Team, by: User, at: datetime) -> Version:
     """Make an app of a team and its draft. Raises InvalidInput for a slug that is taken."""
     changes = dict(manifest.changes)
     if not changes["owner_contact"]:
         changes.pop("owner_contact")
     template = _template_for(manifest)
-    return drafts.create_from_template(template, team=team, by=by, at=at, slug=manifest.slug, changes=changes)
+    version = drafts.create_from_template(
+        template, team=team, by=by, at=at, slug=manifest.slug, changes=changes
+    )
+    if manifest.documents:
+        documents.replace_all(version, manifest.documents, by=by, at=at)
+    return version
 
 
+@transaction.atomic
 def import_over(app: App, manifest: Manifest, *, by: User, at: datetime) -> Version:
     """Give the draft of an app what a manifest says; starts the next version when there is no draft.
 
@@ -172,6 +189,7 @@ def import_over(app: App, manifest: Manifest, *, by: User, at: datetime) -> Vers
     if not changes["owner_contact"]:
         changes.pop("owner_contact")
     drafts.edit(version, by=by, at=at, changes=changes)
+    documents.replace_all(version, manifest.documents, by=by, at=at)
     return version
 
 
@@ -259,8 +277,12 @@ def _changes(data: Mapping[str, Any], *, inputs: list[Input], terms: PlanTerms) 
         "daily_calls_limit": promises.get("daily_calls_limit", 10_000),
         "monthly_calls_limit": promises.get("monthly_calls_limit", 200_000),
     }
-    output, endpoint, prompt = (data.get(name, {}) for name in ("output", "endpoint", "prompt"))
+    output, endpoint, prompt, retrieval = (
+        data.get(name, {}) for name in ("output", "endpoint", "prompt", "retrieval")
+    )
     changes |= {
+        "passage_tokens": retrieval.get("passage_tokens", 1_000),
+        "shows_sources": retrieval.get("shows_sources", True),
         "inputs": inputs,
         "example_input": {row["name"]: row["example"] for row in data["inputs"] if "example" in row},
         "examples": data.get("examples", []),
@@ -290,6 +312,7 @@ def _errors_together(
         lambda: outputs.check(output.get("format", "text"), output.get("schema", {})),
         place=lambda field: field.replace("output_schema", "output.schema"),
     )
+    found += documents.check_manifest(data.get("documents", []), kind=data["app"]["kind"])
     if promises.get("monthly_calls_limit", 200_000) < promises.get("daily_calls_limit", 10_000):
         found.append(FieldError("promises.monthly_calls_limit", "must not be below the daily limit"))
     if contact := data["app"].get("owner_contact"):

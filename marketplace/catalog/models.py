@@ -15,6 +15,7 @@ from marketplace.catalog import (  # noqa: F401  Django looks here
     collection_models,
     declared_models,
     discovery_models,
+    document_models,
     entries,
     rating_models,
     run_models,
@@ -152,6 +153,13 @@ class Version(models.Model):
         related_name="+",
         help_text="Code, to be checked.",
     )
+    documents = models.JSONField(
+        default=list, help_text="What a hosted app answers from: names and ids, see AppDocument."
+    )
+    passage_tokens = models.PositiveIntegerField(
+        default=1_000, help_text="Tokens of passages from its documents that a prompt gets at most."
+    )
+    shows_sources = models.BooleanField(default=True, help_text="Answers tell which passages they had.")
     allowed_models = models.JSONField(
         default=list, help_text="Model names in order of preference, cheapest first."
     )
@@ -196,6 +204,9 @@ class Version(models.Model):
                     "endpoint_contract",
                     "examples",
                     "archive_id",
+                    "documents",
+                    "passage_tokens",
+                    "shows_sources",
                     "allowed_models",
                     "max_output_tokens",
                     "expected_monthly_calls",

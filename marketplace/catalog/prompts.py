@@ -28,6 +28,8 @@ MAX_RANGE = 100
 MAX_WORK = 5_000_000
 MAX_ERRORS = 10
 FIELD = "prompt_template"
+# Where the best passages of the app's documents stand; without it they follow the prompt.
+PASSAGES = "passages"
 
 FILTERS = frozenset(
     {
@@ -169,6 +171,12 @@ def _validator(schema: str) -> Draft202012Validator:
 
 
 @lru_cache(maxsize=1024)
+def places_passages(text: str) -> bool:
+    """Tell whether a template says where the passages of documents stand."""
+    return PASSAGES in meta.find_undeclared_variables(_parsed(text))
+
+
+@lru_cache(maxsize=1024)
 def _compiled(text: str) -> Template:
     tree = _parsed(text)
     if errors := _forbidden_in(tree):
@@ -256,7 +264,7 @@ def _is_range(node: nodes.Node) -> bool:
 
 
 def _unknown_in(tree: nodes.Template, known: set[str]) -> list[FieldError]:
-    unknown = sorted(meta.find_undeclared_variables(tree) - known - {"range"})
+    unknown = sorted(meta.find_undeclared_variables(tree) - known - {"range", PASSAGES})
     return [
         FieldError(FIELD, f"{{{{ {name} }}}} is not an input of this app", code="unknown_input")
         for name in unknown

@@ -116,6 +116,7 @@ def _reviewed(version: Version) -> dict[str, str]:
         "Code": f"archive {str(version.archive_id)[-8:]}" if version.archive_id else "",
         "Answer": outputs.in_words(version.output_format, version.output_schema),
         "Contract": endpoint_contracts.in_words(version.endpoint_contract),
+        "Documents": _documents_in_words(version),
         "Models": ", ".join(version.allowed_models),
         "Longest answer": f"{version.max_output_tokens:,} tokens",
         "Price": price_text(terms_of(plan), currency=plan.currency) if plan else "",
@@ -129,6 +130,15 @@ def _reviewed(version: Version) -> dict[str, str]:
         "A subscription": _subscription_limits(plan),
         "Calls of the whole app": f"{version.daily_calls_limit:,} a day, {version.monthly_calls_limit:,} a month",
     }
+
+
+def _documents_in_words(version: Version) -> str:
+    """Name the documents; the same text is kept once, so the end of an id tells another one."""
+    if not version.documents:
+        return ""
+    names = "\n".join(f"{row['name']} ({row['id'][-8:]})" for row in version.documents)
+    shown = "sources shown" if version.shows_sources else "sources not shown"
+    return f"{names}\nup to {version.passage_tokens:,} tokens of passages, {shown}"
 
 
 def _examples_in_words(examples: list[dict[str, Any]]) -> str:

@@ -4,9 +4,9 @@ import base64
 from collections.abc import Iterator
 from typing import Any
 
-from marketplace.catalog import about
+from marketplace.catalog import about, documents
 from marketplace.catalog.models import Listing, Version
-from marketplace.catalog.scans.subject import Subject
+from marketplace.catalog.scans.subject import DOCUMENT, Subject
 
 MAX_NAMES = 20_000
 
@@ -36,6 +36,8 @@ def _texts(version: Version) -> Iterator[tuple[str, str]]:
     yield "instructions", version.instructions
     yield "prompt", version.prompt_template
     yield "endpoint", version.endpoint_url
+    for attached in documents.of_version(version):
+        yield f"{DOCUMENT}{attached.name}", attached.document.text
     for name, described in version.input_schema.get("properties", {}).items():
         yield f"input {name}", "\n".join(_strings(described))
     yield "example input", "\n".join(_strings(version.example_input))

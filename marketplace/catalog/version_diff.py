@@ -13,10 +13,22 @@ from marketplace.catalog.text_diff import Part
 
 # What is compared word by word; of everything else both values are shown.
 TEXTS = frozenset(
-    {"Name", "Summary", "Description", "Instructions", "Prompt", "Inputs", "Expected answers", "Models"}
+    {
+        "Name",
+        "Summary",
+        "Description",
+        "Instructions",
+        "Prompt",
+        "Inputs",
+        "Expected answers",
+        "Models",
+        "Documents",
+    }
 )
 # Which of the changes a reviewer looks at first.
-GRAVE = frozenset({"Instructions", "Prompt", "Endpoint", "Models", "Price", "Code", "Listed for"})
+GRAVE = frozenset(
+    {"Instructions", "Prompt", "Endpoint", "Models", "Price", "Code", "Listed for", "Documents"}
+)
 
 
 @dataclass(frozen=True)

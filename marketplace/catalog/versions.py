@@ -9,7 +9,16 @@ from marketplace.catalog.queries_review import LISTED_ONCE, Change
 
 # A prompt, a text of instructions and an endpoint are the maker's own business.
 NOT_SHOWN = frozenset(
-    {"Instructions", "Prompt", "Endpoint", "Code", "Expected answers", "Expected calls a month", "Listed for"}
+    {
+        "Instructions",
+        "Prompt",
+        "Documents",
+        "Endpoint",
+        "Code",
+        "Expected answers",
+        "Expected calls a month",
+        "Listed for",
+    }
 )
 MOST_VERSIONS = 20
 

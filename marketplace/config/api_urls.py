@@ -8,6 +8,8 @@ from billing import api as billing_api
 from marketplace.accounts.noticing import api as notice_api
 from marketplace.catalog import api as catalog_api
 from marketplace.core.problems import nothing_here
+from marketplace.gateway import bench_api
+from marketplace.gateway.batches import api as batches_api
 from marketplace.gateway.outbox import api as channels_api
 from marketplace.gateway.pools import api as pools_api
 from marketplace.gateway.savings import api as savings_api
@@ -47,6 +49,8 @@ for prefix, viewset, basename in (
     *channels_api.ROUTES,
     *pools_api.ROUTES,
     *savings_api.ROUTES,
+    *batches_api.ROUTES,
+    *bench_api.ROUTES,
 ):
     router.register(prefix, viewset, basename=basename)
 

@@ -39,6 +39,7 @@ POOL_RESTORE_COMMAND = env.str("HALFPENNY_POOL_RESTORE_COMMAND", "")
 # The time a smoke test may take, apart from waiting for a worker; its job's lease is longer.
 SMOKE_SECONDS = env.int("HALFPENNY_SMOKE_SECONDS", 300)
 SANDBOX_CREDIT = env.decimal("HALFPENNY_SANDBOX_CREDIT", Decimal("1.00"))
+EMBEDDING_MODEL = env.str("HALFPENNY_EMBEDDING_MODEL", "local-hash-256")
 PRICE_NOTICE_DAYS = env.int("HALFPENNY_PRICE_NOTICE_DAYS", 30)
 DEPRECATION_NOTICE_DAYS = env.int("HALFPENNY_DEPRECATION_NOTICE_DAYS", 30)
 RUN_RETENTION_DAYS = env.int("HALFPENNY_RUN_RETENTION_DAYS", 30)
@@ -280,6 +281,7 @@ CELERY_TASK_ROUTES = {
     "gateway.tend_runs": {"queue": "celery"},
     "quotas.sweep_holds": {"queue": "celery"},
     "quotas.purge_counters": {"queue": "celery"},
+    "gateway.index_documents": {"queue": "celery"},
     "quotas.tend_increases": {"queue": "celery"},
     "quotas.learn_usual_use": {"queue": "celery"},
     "quotas.tell_of_limits": {"queue": "celery"},
@@ -307,6 +309,7 @@ CELERY_TASK_ROUTES = {
     "metering.queue_reports": {"queue": "celery"},
 }
 CELERY_BEAT_SCHEDULE = {
+    "index-documents": {"task": "gateway.index_documents", "schedule": 60.0},
     "sweep-jobs": {"task": "core.sweep_jobs", "schedule": 5.0},
     "deliver-notices": {"task": "gateway.deliver_notices", "schedule": 10.0},
     "collect-digests": {"task": "gateway.collect_digests", "schedule": 60.0},
@@ -375,6 +378,8 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     # Choices of several things have the same field name; these are the names of their types.
     "ENUM_NAME_OVERRIDES": {
+        "AsyncRunStateEnum": "marketplace.gateway.async_models.AsyncRun.State",
+        "BatchStateEnum": "marketplace.gateway.batch_models.Batch.State",
         "CheckRunStateEnum": "marketplace.catalog.check_models.CheckRun.State",
         "BillingPeriodStateEnum": "billing.models.BillingPeriod.State",
         "InvoiceKindEnum": "billing.models.Invoice.Kind",

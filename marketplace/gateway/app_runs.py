@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from dataclasses import replace as changed
 from functools import partial
 from time import monotonic
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 from marketplace.catalog import endpoint_contracts, outputs
 from marketplace.catalog.models import App
 from marketplace.catalog.outputs import Output
-from marketplace.catalog.prompts import render, validate_input
+from marketplace.catalog.prompts import PASSAGES, places_passages, render, validate_input
 from marketplace.core.json import encode
 from marketplace.gateway import books, kept_calls, requests
 from marketplace.gateway.admitted import Admission
@@ -23,6 +24,8 @@ from marketplace.gateway.http_apps import DEFAULT_TIMEOUT_S, AppAnswer, AppUnava
 from marketplace.gateway.pipeline import FindCaller, Gateway, Served
 from marketplace.gateway.providers.base import Completion, ProviderBadResponse
 from marketplace.gateway.requests import ModelRequest
+from marketplace.gateway.retrieval import calls as retrieval
+from marketplace.gateway.retrieval.choosing import Passages
 from marketplace.gateway.router import AUTO
 from metering.ingest import Usage
 from metering.rating import Quantities
@@ -41,6 +44,15 @@ class AppRun:
     output: Any
     served: Served
     problems: tuple[str, ...] = ()
+    passages: Passages | None = None
+    shows_sources: bool = False
+
+    @property
+    def sources(self) -> list[dict[str, Any]]:
+        """The passages of its documents that the app had; none when its maker does not show them."""
+        return (
+            [one.as_source for one in self.passages.sources] if self.passages and self.shows_sources else []
+        )
 
 
 class _Message(msgspec.Struct):
@@ -79,17 +91,22 @@ async def run(
     validate_input(caller.app.input_schema, data)
     if caller.app.kind == App.Kind.HTTP:
         return await _run_http(gateway, find, data, call_id, keep)
+    retrieved = await retrieval.find(gateway, find, caller.app, data)
+    passages = retrieved.passages if retrieved else None
     served, completion = await gateway.complete(
         find,
-        lambda c: request_for(c.app, data, feature=feature),
+        lambda c: request_for(c.app, data, feature=feature, passages=passages),
         call_id=call_id,
         keep=None if keep is None else partial(_keep_completion, keep),
     )
+    if retrieved is not None:
+        served = changed(served, cost=served.cost + retrieved.cost)
+        retrieval.count_later(gateway, served.admission.caller.app, retrieved.passages)
     app = served.admission.caller.app
     read = partial(output_of, app, completion.body)
     # Holding an answer against its schema may take a moment, which other calls should not wait for.
     output = read() if app.output_format == "text" else await gateway.in_turn(read)
-    return AppRun(output.value, served, output.problems)
+    return AppRun(output.value, served, output.problems, passages, app.shows_sources)
 
 
 async def _keep_completion(keep: KeepAnswer, _: UUID, model: str, completion: Completion) -> None:
@@ -108,15 +125,25 @@ def output_of(app: AppFacts, body: bytes) -> Output:
     return outputs.read(answer, output_format=app.output_format, schema=app.output_schema)
 
 
-def request_for(app: AppFacts, data: Mapping[str, Any], *, feature: str = "") -> ModelRequest:
+def request_for(
+    app: AppFacts, data: Mapping[str, Any], *, feature: str = "", passages: Passages | None = None
+) -> ModelRequest:
     """Build the model request of a hosted app for an input; raises InvalidInput when the prompt cannot be filled."""
-    text = render(app.prompt_template, data)
+    text = _filled(app.prompt_template, data, passages)
     if wanted := outputs.instruction(app.output_format, app.output_schema):
         text = f"{text}\n\n{wanted}"
     fields = {"model": AUTO, "messages": [{"role": "user", "content": text}], "temperature": 0}
     if response_format := outputs.response_format(app.output_format, app.output_schema):
         fields["response_format"] = response_format
-    return requests.chat(fields, app=app, feature=feature)
+    request = requests.chat(fields, app=app, feature=feature)
+    return changed(request, tags=passages.tags) if passages else request
+
+
+def _filled(template: str, data: Mapping[str, Any], passages: Passages | None) -> str:
+    """Fill a prompt; passages that it has no place for follow it."""
+    found = passages.text if passages else ""
+    text = render(template, {**data, PASSAGES: found})
+    return text if not found or places_passages(template) else f"{text}\n\n{found}"
 
 
 async def _run_http(
@@ -208,6 +235,8 @@ def answer_of(run: AppRun) -> dict[str, Any]:
     return {
         "output": run.output,
         **problems,
+        **({"sources": run.sources} if run.sources else {}),
+        **({"tokens_saved": run.passages.tokens_saved} if run.passages else {}),
         "usage": usage,
         "cost": run.served.headers["x-halfpenny-cost"],
         "model": run.served.model,

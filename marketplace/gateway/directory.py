@@ -67,6 +67,10 @@ class AppFacts:
     output_format: str = "text"
     output_schema: Mapping[str, Any] = field(default_factory=dict)
     endpoint_contract: Mapping[str, Any] = field(default_factory=dict)
+    documents: tuple[tuple[UUID, str], ...] = ()
+    """Id and name of each."""
+    passage_tokens: int = 0
+    shows_sources: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +308,9 @@ def app_facts(app: App, version: Version) -> AppFacts:
         output_format=version.output_format,
         output_schema=version.output_schema,
         endpoint_contract=version.endpoint_contract,
+        documents=tuple((UUID(row["id"]), row["name"]) for row in version.documents),
+        passage_tokens=version.passage_tokens,
+        shows_sources=version.shows_sources,
     )
 
 

@@ -14,6 +14,9 @@ from marketplace.gateway.pool_models import Pool as Pool
 from marketplace.gateway.pool_models import PoolEvent as PoolEvent
 from marketplace.gateway.pool_models import PoolHour as PoolHour
 from marketplace.gateway.pool_models import PoolReplica as PoolReplica
+from marketplace.gateway.retrieval_models import DocumentIndex as DocumentIndex
+from marketplace.gateway.retrieval_models import Passage as Passage
+from marketplace.gateway.retrieval_models import RetrievalDay as RetrievalDay
 from marketplace.gateway.saving_report_models import SavingReport as SavingReport
 
 

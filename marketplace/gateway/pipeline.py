@@ -177,6 +177,7 @@ class Gateway:
             route.offers[0].model,
             Quantities(input_tokens=need.input_tokens),
             is_batch=is_batch,
+            tags=dict(request.tags) if request.tags else None,
         )
         found = ways(route, need, usual_output=await self._usual_output(caller, request))
         first, *others = [way.estimate for way in found]

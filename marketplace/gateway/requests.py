@@ -40,6 +40,8 @@ class ModelRequest:
     """Whether the caller said how long the answer may be."""
     is_batch: bool = False
     """Whether it is a call of a batch, which has prices of its own and whose hold waits for the batch's next worker."""
+    tags: Mapping[str, str] | None = None
+    """What the usage event keeps of how the request was made."""
 
     def for_provider(self, upstream_name: str) -> dict[str, Any]:
         """Return the body for one provider, with its name of the model and the output bounded."""

@@ -33,6 +33,7 @@ from marketplace.gateway.providers.base import (
     ProviderRateLimited,
     ProviderUnavailable,
 )
+from marketplace.gateway.retrieval.finding import StillIndexing
 from marketplace.gateway.router import NoRoute
 from marketplace.gateway.smoke_recovery import recover
 
@@ -176,7 +177,7 @@ async def call_once(
     except LimitReached as error:
         is_credit = error.standing.limit.owner[0] == "subscription" and error.standing.limit.measure == "cost"
         return Stopped(OUT_OF_CREDIT if is_credit else error.message, is_short=True)
-    except DatabaseAway:
+    except (DatabaseAway, StillIndexing):
         raise
     except HalfpennyError as error:
         return _failed(example, error, latency_ms=_ms_since(started))

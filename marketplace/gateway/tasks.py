@@ -16,6 +16,7 @@ from marketplace.gateway.outbox import delivering, digests
 from marketplace.gateway.outbox.configured import way_out
 from marketplace.gateway.pools import purging, tending
 from marketplace.gateway.pools.configured import actuator_of
+from marketplace.gateway.retrieval import indexing
 from marketplace.gateway.savings import keeping as saving_reports
 from metering.attribution_rules import WORK
 
@@ -27,6 +28,7 @@ jobs.work(ENDPOINT_JOB)(endpoint_checks.run)
 jobs.work(WORK)(kept_usage.count)
 jobs.work(asking.JOB)(async_working.run)
 jobs.work(saving_reports.JOB)(saving_reports.work_out)
+jobs.work(indexing.JOB)(indexing.run)
 
 
 @shared_task(name="gateway.deliver_notices", expires=15)
@@ -82,3 +84,9 @@ def purge_files() -> None:
 def tend_runs() -> None:
     """Fail runs whose job was given up."""
     async_working.tend(at=timezone.now())
+
+
+@shared_task(name="gateway.index_documents", expires=55)
+def index_documents() -> None:
+    """Queue documents that are not indexed, or were by another embedding model than that of now."""
+    indexing.ensure_all(model=settings.EMBEDDING_MODEL, at=timezone.now())

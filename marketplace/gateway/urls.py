@@ -8,6 +8,7 @@ from marketplace.gateway.views import (
     bench,
     call_cost,
     channels,
+    documents,
     operator,
     pools,
     providers,
@@ -20,6 +21,9 @@ app_name = "gateway"
 urlpatterns = [
     path("catalog/<slug:slug>/try/", try_it.try_it, name="try"),
     path("creator/apps/<slug:slug>/bench/", bench.app_bench, name="bench"),
+    path("creator/apps/<slug:slug>/documents/", documents.app_documents, name="documents"),
+    path("creator/apps/<slug:slug>/documents/progress/", documents.progress, name="documents-progress"),
+    path("creator/apps/<slug:slug>/documents/saved/", documents.saved, name="documents-saved"),
     path("creator/call-cost/", call_cost.call_cost, name="call-cost"),
     path("use/<slug:slug>/", use_app.use_app, name="use"),
     path("notices/channels/", channels.channels_page, name="channels"),

@@ -17,7 +17,7 @@ from marketplace.accounts import access
 from marketplace.accounts.access import PLATFORM_ROLES
 from marketplace.accounts.requests import PersonRequest
 from marketplace.core.errors import Conflict, HalfpennyError, InvalidInput
-from metering import price_impact, proposals, provider_costs
+from metering import batch_rates, price_impact, proposals, provider_costs
 from metering.models import InstanceRate, LanguageModel, RateProposal
 from metering.periods import month, next_month
 from metering.rate_cards import pages
@@ -41,6 +41,7 @@ def rate_cards(request: PersonRequest) -> HttpResponse:
         "instances": pages.instance_rows(at=now),
         "ceiling": pages.ceiling_row(at=now),
         "can_propose": _can_propose(request),
+        "batch_rate": batch_rates.in_force(at=now),
     }
     return render(request, "metering/rate_cards.html", context)
 

@@ -101,7 +101,9 @@ def _row(request: IncreaseRequest, grant: Grant | None) -> Row:
         current=written(request.current_value),
         requested=written(request.requested),
         granted=written(request.granted),
-        due_at=request.expires_at if request.is_open else (grant.lapses_at if grant else None),
+        due_at=request.answer_by or request.expires_at
+        if request.is_open
+        else (grant.lapses_at if grant else None),
     )
 
 

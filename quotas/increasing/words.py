@@ -16,7 +16,7 @@ STANDS = {
     "submitted": "Submitted.",
     "cost_review": "Somebody on the paying side looks at what it costs.",
     "capacity_review": "Operators look at whether it can be served.",
-    "needs_info": "A question waits for an answer. Until then the time to decide stands still.",
+    "needs_info": "A question waits for an answer. Until then the time to decide stands still; not answered in time, the request expires.",
     "approved": "Granted as it was asked for.",
     "partially_approved": "Granted in part.",
     "auto_approved": "Within the policy, so nobody had to decide.",

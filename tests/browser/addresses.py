@@ -63,6 +63,7 @@ DETAILS = (
     Detail("creator", "catalog:creator-material", _given("survey-digest")),
     Detail("creator", "catalog:creator-new", _given("batch-labeler")),
     Detail("creator", "gateway:bench", _given("survey-digest")),
+    Detail("creator", "gateway:documents", _given("survey-digest")),
     Detail("consumer", "gateway:use", _given("where2eat")),
     Detail("consumer", "gateway:batch", lambda: (Batch.objects.get(state="completed").pk,)),
     Detail("consumer", "gateway:async-run", lambda: (AsyncRun.objects.latest("created_at").pk,)),
@@ -180,7 +181,7 @@ DETAILS = (
 NO_PAGES = {
     "accounts:notice-open", "accounts:kept-mail-html", "gateway:channel-test", "gateway:channel-rotate",
     "gateway:channel-state", "gateway:channel-send-again",
-    "accounts:enter", "accounts:key-revoke", "gateway:try", "gateway:job-retry", "gateway:job-cancel",
+    "accounts:enter", "accounts:key-revoke", "gateway:try", "gateway:documents-progress", "gateway:documents-saved", "gateway:job-retry", "gateway:job-cancel",
     "catalog:creator-submit", "catalog:creator-check-again", "catalog:creator-version", "catalog:subscription-keys",
     "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end", "metering:rule-end",
     "quotas:budget-thresholds", "quotas:limit-unwatch",

@@ -1,11 +1,12 @@
 """Apps as manifests: out of a version, and into a draft."""
 
 from copy import deepcopy
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
-from marketplace.catalog import drafts, manifests, templates_library
+from marketplace.catalog import documents, drafts, manifests, templates_library
 from marketplace.catalog.models import App, Version
 from marketplace.core.errors import InvalidInput
 from tests.catalog.making import make_draft, make_submitted
@@ -156,3 +157,60 @@ class TestImport:
 
         with pytest.raises(manifests.OtherKind):
             manifests.import_over(app, manifest, by=cast.creator, at=NOW)
+
+
+class TestDocuments:
+    TEXTS = [
+        {"name": "handbook.md", "kind": "markdown", "text": "# Travel\n\nTrains come first."},
+        {"name": "rules.txt", "kind": "text", "text": "Nothing else."},
+    ]
+
+    def with_documents(self, cast: Cast) -> dict[str, Any]:
+        data = unnamed(manifests.export(make_draft(cast, "answerer")))
+        retrieval = {"passage_tokens": 400, "shows_sources": False}
+        return data | {"documents": deepcopy(self.TEXTS), "retrieval": retrieval}
+
+    def test_come_back_as_they_went(self, cast: Cast) -> None:
+        data = self.with_documents(cast)
+
+        assert manifests.export(imported(cast, data)) == data
+
+    def test_come_back_as_references_when_they_are_long(
+        self, cast: Cast, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(documents, "MOST_INLINE_CHARS", 20)
+        version = imported(cast, self.with_documents(cast))
+        data = manifests.export(version)
+
+        manifests.import_over(version.app, manifests.read(data, allow_http=False), by=cast.creator, at=NOW)
+
+        version.refresh_from_db()
+        assert all(set(one) == {"name", "sha256"} for one in data["documents"])
+        assert manifests.export(version) == data
+        assert [one.document.text for one in documents.of_version(version)] == [
+            one["text"] for one in self.TEXTS
+        ]
+
+    def test_are_refused_by_their_place(self, cast: Cast) -> None:
+        data = self.with_documents(cast)
+        data["documents"] += [{"name": "rules.txt"}, {"name": "page.html", "kind": "html", "text": "<br>"}]
+
+        with pytest.raises(InvalidInput) as caught:
+            manifests.read(data, allow_http=False)
+
+        assert {one.field for one in caught.value.errors} == {
+            "documents[2]",
+            "documents[2].name",
+            "documents[3].text",
+        }
+
+    def test_of_others_are_not_had_by_their_hash(self, cast: Cast) -> None:
+        text = self.TEXTS[0]["text"]
+        imported(cast, self.with_documents(cast))
+        data = unnamed(self.with_documents(cast))
+        data["documents"] = [{"name": "theirs", "sha256": sha256(text.encode()).hexdigest()}]
+
+        with pytest.raises(InvalidInput, match="not of a document that this app has"):
+            imported(cast, data)
+
+        assert App.objects.filter(slug=data["app"]["slug"]).count() == 0

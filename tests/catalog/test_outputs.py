@@ -126,12 +126,20 @@ def contract(**changes: Any) -> dict[str, Any]:
     return document | changes
 
 
+def answering(schema: dict[str, Any]) -> dict[str, Any]:
+    """The contract, with another schema of its answer."""
+    document = contract()
+    answers = document["paths"]["/run"]["post"]["responses"]["200"]["content"]
+    answers["application/json"]["schema"] = schema
+    return document
+
+
 URL = "https://api.example.com/v2/run"
 
 
 class TestContract:
     def test_fits_an_app_whose_call_it_takes(self) -> None:
-        endpoint_contracts.check(contract(), endpoint_url=URL, example_input={"query": "Oslo"})
+        endpoint_contracts.check(contract(), endpoint_url=URL, example_input={"query": "aaa"})
 
     @pytest.mark.parametrize(
         ("changes", "url", "example", "field", "words"),
@@ -173,6 +181,34 @@ class TestContract:
 
         with pytest.raises(InvalidInput, match="40 deep"):
             endpoint_contracts.check_bounds(contract(x=deep))
+
+    @pytest.mark.parametrize("pattern", [r"^(\w+)-\1$", "^(?=x)", "(a{1,99}){1,99}"])
+    def test_refuses_patterns_that_cannot_be_held(self, pattern: str) -> None:
+        answer = {"type": "object", "properties": {"code": {"type": "string", "pattern": pattern}}}
+
+        with pytest.raises(InvalidInput, match="pattern") as refused:
+            endpoint_contracts.check(answering(answer), endpoint_url=URL, example_input={"query": "aaa"})
+
+        assert refused.value.field == "endpoint_contract.paths./run.post.responses"
+
+    def test_holds_calls_and_answers_against_patterns(self) -> None:
+        with pytest.raises(InvalidInput, match="does not match"):
+            endpoint_contracts.check(contract(), endpoint_url=URL, example_input={"query": "Oslo"})
+        codes = answering(
+            {"type": "object", "properties": {"code": {"type": "string", "pattern": "^[A-Z]{3}$"}}}
+        )
+
+        assert endpoint_contracts.misfits(codes, endpoint_url=URL, body={"code": "NOK"}) == ()
+        [misfit] = endpoint_contracts.misfits(codes, endpoint_url=URL, body={"code": "NOKK"})
+        assert misfit == "code: 'NOKK' does not match '^[A-Z]{3}$'"
+
+    def test_says_what_takes_too_long_to_compare(self) -> None:
+        texts = {"type": "array", "items": {"type": "string", "pattern": "^(a+)+$"}}
+        body = ["a" * 60_000, "a" * 60_000]
+
+        [misfit] = endpoint_contracts.misfits(answering(texts), endpoint_url=URL, body=body)
+
+        assert misfit.startswith("[1]: takes too long to compare")
 
     def test_finds_answers_that_break_it(self) -> None:
         assert endpoint_contracts.misfits(contract(), endpoint_url=URL, body={"output": 1}) == ()

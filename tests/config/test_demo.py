@@ -19,6 +19,7 @@ from marketplace.catalog.models import App, Listing, Plan, Review, SmokeRun, Sub
 from marketplace.config.demo import limits, rhythm
 from marketplace.config.demo.app_facts import AppFacts
 from marketplace.config.demo.apps_in_the_making import IN_THE_MAKING
+from marketplace.config.demo.handbook import DOCUMENTS
 from marketplace.config.demo.listed_apps import FX_CONVERT, LISTED
 from marketplace.config.demo.months import billed_in, closed_months
 from marketplace.config.demo.rhythm import Ceiling, Stream
@@ -459,9 +460,11 @@ class TestApps:
 def answer_to(facts: AppFacts) -> str:
     if facts.endpoint:
         return facts.sample_output
+    # The first document has what the example asks for.
+    passages = {"passages": DOCUMENTS[0].read_text()} if facts.has_handbook else {}
     messages = [
         {"role": "system", "content": facts.improved_instructions or facts.instructions},
-        {"role": "user", "content": prompts.render(facts.prompt, facts.example)},
+        {"role": "user", "content": prompts.render(facts.prompt, {**facts.example, **passages})},
     ]
     return answer(read_prompt(messages))
 

@@ -48,7 +48,8 @@ def make_batch(
     file = store(subscription_id, jsonl(lines))
     wanted = Wanted(file.pk, fields.pop("endpoint", CHAT), window)
     at = fields.pop("at", timezone.now())
-    return making.make(wanted, subscription_id=subscription_id, key_id=None, at=at, **fields)
+    key_id = fields.pop("key_id", None)
+    return making.make(wanted, subscription_id=subscription_id, key_id=key_id, at=at, **fields)
 
 
 def means(*, lines_at_once: int = 4) -> Means:

@@ -9,6 +9,7 @@ import pytest
 from django.db.models import Sum
 from django.utils import timezone
 
+from marketplace.accounts import keys
 from marketplace.accounts.access import actor_for
 from marketplace.catalog.models import Subscription, Version
 from marketplace.core.errors import InvalidInput, NotFound
@@ -154,7 +155,7 @@ class TestWork:
         assert "requests a minute" in batch.wait_reason
         assert batch.lines.get(custom_id="b").state == "waiting"
 
-    def test_ends_with_its_key(self, cast: Cast, subscription: Subscription) -> None:
+    def test_ends_with_its_subscription(self, subscription: Subscription) -> None:
         batch = make_batch(subscription.pk, [chat_line("a")])
         Subscription.objects.filter(pk=subscription.pk).update(state="suspended")
 
@@ -162,6 +163,41 @@ class TestWork:
 
         assert (batch.state, batch.stop_code) == ("completed", "payment_required")
         assert [one["error"]["code"] for one in read(batch.error_file)] == ["payment_required"]
+
+    def test_ends_with_its_key(self, cast: Cast, subscription: Subscription) -> None:
+        key, _ = keys.issue(kind="sub", organization=cast.company, at=LONG_AGO, by=None)
+        batch = make_batch(subscription.pk, [chat_line("a")], key_id=key.pk)
+        type(key).objects.filter(pk=key.pk).update(revoked_at=timezone.now())
+        assert (work(batch).state, batch.stop_code) == ("completed", "key_ended")
+
+    def test_is_refused_where_a_limit_has_no_room_for_it_until_it_is_due(
+        self, subscription: Subscription
+    ) -> None:
+        Limit.objects.filter(subscription=subscription, measure="requests", window="month").update(
+            limit_value=2
+        )
+        # A month ends after the window unless it is its last hour.
+        batch = make_batch(subscription.pk, [chat_line(name) for name in "abc"], window="1h")
+
+        work(batch)
+
+        (problem,) = batch.problems
+        assert (batch.state, problem["code"]) == ("failed", "quota_exceeded")
+        assert (
+            "The file has 3 lines, but the limit of 2 requests a month of this subscription"
+            in (problem["message"])
+        )
+        assert not Hold.objects.exists()
+
+    def test_writes_an_answer_of_several_lines_as_one(self, subscription: Subscription) -> None:
+        batch = make_batch(subscription.pk, [chat_line("a")])
+        working.work_once(means=means())
+        BatchLine.objects.update(
+            state="done", status=200, answer=b'{\n  "a": 0.10\n}', ended_at=timezone.now()
+        )
+        Batch.objects.update(state="finalizing")
+        (answer,) = read(work(batch).output_file)
+        assert answer["response"]["body"] == {"a": 0.1}
 
     def test_waits_for_a_provider_that_is_away(self, subscription: Subscription) -> None:
         Provider.objects.update(base_url="http://127.0.0.1:9/v1")
@@ -415,6 +451,9 @@ class TestPurge:
         now = timezone.now()
         assert finishing.purge(at=now + timedelta(days=29), keep_days=30) == 0
         assert finishing.purge(at=now + timedelta(days=31), keep_days=30) == 1
+        assert (batch.lines.count(), Batch.objects.count()) == (0, 1)
+        finishing.purge(at=now + timedelta(days=401), keep_days=30)
+        assert not Batch.objects.exists()
         assert UsageEvent.objects.count() == 1
         assert RateCard.objects.exists()
         assert LimitCounter.objects.filter(held__gt=0).count() == 0

@@ -9,7 +9,6 @@ from django.db.utils import InternalError
 from msgspec.structs import replace
 
 from marketplace.accounts.access import actor_for
-from marketplace.core.epochs import read_epochs
 from marketplace.core.errors import InvalidInput, NotAllowed
 from marketplace.core.models import AuditEntry
 from metering import batch_rates
@@ -18,12 +17,13 @@ from metering.corrections import Change
 from metering.ingest import record
 from metering.models import BatchRate, RateCard, UsageEvent
 from metering.ratecards import change_price, load_price_book
-from metering.rating import from_atto
+from metering.rating import Quantities, from_atto
 from quotas import corrections
 from tests import factories
 from tests.conftest import Cast
 from tests.factories import NOW
 from tests.metering.conftest import make_usage
+from tests.metering.rerated_world import LATER, rerate
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -190,10 +190,26 @@ class TestRating:
         # 240 tokens at 0.10 a million are 0.000024, half of what it was.
         assert made.cost_difference == Decimal("-0.000024")
 
-    def test_is_what_the_calls_would_cost_at_half_price(self, cast: Cast, who: Dimensions) -> None:
+    def test_keeps_its_rate_when_the_list_price_was_wrong(self, cast: Cast, who: Dimensions) -> None:
         put(cast, "33.33")
-        book = load_price_book()
-        price = book.token_prices("llm-8b", NOW, is_batch=True)
+        tokens = Quantities(input_tokens=1_000_000)
+        record([replace(make_usage(who, "one", quantities=tokens), is_batch=True)], at=NOW)
+
+        rerate(cast)
+
+        # 0.20 should have been 0.40, less 33.33 %: 0.13334 becomes 0.26668.
+        assert UsageEvent.objects.get(corrects="one").cost == Decimal("0.13334")
+        made = corrections.amend(
+            UsageEvent.objects.get(event_id="one"),
+            change=Change({"input_tokens": 500_000}),
+            reason="counted twice",
+            by=actor_for(cast.operator),
+            at=LATER,
+        )
+        assert made.cost_difference == Decimal("-0.13334")
+
+    def test_is_exact_at_odd_rates(self, cast: Cast, who: Dimensions) -> None:
+        put(cast, "33.33")
+        price = load_price_book().token_prices("llm-8b", NOW, is_batch=True)
         # 0.20 x 0.6667
         assert from_atto(price.input) == Decimal("0.13334")
-        assert read_epochs()

@@ -10,7 +10,7 @@ from marketplace.core import audit
 from marketplace.core.errors import InvalidInput, NotAllowed
 from marketplace.core.models import Notice
 from marketplace.core.transitions import IllegalTransition
-from quotas import increase_decisions, increases, queries
+from quotas import increase_decisions, increase_routine, increases, queries
 from quotas.increase_decisions import Offer
 from quotas.increase_models import Grant, IncreaseDecision, IncreaseRequest
 from quotas.increase_rights import (
@@ -270,6 +270,28 @@ class TestAsk:
 
         asked = IncreaseDecision.objects.filter(verdict="asked").order_by("pk")
         assert [decision.reason for decision in asked] == ["Question 0?", "Question 1?"]
+
+    def test_expires_when_nobody_answers_for_as_long_as_a_request_may_wait(
+        self, cast: Cast, request_: IncreaseRequest, finance: Actor
+    ) -> None:
+        # Two weeks are 336 hours: asked after one, reminded of 168 later, over at 337.
+        increase_decisions.ask(request_, question="Which?", by=finance, at=NOW + HOUR)
+        assert request_.answer_by == NOW + 337 * HOUR
+
+        assert increase_routine.tend(at=NOW + 168 * HOUR) == 0
+        assert not Notice.objects.filter(text__contains="waits for your answer").exists()
+        for _ in range(2):
+            assert increase_routine.tend(at=NOW + 169 * HOUR) == 0
+        assert Notice.objects.get(text__contains="waits for your answer").recipient == cast.consumer
+
+        assert increase_routine.tend(at=NOW + 337 * HOUR) == 1
+        request_.refresh_from_db()
+        assert request_.state == "expired"
+        assert "was not answered in time" in Notice.objects.order_by("-pk")[0].text
+        with pytest.raises(IllegalTransition):
+            increase_decisions.answer(
+                request_, text="This.", by=actor_for(cast.consumer), at=NOW + 338 * HOUR
+            )
 
     def test_is_answered_once(self, cast: Cast, request_: IncreaseRequest, finance: Actor) -> None:
         consumer = actor_for(cast.consumer)

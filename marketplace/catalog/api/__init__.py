@@ -4,12 +4,15 @@ from rest_framework.viewsets import ViewSetMixin
 
 from marketplace.catalog.api import (
     apps,
+    auto_approvals,
     checks,
     discovery,
+    lifecycle,
     listings,
     manifests,
     reviews,
     runs,
+    second_looks,
     subscriptions,
     transfers,
 )
@@ -19,6 +22,9 @@ ROUTES: list[tuple[str, type[ViewSetMixin], str]] = [
     *manifests.ROUTES,
     *checks.ROUTES,
     *reviews.ROUTES,
+    *second_looks.ROUTES,
+    *lifecycle.ROUTES,
+    *auto_approvals.ROUTES,
     *runs.ROUTES,
     *listings.ROUTES,
     *subscriptions.ROUTES,

@@ -9,7 +9,7 @@ import nh3
 
 from marketplace.catalog.scans.findings import Found, Report, sorted_findings
 from marketplace.catalog.scans.look_alikes import scripts_of, skeleton
-from marketplace.catalog.scans.subject import Subject
+from marketplace.catalog.scans.subject import DOCUMENT, Subject
 
 MAX_TOTAL_CHARS = 200_000
 BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -45,7 +45,8 @@ def scan(subject: Subject) -> Report:
     """Look at every text, and at the name beside the names in the catalogue."""
     found = [one for place, text in subject.texts.items() for one in _in_text(place, text)]
     found += _in_name(subject)
-    total = sum(map(len, subject.texts.values()))
+    # Documents have bounds of their own.
+    total = sum(len(text) for place, text in subject.texts.items() if not place.startswith(DOCUMENT))
     if total > MAX_TOTAL_CHARS:
         message = (
             f"All texts together have {total:,} characters; at most {MAX_TOTAL_CHARS:,} are read by anybody."

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+# Places of documents begin with this.
+DOCUMENT = "document "
+
 
 @dataclass(frozen=True)
 class Subject:

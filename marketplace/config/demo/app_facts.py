@@ -69,6 +69,7 @@ class AppFacts:
     improved_instructions: str = ""
     share: str = "0.20"
     basis: str = "net_of_cost"
+    has_handbook: bool = False
 
     @property
     def allowed_models(self) -> list[str]:

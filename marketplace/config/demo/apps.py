@@ -11,7 +11,7 @@ from marketplace.catalog import checks, drafts, ownership, reviews, submissions
 from marketplace.catalog.judging import SmokeCall
 from marketplace.catalog.models import App, Plan, Review, SmokeRun, Version
 from marketplace.catalog.templates_library import get_template
-from marketplace.config.demo import scans
+from marketplace.config.demo import documents, scans
 from marketplace.config.demo.app_facts import AppFacts, ModelUse, PlanFacts
 from marketplace.config.demo.apps_in_the_making import CONTRACT_SUMMARY, PALETTE_NAMER, SURVEY_DIGEST
 from marketplace.config.demo.listed_apps import LISTED
@@ -120,14 +120,18 @@ class AppBuilder:
         ).get(pk=app.pk)
 
     def _draft(self, facts: AppFacts, *, at: datetime) -> Version:
-        return drafts.create_from_template(
+        creator = self.cast.creator(facts.team)
+        version = drafts.create_from_template(
             get_template(facts.template),
             team=self.cast.teams[facts.team],
-            by=self.cast.creator(facts.team),
+            by=creator,
             at=at,
             slug=facts.slug,
             changes=facts.changes(provider_url=self.provider_url),
         )
+        if facts.has_handbook:
+            documents.attach(version, by=creator, at=at)
+        return version
 
     def _hand_in(self, facts: AppFacts, *, days_ago: int) -> Review:
         version = self._draft(facts, at=self.timeline.ago(days_ago + 1, 10))

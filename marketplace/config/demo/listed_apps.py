@@ -239,31 +239,23 @@ TONE_REWRITER = AppFacts(
 POLICY_QA = AppFacts(
     slug="policy-qa",
     name="Policy Q&A",
-    summary="Answers questions about a policy with the sentence that says it.",
+    summary="Answers questions about the company's handbook with the sentence that says it.",
     description=(
-        "Give it the policy and ask. The answer is the passage itself, never an interpretation; if the policy is silent, "
-        "it says so."
+        "It has read the handbook: ask about travel, leave, equipment or the first weeks. The answer is the passage itself, "
+        "never an interpretation, and it shows where that stands; if the handbook is silent, it says so."
     ),
     category="knowledge",
     icon="book-open",
     team="team-legal",
     template="answerer",
     instructions="You answer from the document only. If it does not say, you say that.",
-    prompt="Answer the question from the document.\n\nDocument: {{ policy }}\n\nQuestion: {{ question }}",
-    inputs=(
-        Input("policy", "Policy", max_length=20_000),
-        Input("question", "Question", max_length=400),
-    ),
-    example={
-        "policy": (
-            "Hotel rooms may cost up to 180 dollars a night. Trips of more than five hours may be booked in premium "
-            "economy. Receipts are handed in within 30 days."
-        ),
-        "question": "How much may a hotel room cost?",
-    },
+    prompt="Answer the question from the document.\n\nDocument: {{ passages }}\n\nQuestion: {{ question }}",
+    inputs=(Input("question", "Question", max_length=400),),
+    example={"question": "How much may a hotel room cost?"},
+    has_handbook=True,
     uses=(
         ModelUse("embed-small", 40, 620, 0, 40),
-        ModelUse("llm-8b", 60, 6_200, 160, 900, cached_percent=55),
+        ModelUse("llm-8b", 60, 520, 60, 700),
     ),
     models=("llm-8b",),
     plan=standard_plan("69", "0.03", free_calls=300),
@@ -275,7 +267,7 @@ POLICY_QA = AppFacts(
     declared_cost="0.0009",
     growth=0.65,
     listed_days_ago=180,
-    sample_output="Hotel rooms may cost up to 180 dollars a night.",
+    sample_output="A hotel room may cost up to 180 dollars a night, breakfast included",
 )
 
 RELEASE_NOTES = AppFacts(

@@ -14,6 +14,7 @@ from marketplace.config.demo import (
     corrections,
     deciding,
     discovery,
+    documents,
     hosting,
     inbox,
     incidents,
@@ -124,6 +125,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         kept.keep(cast, timeline)
         discovery.tell(cast, apps, timeline)
         hosting.tell(cast, apps, timeline)
+        documents.tell(apps, timeline)
         chronicle.write()
     with told.step("Closed months"):
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))

@@ -65,6 +65,7 @@ STATE_TONES: dict[str, dict[str, str]] = {
         "withdrawn": NEUTRAL,
         "expired": NEUTRAL,
     },
+    "document_index": {"queued": NEUTRAL, "running": INFO, "ready": OK, "failed": DANGER},
     "takedown": {
         "proposed": INFO,
         "pending": WARN,

@@ -149,8 +149,7 @@ def _close(run: AsyncRun, state: str, *, at: datetime, **columns: Any) -> None:
 def _recover(run: AsyncRun, *, at: datetime) -> None:
     """Look at what an earlier worker left: an answer that was kept is settled, else the call is made again, if it may."""
     state = kept_calls.end_left(call_id(run), run.used, at=at)
-    event = kept_calls.event_of(call_id(run), app_id=run.subscription.app_id, since=run.created_at)
-    columns = _columns_of(event)
+    columns = _booked(run)
     if kept_calls.is_free(state):
         if state is not None and run.subscription.app.kind == App.Kind.HTTP:
             _fail(run, "worker_lost", MAYBE_RUN, at=at)
@@ -163,7 +162,9 @@ def _recover(run: AsyncRun, *, at: datetime) -> None:
     run.refresh_from_db(fields=["state", "attempt"])
 
 
-def _columns_of(event: Any) -> dict[str, Any]:
+def _booked(run: AsyncRun) -> dict[str, Any]:
+    """Return what was booked of a run; nothing when nothing was."""
+    event = kept_calls.event_of(call_id(run), app_id=run.subscription.app_id, since=run.created_at)
     if event is None:
         return {}
     return {
@@ -204,5 +205,5 @@ def tend(*, at: datetime) -> int:
     found = list(left.select_related("subscription__app", "subscription__team"))
     for one in found:
         kept_calls.end_left(call_id(one), one.used, at=at)
-        _fail(one, "given_up", GIVEN_UP, at=at)
+        _fail(one, "given_up", GIVEN_UP, at=at, **_booked(one))
     return len(found)

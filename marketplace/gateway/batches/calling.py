@@ -9,6 +9,8 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
+import msgspec
+
 from marketplace.accounts.models import ApiKey
 from marketplace.catalog.models import Subscription
 from marketplace.core.errors import HalfpennyError, NotAllowed, Unavailable
@@ -219,7 +221,15 @@ def _is_worth_another(error: HalfpennyError, line: BatchLine, *, is_stopped: boo
 
 def _failure_of(error: HalfpennyError) -> Failure:
     """Say what the caller of a single call would have been told."""
-    if isinstance(error, ProviderRefused) and error.body:
+    if isinstance(error, ProviderRefused) and _is_json(error.body):
         return Failure(error.code, error.message, error.status, error.body)
     body = raw_json(failures.openai_body(error))
     return Failure(error.code, error.message, failures.status_for(error), body)
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.format(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True

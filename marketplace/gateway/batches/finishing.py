@@ -18,6 +18,9 @@ from marketplace.gateway.batches.files import Bounds
 EXPIRED = "batch_expired"
 CANCELED = "batch_cancelled"
 STATES_WITH_ERRORS = (BatchLine.State.FAILED, BatchLine.State.SKIPPED)
+# A report about a month may be asked for until the same month of the next year.
+KEPT_FOR = timedelta(days=400)
+PURGED_AT_ONCE = 20
 _encoder = msgspec.json.Encoder()
 
 
@@ -77,7 +80,8 @@ def written(found: Iterable[BatchLine], batch: Batch) -> Iterator[bytes]:
 def _shape(line: BatchLine, batch: Batch) -> dict[str, Any]:
     response = error = None
     if line.status is not None:
-        body = msgspec.Raw(bytes(line.answer)) if line.answer else None
+        # A provider may write its answer over several lines; here each has one.
+        body = msgspec.Raw(msgspec.json.format(bytes(line.answer), indent=-1)) if line.answer else None
         request_id = str(lines.call_id(line))
         response = {"status_code": line.status, "request_id": request_id, "body": body}
     else:
@@ -115,8 +119,12 @@ def tell(batch: Batch, *, at: datetime) -> None:
 
 
 def purge(*, at: datetime, keep_days: int) -> int:
-    """Forget batches that ended long ago, with their lines; their usage stays. Returns how many."""
-    old = Batch.objects.filter(ended_at__lt=at - timedelta(days=keep_days)).order_by("pk")
-    ids = list(old.values_list("pk", flat=True)[:100])
-    Batch.objects.filter(pk__in=ids).delete()
+    """Forget the lines of batches that ended long ago, and batches after a good year; their usage stays.
+
+    Returns how many batches lost their lines.
+    """
+    Batch.objects.filter(ended_at__lt=at - KEPT_FOR).delete()
+    old = Batch.objects.filter(ended_at__lt=at - timedelta(days=keep_days), lines__isnull=False)
+    ids = list(old.order_by("pk").values_list("pk", flat=True).distinct()[:PURGED_AT_ONCE])
+    BatchLine.objects.filter(batch__in=ids).delete()
     return len(ids)

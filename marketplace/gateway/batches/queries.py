@@ -53,17 +53,18 @@ def batch_savings(
     app_ids: Sequence[int] | None = None,
     team_ids: Sequence[int] | None = None,
 ) -> list[Savings]:
-    """Sum what the calls of batches that ended in a stretch of time cost and saved, a row for each currency.
+    """Sum what batches that ended in a stretch of time cost and saved, a row for each currency; of the last 400 days.
 
-    Calls without a price of batches in force saved nothing. ``app_ids`` and ``team_ids`` (who subscribed) narrow it. Batches
-    older than the retention of files are forgotten, and are not in it.
+    Calls without a price of batches in force saved nothing. ``app_ids`` and ``team_ids`` (who subscribed) narrow it.
     """
-    found = BatchLine.objects.filter(ended_at__gte=starts_at, ended_at__lt=ends_at).exclude(currency="")
+    found = Batch.objects.filter(ended_at__gte=starts_at, ended_at__lt=ends_at).exclude(currency="")
     if app_ids is not None:
-        found = found.filter(batch__subscription__app__in=app_ids)
+        found = found.filter(subscription__app__in=app_ids)
     if team_ids is not None:
-        found = found.filter(batch__subscription__team__in=team_ids)
-    rows = found.values("currency").annotate(calls=Count("*"), spent=Sum("cost"), listed=Sum("list_cost"))
+        found = found.filter(subscription__team__in=team_ids)
+    rows = found.values("currency").annotate(
+        calls=Sum("done_lines"), spent=Sum("cost"), listed=Sum("list_cost")
+    )
     return [
         Savings(row["currency"], row["calls"], row["spent"], row["listed"])
         for row in rows.order_by("currency")

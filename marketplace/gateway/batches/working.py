@@ -12,7 +12,7 @@ from marketplace.core.errors import HalfpennyError
 from marketplace.core.transitions import move
 from marketplace.gateway import background, books
 from marketplace.gateway.batch_models import Batch, BatchLine
-from marketplace.gateway.batches import finishing, lines, recovery, schedule, taking
+from marketplace.gateway.batches import finishing, lines, recovery, room, schedule, taking
 from marketplace.gateway.batches.calling import Pause, Stop, Turn
 from marketplace.gateway.batches.files import Bounds
 from marketplace.gateway.batches.schedule import Plan
@@ -74,7 +74,7 @@ def _look_at_file(batch: Batch, *, at: datetime) -> Plan:
     else:
         try:
             with transaction.atomic():
-                problems = _make_lines(batch)
+                problems = _make_lines(batch) or _without_room(batch, at=at)
                 if problems:
                     transaction.set_rollback(True)
                 else:
@@ -102,6 +102,11 @@ def _make_lines(batch: Batch) -> list[Problem]:
     if not problems and not batch.total_lines:
         problems = [Problem(None, "file_empty", "The file has no lines.", "input_file_id")]
     return problems[:MOST_PROBLEMS]
+
+
+def _without_room(batch: Batch, *, at: datetime) -> list[Problem]:
+    problem = room.missing(batch, at=at)
+    return [problem] if problem else []
 
 
 def _row(batch: Batch, line: Line) -> BatchLine:
