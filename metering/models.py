@@ -168,6 +168,12 @@ class UsageEvent(models.Model):
                 name="usage_event_corrections",
                 condition=Q(corrects__isnull=False),
             ),
+            # Likewise only those that say what they saved (``metering.saved_usage``).
+            models.Index(
+                fields=["app", "occurred_at"],
+                name="usage_event_saved",
+                condition=Q(tags__has_key="halfpenny.saved_by"),
+            ),
         ]
         constraints = [
             models.CheckConstraint(

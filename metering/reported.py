@@ -13,9 +13,12 @@ MAX_EVENTS = 10_000
 MAX_BYTES = 8 * 1024 * 1024
 MAX_ID_LENGTH = 128
 MAX_TAG_LENGTH = 200
+RESERVED_TAGS = "halfpenny."
+"""Tags that begin so are written by us: what was saved is summed from them."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+TagName = Annotated[str, msgspec.Meta(pattern=r"^(?!halfpenny\.)")]
 
 
 class Event(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False, omit_defaults=True):
@@ -42,7 +45,7 @@ class Event(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False, o
     feature: Annotated[str, msgspec.Meta(max_length=40)] | None = None
     provider_cost: str | None = None
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")] | None = None
-    tags: dict[str, Annotated[str, msgspec.Meta(max_length=MAX_TAG_LENGTH)]] | None = None
+    tags: dict[TagName, Annotated[str, msgspec.Meta(max_length=MAX_TAG_LENGTH)]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ FROM catalog_app a
 CROSS JOIN LATERAL (
     SELECT * FROM metering_usageevent
     WHERE app_id = a.id AND occurred_at >= %(since)s AND occurred_at <= %(at)s AND corrects IS NULL AND requests = 1
+      AND NOT coalesce(tags ? 'halfpenny.saved_by', FALSE)
     ORDER BY occurred_at DESC LIMIT %(latest)s
 ) e
 JOIN metering_attribution u ON u.id = e.attribution_id

@@ -10,6 +10,7 @@ from marketplace.catalog import api as catalog_api
 from marketplace.core.problems import nothing_here
 from marketplace.gateway import bench_api
 from marketplace.gateway.batches import api as batches_api
+from marketplace.gateway.caching import api as caching_api
 from marketplace.gateway.outbox import api as channels_api
 from marketplace.gateway.pools import api as pools_api
 from marketplace.gateway.savings import api as savings_api
@@ -49,6 +50,7 @@ for prefix, viewset, basename in (
     *channels_api.ROUTES,
     *pools_api.ROUTES,
     *savings_api.ROUTES,
+    *caching_api.ROUTES,
     *batches_api.ROUTES,
     *bench_api.ROUTES,
 ):

@@ -29,6 +29,8 @@ class Admission:
     route: Route | None
     usage: Usage
     standings: tuple[Standing, ...]
+    cache: str = "bypass"
+    """What the answer says of the cache: hit, miss or bypass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,20 @@ class Served:
             "x-request-id": str(self.admission.id),
             "x-halfpenny-model": self.model,
             "x-halfpenny-route": self.reason,
-            "x-halfpenny-cache": "bypass",
+            "x-halfpenny-cache": self.admission.cache,
             "x-halfpenny-cost": to_text(self.cost),
             **self.admission.caller.ending_headers,
         }
 
 
 def admitted(
-    answer: Admitted, caller: Caller, request: ModelRequest | None, hold: HoldRequest, found: list[Way]
+    answer: Admitted,
+    caller: Caller,
+    request: ModelRequest | None,
+    hold: HoldRequest,
+    found: list[Way],
+    *,
+    cache: str = "bypass",
 ) -> tuple[Admission, ModelRequest | None]:
     """Return an admission and its request, both bounded to the way that was admitted."""
     if request is None:
@@ -65,7 +73,7 @@ def admitted(
     if answer.choice:
         request = with_need(request, need=way.need)
         usage = replace(usage, model=way.route.offers[0].model)
-    return Admission(hold.id, caller, way.route, usage, answer.standings), request
+    return Admission(hold.id, caller, way.route, usage, answer.standings, cache), request
 
 
 def tell_standings(error: BaseException, admission: Admission) -> None:

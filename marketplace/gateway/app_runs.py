@@ -81,6 +81,7 @@ async def run(
     data: Any,
     feature: str = "",
     call_id: UUID | None = None,
+    no_store: bool = False,
     keep: KeepAnswer | None = None,
 ) -> AppRun:
     """Run an app once. Raises InvalidInput naming the input, and what admission and providers raise.
@@ -95,7 +96,11 @@ async def run(
     passages = retrieved.passages if retrieved else None
     served, completion = await gateway.complete(
         find,
-        lambda c: request_for(c.app, data, feature=feature, passages=passages),
+        lambda c: changed(
+            request_for(c.app, data, feature=feature, passages=passages),
+            no_store=no_store,
+            is_packable=c.app.saving.is_batchable,
+        ),
         call_id=call_id,
         keep=None if keep is None else partial(_keep_completion, keep),
     )

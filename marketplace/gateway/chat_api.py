@@ -8,6 +8,7 @@ from typing import Any
 
 from marketplace.core.errors import HalfpennyError
 from marketplace.gateway import books, failures, idempotency, requests
+from marketplace.gateway.caching.telling import as_told
 from marketplace.gateway.directory import Caller
 from marketplace.gateway.http import Message, Request, Send, raw_json, respond, respond_json
 from marketplace.gateway.idempotency import Kept
@@ -42,7 +43,7 @@ async def chat_completions(gateway: Gateway, request: Request, send: Send) -> No
     find = partial(gateway.find, request.key, kind="sub")
     await find()
     body = await request.body(limit=requests.MAX_BODY_BYTES)
-    ask = _build(_chat, request, body)
+    ask = as_told(request, _build(_chat, request, body))
     if requests.decode(body).get("stream") is True:
         await _stream_once(gateway, find, ask, request, send, body=body)
     else:
@@ -54,7 +55,8 @@ async def embeddings(gateway: Gateway, request: Request, send: Send) -> None:
     find = partial(gateway.find, request.key, kind="sub")
     await find()
     body = await request.body(limit=requests.MAX_BODY_BYTES)
-    await _whole(gateway, find, _build(_embeddings, request, body), request, send, body=body)
+    ask = as_told(request, _build(_embeddings, request, body))
+    await _whole(gateway, find, ask, request, send, body=body)
 
 
 async def models(gateway: Gateway, request: Request, send: Send) -> None:

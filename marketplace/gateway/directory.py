@@ -17,6 +17,7 @@ from marketplace.catalog.owning import AppOwnership
 from marketplace.core.epochs import DIRECTORY, read_epochs
 from marketplace.core.errors import NotAllowed, NotFound, Unavailable
 from marketplace.gateway import books
+from marketplace.gateway.caching.terms import NOTHING, SavingTerms, terms_of
 from marketplace.gateway.sunset import Ending, ending_of
 from metering.attribution import Dimensions
 from metering.inbox_models import AttributionRule, Inbox
@@ -71,6 +72,7 @@ class AppFacts:
     """Id and name of each."""
     passage_tokens: int = 0
     shows_sources: bool = True
+    saving: SavingTerms = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +252,9 @@ def caller_of(
         feature="",
     )
     next_owner = (coming.starts_at, coming.team_id) if coming else None
-    return Caller(who, app_facts(app, version), subscription.state, epoch, next_owner)
+    # What is measured of a version before it is listed is what its calls cost, without anything saved.
+    facts = app_facts(app, version, saving=terms_of(app.pk) if is_ordinary else NOTHING)
+    return Caller(who, facts, subscription.state, epoch, next_owner)
 
 
 def caller_of_id(
@@ -289,7 +293,7 @@ def _listed_version(app: App) -> Version | None:
     return listing.version if listing and listing.version.state == Version.State.LISTED else None
 
 
-def app_facts(app: App, version: Version) -> AppFacts:
+def app_facts(app: App, version: Version, *, saving: SavingTerms = NOTHING) -> AppFacts:
     """Return what runs when a version is called."""
     return AppFacts(
         app_id=app.pk,
@@ -311,6 +315,7 @@ def app_facts(app: App, version: Version) -> AppFacts:
         documents=tuple((UUID(row["id"]), row["name"]) for row in version.documents),
         passage_tokens=version.passage_tokens,
         shows_sources=version.shows_sources,
+        saving=saving,
     )
 
 

@@ -4,6 +4,7 @@ from django.db import models
 
 from marketplace.core import epochs
 from marketplace.core.ids import uuid7
+from marketplace.gateway import saving_models as saving_models  # registers its tables
 from marketplace.gateway.async_models import AsyncRun as AsyncRun
 from marketplace.gateway.batch_models import Batch as Batch
 from marketplace.gateway.batch_models import BatchLine as BatchLine

@@ -25,10 +25,13 @@ from msgspec.structs import replace
 from marketplace.accounts import keys
 from marketplace.core.errors import Unavailable
 from marketplace.core.ids import uuid7
-from marketplace.gateway import books
+from marketplace.gateway import books, requests
 from marketplace.gateway.admitted import Admission, Served, admitted, tell_standings
 from marketplace.gateway.asking import UsualOutput, Way, ways
 from marketplace.gateway.books import Answer, Count, DatabaseAway, Entry, Reserve, Settle, Stale
+from marketplace.gateway.caching import hits
+from marketplace.gateway.caching.flights import AnswerCache, Flight
+from marketplace.gateway.caching.hits import Hit, HitStream
 from marketplace.gateway.directory import Caller, Directory
 from marketplace.gateway.group_commit import GroupCommit
 from marketplace.gateway.http_apps import HttpAppCaller
@@ -39,6 +42,7 @@ from marketplace.gateway.providers.base import Completion, ProviderError, Stream
 from marketplace.gateway.providers.base import Usage as ProviderUsage
 from marketplace.gateway.requests import ModelRequest
 from marketplace.gateway.router import Offer, choose
+from marketplace.gateway.sharing.buying import SharedCalls, tags_of
 from metering.ingest import Receipt, Usage
 from metering.origins import Reporter
 from metering.rating import Quantities
@@ -74,6 +78,10 @@ class Gateway:
         self.group: GroupCommit[Entry, Answer] = GroupCommit(books.commit, end=books.end, name="books")
         self.pool = ConnectionPool()
         self.apps = HttpAppCaller(allowed=settings.EGRESS_ALLOW)
+        self.answers = AnswerCache(self)
+        self.shared = SharedCalls(
+            lambda admission, request: self._first_answer(admission, request), start=self.in_background
+        )
         self._reader = ThreadPoolExecutor(2, thread_name_prefix="directory")
         self._parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
         self._offers: tuple[int, OfferBook] | None = None
@@ -122,9 +130,14 @@ class Gateway:
         return self._offers[1]
 
     async def admit(
-        self, find: FindCaller, ask: Callable[[Caller], ModelRequest | None], *, call_id: UUID | None = None
+        self,
+        find: FindCaller,
+        ask: Callable[[Caller], ModelRequest | None],
+        *,
+        call_id: UUID | None = None,
+        flight: Flight | None = None,
     ) -> tuple[Admission, Any]:
-        """Hold what a call may use at most, before anything is sent.
+        """Hold what a call may use at most, before anything is sent. With a ``flight``, an answer that is there first.
 
         ``ask`` builds the model request for a caller, or None for an app that runs elsewhere. Raises LimitReached
         and what the router or ``ask`` raises; then nothing is held. A ``call_id`` that was written down before is the
@@ -135,6 +148,9 @@ class Gateway:
             caller.require_active()
             request = ask(caller)
             hold, found = await self._hold_for(caller, request, call_id or uuid7())
+            if flight is not None:
+                hit = await flight.look(caller, request, found[0].route.offers[0] if found else None)
+                hold = hits.hold_of(hit, hold) if hit else hold
             try:
                 answer = await self.group.submit(Reserve(hold, caller.epoch))
             except (DatabaseAway, asyncio.CancelledError):
@@ -147,7 +163,9 @@ class Gateway:
             if isinstance(answer, Refused):
                 raise LimitReached(answer)
             assert isinstance(answer, Admitted)
-            return admitted(answer, caller, request, hold, found)
+            return admitted(
+                answer, caller, request, hold, found, cache=flight.outcome if flight else "bypass"
+            )
         raise Moving
 
     async def _hold_for(
@@ -213,19 +231,40 @@ class Gateway:
     ) -> tuple[Served, Completion]:
         """Make a whole call and return its answer once it is metered.
 
-        With ``keep``, what came back is kept before it is settled; where that fails nothing is charged.
+        With ``keep``, what came back is kept before it is settled; where that fails nothing is charged. Such a call has
+        no part in what is saved: who takes over from a process that died settles what a provider answered.
         """
-        admission, request = await self.admit(find, ask, call_id=call_id)
-        try:
-            offer, completion = await self._first_answer(admission, request)
-            if keep is not None:
-                await keep(admission.id, offer.model, completion)
-        except BaseException as error:
-            await self._end(admission, None)
-            tell_standings(error, admission)
-            raise
-        served = await self._settle(admission, offer, completion.usage, latency_ms=completion.latency_ms)
+        with self.answers.flight() as flight:
+            admission, request = await self.admit(
+                find, ask, call_id=call_id, flight=flight if keep is None else None
+            )
+            if flight.hit is not None:
+                return await self._settle_hit(admission, flight.hit), flight.hit.completion
+            try:
+                offer, completion = await self.shared.buy(admission, request, flight.announced)
+                if keep is not None:
+                    await keep(admission.id, offer.model, completion)
+            except BaseException as error:
+                await self._end(admission, None)
+                tell_standings(error, admission)
+                raise
+            flight.keep_completion(offer, completion, call_id=str(admission.id))
+        served = await self._settle(
+            admission,
+            offer,
+            completion.usage,
+            latency_ms=completion.latency_ms,
+            tags=tags_of(completion),
+        )
         return served, completion
+
+    async def _settle_hit(self, admission: Admission, hit: Hit) -> Served:
+        """End the hold of a call whose answer was there: a call that used nothing."""
+        latency_ms = int((books.now() - admission.usage.occurred_at).total_seconds() * 1000)
+        usage = hits.usage_of(hit, admission.usage, latency_ms=latency_ms)
+        receipt = await self._end(admission, usage)
+        cost, currency = (receipt.rated.cost, receipt.currency) if receipt else (Decimal(0), "")
+        return Served(admission, usage.model, hit.reason, cost, hit.served, currency)
 
     async def _first_answer(self, admission: Admission, request: ModelRequest) -> tuple[Offer, Completion]:
         """Try the offers in order; the next one only when the failed one cannot have charged."""
@@ -249,7 +288,23 @@ class Gateway:
         self, find: FindCaller, ask: Callable[[Caller], ModelRequest]
     ) -> AsyncIterator["OpenStream"]:
         """Open a stream; leaving the block meters what was delivered, whatever ended it."""
-        admission, request = await self.admit(find, ask)
+        with self.answers.flight() as flight:
+            admission, request = await self.admit(find, ask, flight=flight)
+            if flight.hit is not None:
+                source = HitStream(flight.hit, with_usage=requests.asks_for_usage(request))
+                try:
+                    yield OpenStream(self, admission, flight.hit.offer, source)
+                finally:
+                    await self._settle_hit(admission, flight.hit)
+                return
+            async with self._stream_bought(admission, request) as opened:
+                yield opened
+                flight.keep_stream(opened.offer, opened.source, call_id=str(admission.id))
+
+    @asynccontextmanager
+    async def _stream_bought(
+        self, admission: Admission, request: ModelRequest
+    ) -> AsyncIterator["OpenStream"]:
         assert admission.route is not None
         offer = admission.route.offers[0]
         started = perf_counter()
@@ -271,7 +326,13 @@ class Gateway:
                 await self._settle(admission, offer, opened.usage(), latency_ms=latency_ms)
 
     async def _settle(
-        self, admission: Admission, offer: Offer | None, used: ProviderUsage, *, latency_ms: int
+        self,
+        admission: Admission,
+        offer: Offer | None,
+        used: ProviderUsage,
+        *,
+        latency_ms: int,
+        tags: dict[str, str] | None = None,
     ) -> Served:
         quantities = Quantities(
             input_tokens=used.input_tokens,
@@ -287,6 +348,7 @@ class Gateway:
             latency_ms=latency_ms,
             provider_cost=used.provider_cost,
             is_estimated=used.is_estimated,
+            tags={**(admission.usage.tags or {}), **tags} if tags else admission.usage.tags,
         )
         receipt = await self._end(admission, usage)
         reason = admission.route.reason if admission.route else "the app's own endpoint"

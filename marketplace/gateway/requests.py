@@ -38,6 +38,10 @@ class ModelRequest:
     choices: int = 1
     names_length: bool = True
     """Whether the caller said how long the answer may be."""
+    no_store: bool = False
+    """Whether the caller wants an answer that is neither kept nor was."""
+    is_packable: bool = False
+    """Whether it may go in one call with others that differ in their last message alone."""
     is_batch: bool = False
     """Whether it is a call of a batch, which has prices of its own and whose hold waits for the batch's next worker."""
     tags: Mapping[str, str] | None = None
@@ -93,6 +97,12 @@ def embeddings(fields: dict[str, Any], *, feature: str = "") -> ModelRequest:
         raise InvalidRequest("input", "A text or a list of texts is required.")
     need = Need(_model(fields), _input_tokens(fields, "input"), 0, is_embedding=True)
     return ModelRequest("embeddings", fields, need, is_stream=False, feature=feature)
+
+
+def asks_for_usage(request: ModelRequest) -> bool:
+    """Tell whether the caller wants the usage at the end of a stream."""
+    options = request.fields.get("stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True
 
 
 def _input_tokens(fields: Mapping[str, Any], name: str) -> int:

@@ -11,6 +11,7 @@ from django.conf import settings
 
 PROVIDER_KEY = b"halfpenny.gateway.provider-key:"
 CHANNEL = b"halfpenny.gateway.notice-channel:"
+CACHED_ANSWER = b"halfpenny.gateway.cached-answer:"
 
 
 class CannotOpen(Exception):
@@ -19,13 +20,23 @@ class CannotOpen(Exception):
 
 def seal(text: str, *, purpose: bytes = PROVIDER_KEY) -> str:
     """Seal a text with the installation's secret; one sealed for another purpose cannot be put in its place."""
-    return _fernet(purpose).encrypt(text.encode()).decode()
+    return seal_bytes(text.encode(), purpose=purpose)
 
 
 def unseal(sealed: str, *, purpose: bytes = PROVIDER_KEY) -> str:
     """Return the text that was sealed; raises CannotOpen."""
+    return unseal_bytes(sealed, purpose=purpose).decode()
+
+
+def seal_bytes(data: bytes, *, purpose: bytes) -> str:
+    """Seal bytes, see ``seal``."""
+    return _fernet(purpose).encrypt(data).decode()
+
+
+def unseal_bytes(sealed: str, *, purpose: bytes) -> bytes:
+    """Return the bytes that were sealed; raises CannotOpen."""
     try:
-        return _fernet(purpose).decrypt(sealed.encode()).decode()
+        return _fernet(purpose).decrypt(sealed.encode())
     except InvalidToken as error:
         raise CannotOpen from error
 

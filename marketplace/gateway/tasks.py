@@ -12,6 +12,7 @@ from marketplace.gateway.async_runs import making as asking
 from marketplace.gateway.async_runs import working as async_working
 from marketplace.gateway.batches import files, finishing, making, working
 from marketplace.gateway.batches.http_api import bounds
+from marketplace.gateway.caching import similar, store
 from marketplace.gateway.outbox import delivering, digests
 from marketplace.gateway.outbox.configured import way_out
 from marketplace.gateway.pools import purging, tending
@@ -61,6 +62,18 @@ def tend_pools() -> None:
 def purge_pools() -> None:
     """Forget what happened to pools long ago."""
     purging.purge(at=timezone.now())
+
+
+@shared_task(name="gateway.purge_answers", expires=3000)
+def purge_answers() -> None:
+    """Delete kept answers that have expired."""
+    store.purge_expired(at=timezone.now())
+
+
+@shared_task(name="gateway.judge_similar_answers", expires=240)
+def judge_similar_answers() -> None:
+    """Let kept answers to similar questions be given where that is proved right, and stop them where it is wrong."""
+    similar.judge_all(at=timezone.now())
 
 
 @shared_task(name=making.TASK, expires=60)

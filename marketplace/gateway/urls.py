@@ -12,6 +12,7 @@ from marketplace.gateway.views import (
     operator,
     pools,
     providers,
+    saving,
     savings,
     try_it,
     use_app,
@@ -21,6 +22,8 @@ app_name = "gateway"
 urlpatterns = [
     path("catalog/<slug:slug>/try/", try_it.try_it, name="try"),
     path("creator/apps/<slug:slug>/bench/", bench.app_bench, name="bench"),
+    path("creator/apps/<slug:slug>/saving/", saving.saving, name="saving"),
+    path("creator/apps/<slug:slug>/saving/purge/", saving.purge, name="saving-purge"),
     path("creator/apps/<slug:slug>/documents/", documents.app_documents, name="documents"),
     path("creator/apps/<slug:slug>/documents/progress/", documents.progress, name="documents-progress"),
     path("creator/apps/<slug:slug>/documents/saved/", documents.saved, name="documents-saved"),

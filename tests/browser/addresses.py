@@ -63,6 +63,8 @@ DETAILS = (
     Detail("creator", "catalog:creator-material", _given("survey-digest")),
     Detail("creator", "catalog:creator-new", _given("batch-labeler")),
     Detail("creator", "gateway:bench", _given("survey-digest")),
+    Detail("creator", "gateway:saving", _given("tone-rewriter")),
+    Detail("operator", "gateway:saving", _given("ticket-classifier")),
     Detail("creator", "gateway:documents", _given("survey-digest")),
     Detail("consumer", "gateway:use", _given("where2eat")),
     Detail("consumer", "gateway:batch", lambda: (Batch.objects.get(state="completed").pk,)),

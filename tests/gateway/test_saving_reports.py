@@ -13,6 +13,7 @@ from marketplace.accounts.access import actor_for
 from marketplace.core import jobs
 from marketplace.core.errors import InvalidInput, NotFound
 from marketplace.core.models import Job
+from marketplace.gateway import tasks
 from marketplace.gateway.saving_report_models import SavingReport
 from marketplace.gateway.savings import keeping
 from marketplace.gateway.savings.keeping import Asked
@@ -23,7 +24,7 @@ from tests.factories import NOW
 from tests.metering.conftest import world
 from tests.metering.usage_world import World, used
 
-__all__ = ["world"]
+__all__ = ["tasks", "world"]
 
 DAY = datetime(2026, 11, 14, tzinfo=UTC)
 ASKED = Asked(

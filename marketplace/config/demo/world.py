@@ -27,6 +27,7 @@ from marketplace.config.demo import (
     pools,
     prices,
     reaching,
+    saved_calls,
     service,
     usage,
 )
@@ -110,6 +111,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
     with told.step(f"{events:,} usage events", total=events):
         partitions.make(month.starts_at.date() for month in months(timeline))
         written = usage.write_usage(apps, sold, timeline, book=book, events=events, progress=told.advance)
+        saved_calls.write(apps, sold, timeline, book=book, events=events)
     with told.step("Roll-ups"):
         rolled_up = rollups.rebuild()
         batches.tell(cast, apps, timeline, book=book)
@@ -125,6 +127,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         kept.keep(cast, timeline)
         discovery.tell(cast, apps, timeline)
         hosting.tell(cast, apps, timeline)
+        saved_calls.choose(apps, timeline)
         documents.tell(apps, timeline)
         chronicle.write()
     with told.step("Closed months"):

@@ -83,6 +83,7 @@ STATE_TONES: dict[str, dict[str, str]] = {
         "ended": NEUTRAL,
         "lost": DANGER,
     },
+    "similar_answers": {"off": NEUTRAL, "measuring": INFO, "serving": OK, "stopped": WARN},
     "appeal": {"open": INFO, "granted": OK, "refused": DANGER, "withdrawn": NEUTRAL},
     "price_change": {
         "proposed": INFO,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from marketplace.gateway import tokens
-from marketplace.gateway.demo_provider import answers, schemas
+from marketplace.gateway.demo_provider import answers, packs, schemas
 from marketplace.gateway.demo_provider.reading import Prompt, content_words, keywords, read_prompt, text_of
 
 FINGERPRINT = "halfpenny-demo-provider"
@@ -154,11 +154,25 @@ def _text(request: ChatRequest, prompt: Prompt, *, variant: int) -> str:
     wanted = (request.response_format or {}).get("type")
     if wanted == "json_schema":
         schema = (request.response_format or {}).get("json_schema", {}).get("schema", {})
+        packed = packs.answer(text_of(request.messages[-1]), lambda text: _one(request, schema, text))
+        if packed is not None:
+            return packed
         return msgspec.json.encode(schemas.instance(schema, prompt=prompt)).decode()
     said = _reported_by_tool(request) or answers.answer(prompt)
     if wanted == "json_object":
         return said if said.startswith("{") else msgspec.json.encode({"answer": said}).decode()
     return _RETELLINGS[variant % len(_RETELLINGS)] + said
+
+
+def _one(request: ChatRequest, schema: Mapping[str, Any], text: str) -> str:
+    """Answer one prompt of a pack as if it had been sent by itself."""
+    prompt = read_prompt([*request.messages[:-1], {"role": "user", "content": text}])
+    answer = (
+        schema.get("properties", {}).get("answers", {}).get("items", {}).get("properties", {}).get("answer")
+    )
+    if not answer or answer.get("type") == "string":
+        return answers.answer(prompt)
+    return msgspec.json.encode(schemas.instance(answer, prompt=prompt)).decode()
 
 
 def _reported_by_tool(request: ChatRequest) -> str:
