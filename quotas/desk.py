@@ -153,7 +153,7 @@ def _of_increase(request: IncreaseRequest, given: Sequence[Hat]) -> Item:
         instance=request,
         level=request.state,
         title=owner.label,
-        detail=f"{to_text(request.current_value)} → {to_text(request.requested)} {unit}{window}",
+        detail=f"{_grouped(request.current_value)} → {_grouped(request.requested)} {unit}{window}",
         path=reverse("quotas:increase-decide", args=[request.pk]),
         requester=request.requester,
         opened_at=request.submitted_at or request.created_at,
@@ -163,6 +163,10 @@ def _of_increase(request: IncreaseRequest, given: Sequence[Hat]) -> Item:
         risk=risk.of_increase(request.verdict),
         for_whom=_for_whom(request, given),
     )
+
+
+def _grouped(value: Decimal) -> str:
+    return f"{Decimal(to_text(value)):,}"
 
 
 def _for_whom(request: IncreaseRequest, given: Sequence[Hat]) -> User | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from marketplace.core.money import to_text
+from marketplace.core.templatetags import money
 from marketplace.core.templatetags.ui import relative
 from quotas.models import Limit
 from quotas.queries import LimitStanding
@@ -55,9 +55,9 @@ def hint(one: LimitStanding, *, at: datetime) -> str:
 
 
 def amount(value: Decimal, limit: Limit) -> str:
-    """Write an amount of a limit: "80.12 USD", "1,000"."""
+    """Write an amount of a limit: "$80.12", "1,000"."""
     if limit.measure == Limit.Measure.COST:
-        return f"{to_text(value)} {limit.currency}"
+        return money.amount(value, limit.currency)
     return f"{value.to_integral_value():,}"
 
 

@@ -260,6 +260,9 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 # Early acknowledgement: the row in PostgreSQL is the queue, the message only a nudge, and a late
 # acknowledgement kills the worker when the broker connection drops (kombu 5.7).
 CELERY_BROKER_URL = REDIS_URL or f"redis+socket://{_valkey}?virtual_host=1"
+# A nudge is lost at once when the broker is away, since the sweep finds its row; kombu would try for six seconds
+# while somebody waits for a page. Workers and beat wait for their broker by rules of their own.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"max_retries": 0}
 CELERY_TASK_ACKS_LATE = False
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_TIME_LIMIT = 600
@@ -322,6 +325,7 @@ CELERY_BEAT_SCHEDULE = {
         "task": "gateway.purge_answers",
         "schedule": crontab(day_of_week="0", hour="4", minute="40"),
     },
+    "purge-answers": {"task": "gateway.purge_answers", "schedule": 3600.0},
     "judge-similar-answers": {"task": "gateway.judge_similar_answers", "schedule": 300.0},
     "work-on-batches": {"task": "gateway.work_on_batches", "schedule": 5.0},
     "tend-runs": {"task": "gateway.tend_runs", "schedule": 60.0},

@@ -66,8 +66,10 @@ def purge_pools() -> None:
 
 @shared_task(name="gateway.purge_answers", expires=3000)
 def purge_answers() -> None:
-    """Delete kept answers that have expired."""
-    store.purge_expired(at=timezone.now())
+    """Delete kept answers that have expired, and old trials of similar ones."""
+    now = timezone.now()
+    store.purge_expired(at=now)
+    similar.purge_trials(at=now)
 
 
 @shared_task(name="gateway.judge_similar_answers", expires=240)

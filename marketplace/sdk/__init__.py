@@ -35,6 +35,7 @@ from .errors import (
 from .meter import Meter
 from .metered import Metered, current_call
 from .packing import Outcome, call_packed, packs
+from .policy_store import PolicyStore
 from .problems import Problem
 from .responses import Reading, read_usage
 from .results import (
@@ -49,6 +50,7 @@ from .results import (
     UsageRow,
 )
 from .retrying import Retry
+from .route_policies import RouteCall, RouteChoice, RouteModel, RoutePolicy, RouteRow
 from .settings import ConfigurationError
 from .usage import Usage
 from .version import __version__
@@ -87,6 +89,7 @@ __all__ = [
     "NotFound",
     "Outcome",
     "PaymentRequired",
+    "PolicyStore",
     "Problem",
     "ProviderFailed",
     "QuotaExceeded",
@@ -94,6 +97,11 @@ __all__ = [
     "Reading",
     "Retry",
     "Route",
+    "RouteCall",
+    "RouteChoice",
+    "RouteModel",
+    "RoutePolicy",
+    "RouteRow",
     "RunAnswer",
     "RunFailed",
     "RunState",

@@ -169,6 +169,13 @@ class Client:
                 return found
             page = self._manage(f"/limits?{rest}", {})
 
+    def fetch_route_policy(self, app: str, *, etag: str = "") -> Reply:
+        """Ask for the policy in force of an app that the person makes; 304 when it is that of ``etag``."""
+        query = urlencode({"app": app, "state": "in_force"})
+        headers = {"If-None-Match": etag} if etag else {}
+        address = f"/api/v1/route-policies?{query}"
+        return self._requester.ask("GET", address, key=self._personal_key, headers=headers)
+
     def close(self) -> None:
         """Close idle connections."""
         self._pool.close()

@@ -19,10 +19,15 @@ Headers = list[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Reply:
-    """A whole answer of the marketplace, always 2xx."""
+    """A whole answer of the marketplace: 2xx, or 304 when nothing changed."""
 
     headers: Headers
     body: bytes
+    status: int = 200
+
+    def header(self, name: str) -> str:
+        """Return a header; empty when there is none."""
+        return next((value for known, value in self.headers if known.lower() == name), "")
 
     def json(self) -> dict[str, Any]:
         """Return the body as an object. Raises Unreachable when what answered is no marketplace."""
@@ -58,8 +63,8 @@ class Requester:
         def attempt() -> Reply:
             answer = self._pool.send(method, path, body=data, headers=sent)
             read = answer.read()
-            if 200 <= answer.status < 300:
-                return Reply(answer.headers, read)
+            if 200 <= answer.status < 300 or answer.status == 304:
+                return Reply(answer.headers, read, answer.status)
             raise errors.of_answer(answer.status, answer.header, read)
 
         return self._again(attempt, is_safe=is_safe)

@@ -1,9 +1,13 @@
 """The queue of jobs in its table: what happens to work whose worker is lost again and again."""
 
 from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import current_app
+from kombu.utils import functional
 
 from marketplace.core import jobs
 from marketplace.core.models import AuditEntry, Job, Notice
@@ -99,3 +103,19 @@ class TestRun:
 
         assert begun == []
         assert jobs.due(at=at + AFTER_LEASE) == []
+
+
+class TestNudge:
+    def test_gives_up_at_once_when_the_broker_is_away(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        waits: list[float] = []
+        monkeypatch.setattr(functional, "sleep", waits.append)
+        monkeypatch.setattr(current_app.conf, "broker_write_url", f"redis+socket://{tmp_path}/nothing.sock")
+        with current_app.connection_for_write() as away, away.Producer() as producer:
+            monkeypatch.setattr(current_app, "send_task", partial(current_app.send_task, producer=producer))
+
+            jobs.nudge(queue().pk)
+
+        assert "the sweep will find job" in caplog.text
+        assert waits == []

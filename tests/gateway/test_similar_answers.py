@@ -120,6 +120,12 @@ class TestJudgeAll:
         assert similar.judge_all(at=NOW + 2 * HOUR) == 0
         assert similar.measured(saving) == Measured(0, 0)
 
+    def test_deletes_trials_that_count_for_nothing_any_more(self, app: App) -> None:
+        self.measure(app, trials=2, wrong=0)
+
+        assert similar.purge_trials(at=NOW + HOUR + timedelta(days=90)) == 0
+        assert similar.purge_trials(at=NOW + 2 * HOUR + timedelta(days=90)) == 2
+
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)

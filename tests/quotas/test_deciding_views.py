@@ -388,7 +388,7 @@ class TestDesk:
         page = text(look(cast.approver, "/decisions/?show=all"))
 
         assert f"/increases/{asked.pk}/decide/" in page
-        assert "1000 → 5000 requests a day" in page
+        assert "1,000 → 5,000 requests a day" in page
         assert "capacity not known" in page
 
     def test_shows_what_is_due_first(self, cast: Cast, asked: IncreaseRequest, look: Any) -> None:

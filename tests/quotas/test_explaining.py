@@ -68,7 +68,7 @@ class TestExplain:
         assert found.next.percent == 80
         label = budget.cost_center
         assert found.sentence == (
-            f"Calls are admitted: nearest to its end is cost a month of cost center {label} with 42.5 USD of 50 USD "
+            f"Calls are admitted: nearest to its end is cost a month of cost center {label} with $42.50 of $50.00 "
             "used or held (85 %), which resets in 15 days; next is calls a month of team Operations with 80 % taken."
         )
 

@@ -69,7 +69,11 @@ class MarketplaceServer:
         self.url = url
         self.asked: list[Asked] = []
         self.answers: list[Said] = []
-        self.policies: dict[str, Any] = {"version": "1", "rules": []}
+        self.policy: dict[str, Any] | None = {
+            "id": "01a22421-94d0-7141-9360-225d5b0147f4", "number": 1, "mode": "all", "percent": 100,
+            "split_by": "subscription", "rows": [{"intents": ["summary"], "use": "small"}, {"use": "strongest"}],
+        }  # fmt: skip
+        self.policy_etag = '"1"'
         self.batch_lines: list[dict[str, Any]] = []
         self.jobs_left = 1
         self.gate: threading.Event | None = None
@@ -115,6 +119,11 @@ class MarketplaceServer:
             }
             body = {"group_by": ["app"], "results": [row], "totals": TOTALS, "currency": "USD"}
             return Said(body=body)
+        if path == "/api/v1/route-policies":
+            if asked.headers.get("if-none-match") == self.policy_etag:
+                return Said(304, b"")
+            found = [self.policy] if self.policy else []
+            return Said(body={"next": None, "results": found}, headers={"ETag": self.policy_etag})
         if path == "/api/v1/limits":
             return Said(body={"next": None, "results": [LIMIT]})
         if path.startswith(("/v1/files", "/v1/batches")):

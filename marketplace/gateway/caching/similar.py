@@ -3,7 +3,7 @@
 Without the extension ``vector`` in the database nothing is found and nothing can be switched on.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import connection, transaction
 from django.urls import reverse
@@ -28,6 +28,7 @@ SELECT sealed, expires_at, 1 - (embedding::vector <=> %(vector)s::double precisi
 FROM gateway_cachedanswer WHERE neighborhood = %(neighborhood)s AND expires_at > %(at)s
 ORDER BY similarity DESC LIMIT 1
 """
+TRIALS_KEPT = timedelta(days=90)
 _HAS_VECTOR = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')"
 
 
@@ -72,6 +73,12 @@ def note_trial(app_id: int, event_id: str, *, similarity: float, was_wrong: bool
         event_id=event_id,
         defaults={"similar_permille": round(similarity * 1_000), "was_wrong": was_wrong, "at": at},
     )
+
+
+def purge_trials(*, at: datetime) -> int:
+    """Delete trials that are too old to count for anything; returns how many there were."""
+    count, _ = SimilarTrial.objects.filter(at__lt=at - TRIALS_KEPT).delete()
+    return count
 
 
 def measured(saving: CallSaving) -> Measured:

@@ -7,6 +7,7 @@ whoever asks: a query to its subscription, an index to the sandbox of the app's 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from math import hypot
 
 import msgspec
 
@@ -78,4 +79,9 @@ def _vectors(body: bytes, *, expected: int, model: str) -> list[list[float]]:
     vectors = [row.embedding for row in rows]
     if len(vectors) != expected or not all(vectors) or len(set(map(len, vectors))) > 1:
         raise BadVectors(model)
-    return vectors
+    return [_of_length_one(vector) for vector in vectors]
+
+
+def _of_length_one(vector: list[float]) -> list[float]:
+    length = hypot(*vector) or 1.0
+    return [value / length for value in vector]

@@ -1,7 +1,7 @@
 """The passages of a version's documents that are nearest to what is asked, out of PostgreSQL.
 
-With the extension ``vector`` the database compares all of them; without it this process does, as long as they are few.
-Nothing is left out, so the nearest is always found.
+All of them are compared, so the nearest is always found: by the extension ``vector``, or, as long as they are few, number by
+number.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,22 +13,26 @@ from uuid import UUID
 from django.db import connection
 
 from marketplace.core.errors import Unavailable
-from marketplace.gateway.embedding import similarity
 from marketplace.gateway.retrieval import chunking, indexing
 from marketplace.gateway.retrieval.choosing import Found
-from marketplace.gateway.retrieval_models import DocumentIndex, Passage
+from marketplace.gateway.retrieval_models import DocumentIndex
 
 CANDIDATES = 32
 MOST_WITHOUT_EXTENSION = 5_000
 
 _HAS_VECTOR = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')"
+# All vectors have length one, so their product is their cosine. The texts are read of the nearest alone.
 _NEAREST = """
-SELECT i.document_id, p.number, p.heading, p.text, p.tokens,
-    1 - (p.embedding::vector <=> %(vector)s::real[]::vector) AS similarity
-FROM gateway_passage p JOIN gateway_documentindex i ON i.id = p.index_id
-WHERE p.index_id = ANY(%(indexes)s)
-ORDER BY p.embedding::vector <=> %(vector)s::real[]::vector, p.index_id, p.number LIMIT %(most)s
+SELECT i.document_id, p.number, p.heading, p.text, p.tokens, near.similarity FROM (
+    SELECT p.id, SIMILARITY AS similarity FROM gateway_passage p
+    WHERE p.index_id = ANY(%(indexes)s) ORDER BY similarity DESC, p.id LIMIT %(most)s
+) near JOIN gateway_passage p ON p.id = near.id JOIN gateway_documentindex i ON i.id = p.index_id
+ORDER BY near.similarity DESC, p.id
 """
+_BY_EXTENSION = _NEAREST.replace("SIMILARITY", "-(p.embedding::vector <#> %(vector)s::real[]::vector)")
+_BY_HAND = _NEAREST.replace(
+    "SIMILARITY", "(SELECT sum(a * b) FROM unnest(p.embedding, %(vector)s::real[]) AS pairs(a, b))"
+)
 
 
 class StillIndexing(Unavailable):
@@ -41,7 +45,7 @@ class StillIndexing(Unavailable):
 
 
 class TooManyPassages(Unavailable):
-    """The database cannot compare vectors, and there are too many to be compared here."""
+    """The database has no extension for vectors, and there are too many to be compared without it."""
 
     code = "no_vectors"
 
@@ -93,35 +97,17 @@ def ready(documents: Sequence[tuple[UUID, str]], *, model: str, at: datetime) ->
 
 def nearest(of: Ready, vector: Sequence[float], *, most: int = CANDIDATES) -> list[Found]:
     """Return the passages that are nearest to a vector, the nearest first. Raises TooManyPassages."""
+    values: dict[str, Any] = {"vector": list(vector), "indexes": list(of.index_ids), "most": most}
     with connection.cursor() as cursor:
         cursor.execute(_HAS_VECTOR)
-        if cursor.fetchone()[0]:
-            values: dict[str, Any] = {"vector": list(vector), "indexes": list(of.index_ids), "most": most}
-            cursor.execute(_NEAREST, values)
-            return [_found(of, *row) for row in cursor.fetchall()]
-    return _nearest_here(of, vector, most=most)
-
-
-def _nearest_here(of: Ready, vector: Sequence[float], *, most: int) -> list[Found]:
-    if of.passages > MOST_WITHOUT_EXTENSION:
-        raise TooManyPassages(of.passages)
-    rows = (
-        Passage.objects.filter(index__in=of.index_ids).select_related("index").order_by("index_id", "number")
-    )
-    found = [
-        _found(
-            of, one.index.document_id, one.number, one.heading, one.text, one.tokens,
-            similarity(one.embedding, vector),
-        )
-        for one in rows
-    ]  # fmt: skip
-    return sorted(found, key=lambda one: -one.similarity)[:most]
+        has_extension = cursor.fetchone()[0]
+        if not has_extension and of.passages > MOST_WITHOUT_EXTENSION:
+            raise TooManyPassages(of.passages)
+        cursor.execute(_BY_EXTENSION if has_extension else _BY_HAND, values)
+        return [_found(of, *row) for row in cursor.fetchall()]
 
 
 def _found(
-    of: Ready, document_id: UUID, number: int, heading: str, text: str, size: int, alike: float
+    of: Ready, document_id: UUID, number: int, heading: str, text: str, size: int, similarity: float
 ) -> Found:
-    # A passage without a word has no direction, and is like nothing.
-    return Found(
-        document_id, of.names[document_id], number, heading, text, size, alike if alike == alike else -1.0
-    )
+    return Found(document_id, of.names[document_id], number, heading, text, size, float(similarity))

@@ -213,9 +213,12 @@ def _packed(items: Sequence[Item]) -> ModelRequest | None:
 def _texts(completion: Completion, items: Sequence[Item]) -> list[str | None]:
     if completion.finish_reason != "stop":
         return [None] * len(items)
-    message = _answer.decode(completion.body)["choices"][0]["message"]
+    try:
+        content = _answer.decode(completion.body)["choices"][0]["message"]["content"]
+    except (msgspec.DecodeError, LookupError, TypeError):
+        return [None] * len(items)
     is_text = not items[0].request.fields.get("response_format")
-    return packs.unpack(message.get("content") or "", len(items), is_text=is_text)
+    return packs.unpack(content or "", len(items), is_text=is_text)
 
 
 def _part_of_pack(
