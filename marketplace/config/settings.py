@@ -321,10 +321,6 @@ CELERY_BEAT_SCHEDULE = {
     "purge-deliveries": {"task": "gateway.purge_deliveries", "schedule": crontab(hour="4", minute="10")},
     "tend-pools": {"task": "gateway.tend_pools", "schedule": 10.0},
     "purge-pools": {"task": "gateway.purge_pools", "schedule": crontab(hour="4", minute="20")},
-    "purge-answers": {
-        "task": "gateway.purge_answers",
-        "schedule": crontab(day_of_week="0", hour="4", minute="40"),
-    },
     "purge-answers": {"task": "gateway.purge_answers", "schedule": 3600.0},
     "judge-similar-answers": {"task": "gateway.judge_similar_answers", "schedule": 300.0},
     "work-on-batches": {"task": "gateway.work_on_batches", "schedule": 5.0},
