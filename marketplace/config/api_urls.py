@@ -13,6 +13,8 @@ from marketplace.gateway.batches import api as batches_api
 from marketplace.gateway.caching import api as caching_api
 from marketplace.gateway.outbox import api as channels_api
 from marketplace.gateway.routing import api as routing_api
+from marketplace.gateway.pools import api as pools_api
+from marketplace.gateway.savings import api as savings_api
 from metering import api as metering_api
 from metering.inbox import api as inbox_api
 from metering.rate_cards import api as rate_cards_api
@@ -48,6 +50,8 @@ for prefix, viewset, basename in (
     *notice_api.ROUTES,
     *channels_api.ROUTES,
     *routing_api.ROUTES,
+    *pools_api.ROUTES,
+    *savings_api.ROUTES,
     *caching_api.ROUTES,
     *batches_api.ROUTES,
     *bench_api.ROUTES,

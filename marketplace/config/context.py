@@ -64,6 +64,7 @@ SECTIONS = (
     Section("Budgets", "quotas:budgets", "wallet"),
     Section("Bills", "billing:bills", "receipt-text", "", frozenset({Role.CONSUMER, Role.CREATOR})),
     Section("My apps", "catalog:creator-apps", "blocks", "Create", frozenset({Role.CREATOR})),
+    Section("Savings", "gateway:savings", "piggy-bank", "Create", frozenset({Role.CREATOR})),
     Section("Earnings", "billing:earnings", "coins", "Create", frozenset({Role.CREATOR})),
     Section(
         "Waiting",
@@ -143,6 +144,7 @@ SECTIONS = (
     Section(
         "Capacity", "quotas:capacity", "thermometer", "Operate", frozenset({Role.OPERATOR}), is_platform=True
     ),
+    Section("Pools", "gateway:pools", "layers", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
     Section(
         "Providers", "gateway:providers", "server", "Operate", frozenset({Role.OPERATOR}), is_platform=True
     ),

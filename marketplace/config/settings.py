@@ -36,6 +36,8 @@ FREE_PLAN_COST = env.decimal("HALFPENNY_FREE_PLAN_COST", Decimal(2))
 FREE_PER_PAYING = env.int("HALFPENNY_FREE_PER_PAYING", 20)
 # Empty: code is not looked at by semgrep. Else its command, such as /opt/semgrep/bin/semgrep.
 SEMGREP_COMMAND = env.str("HALFPENNY_SEMGREP", "")
+POOL_COMMAND = env.str("HALFPENNY_POOL_COMMAND", "")
+POOL_RESTORE_COMMAND = env.str("HALFPENNY_POOL_RESTORE_COMMAND", "")
 # The time a smoke test may take, apart from waiting for a worker; its job's lease is longer.
 SMOKE_SECONDS = env.int("HALFPENNY_SMOKE_SECONDS", 300)
 SANDBOX_CREDIT = env.decimal("HALFPENNY_SANDBOX_CREDIT", Decimal("1.00"))
@@ -283,6 +285,8 @@ CELERY_TASK_ROUTES = {
     "gateway.purge_deliveries": {"queue": "celery"},
     "gateway.count_routes": {"queue": "celery"},
     "gateway.learn_routes": {"queue": "celery"},
+    "gateway.tend_pools": {"queue": "celery"},
+    "gateway.purge_pools": {"queue": "celery"},
     "gateway.purge_answers": {"queue": "celery"},
     "gateway.judge_similar_answers": {"queue": "celery"},
     "gateway.work_on_batches": {"queue": "celery"},
@@ -326,6 +330,8 @@ CELERY_BEAT_SCHEDULE = {
     "purge-deliveries": {"task": "gateway.purge_deliveries", "schedule": crontab(hour="4", minute="10")},
     "count-routes": {"task": "gateway.count_routes", "schedule": 600.0},
     "learn-routes": {"task": "gateway.learn_routes", "schedule": 3600.0},
+    "tend-pools": {"task": "gateway.tend_pools", "schedule": 10.0},
+    "purge-pools": {"task": "gateway.purge_pools", "schedule": crontab(hour="4", minute="20")},
     "purge-answers": {"task": "gateway.purge_answers", "schedule": 3600.0},
     "judge-similar-answers": {"task": "gateway.judge_similar_answers", "schedule": 300.0},
     "work-on-batches": {"task": "gateway.work_on_batches", "schedule": 5.0},
@@ -397,6 +403,9 @@ SPECTACULAR_SETTINGS = {
         "InvoiceKindEnum": "billing.models.Invoice.Kind",
         "InvoiceStateEnum": "billing.models.Invoice.State",
         "CreditNoteStateEnum": "billing.models.CreditNote.State",
+        "PoolStateEnum": "marketplace.gateway.pool_models.Pool.State",
+        "PoolReplicaStateEnum": "marketplace.gateway.pool_models.PoolReplica.State",
+        "PoolEventKindEnum": "marketplace.gateway.pool_models.PoolEvent.Kind",
         "NoticeKindEnum": "marketplace.core.notice_kinds.Kind",
         "NoticeCadenceEnum": "marketplace.core.notice_kinds.Cadence",
         "NoticeChannelStateEnum": "marketplace.core.notice_models.NoticeChannel.State",

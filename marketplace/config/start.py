@@ -57,6 +57,8 @@ class Start:
             say("Stopping")
         finally:
             self.supervisor.stop()
+            # Replicas of pools outlive the worker that started them; they end with everything else.
+            end_orphans(self.data)
             if self.supervisor.watched:
                 say("Halfpenny is stopped.")
         return 0

@@ -14,9 +14,14 @@ from marketplace.gateway.batch_models import FileChunk as FileChunk
 from marketplace.gateway.batch_models import StoredFile as StoredFile
 from marketplace.gateway.calling_models import AppCalling as AppCalling
 from marketplace.gateway.health_models import SourceHealth as SourceHealth
+from marketplace.gateway.pool_models import Pool as Pool
+from marketplace.gateway.pool_models import PoolEvent as PoolEvent
+from marketplace.gateway.pool_models import PoolHour as PoolHour
+from marketplace.gateway.pool_models import PoolReplica as PoolReplica
 from marketplace.gateway.retrieval_models import DocumentIndex as DocumentIndex
 from marketplace.gateway.retrieval_models import Passage as Passage
 from marketplace.gateway.retrieval_models import RetrievalDay as RetrievalDay
+from marketplace.gateway.saving_report_models import SavingReport as SavingReport
 
 
 class Provider(models.Model):

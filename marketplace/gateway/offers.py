@@ -9,6 +9,7 @@ from marketplace.core import epochs
 from marketplace.core.snapshots import Snapshot
 from marketplace.gateway import sealing
 from marketplace.gateway.models import Provider, ProviderModel
+from marketplace.gateway.pools import addresses
 from marketplace.gateway.providers.base import ProviderEndpoint
 from marketplace.gateway.router import Offer
 from metering.ratecards import PriceBook, UnknownPrice, load_price_book
@@ -57,7 +58,7 @@ def load_offer_book() -> OfferBook:
     endpoints = {name: endpoint_of(provider) for name, provider in providers.items()}
     resets = {name: each.health_reset_at for name, each in providers.items() if each.health_reset_at}
     listed = tuple((row.model.name, row.provider.name, row.upstream_name) for row in rows)
-    return OfferBook(load_price_book(), endpoints, listed, resets)
+    return OfferBook(load_price_book(), addresses.with_replicas(endpoints), listed, resets)
 
 
 def endpoint_of(provider: Provider) -> ProviderEndpoint:

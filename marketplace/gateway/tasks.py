@@ -15,8 +15,11 @@ from marketplace.gateway.batches.http_api import bounds
 from marketplace.gateway.caching import similar, store
 from marketplace.gateway.outbox import delivering, digests
 from marketplace.gateway.outbox.configured import way_out
+from marketplace.gateway.pools import purging, tending
+from marketplace.gateway.pools.configured import actuator_of
 from marketplace.gateway.retrieval import indexing
 from marketplace.gateway.routing import feedback, tallies
+from marketplace.gateway.savings import keeping as saving_reports
 from metering.attribution_rules import WORK
 
 ROUNDS = 20
@@ -26,6 +29,7 @@ jobs.work(BENCH_JOB)(bench.run)
 jobs.work(ENDPOINT_JOB)(endpoint_checks.run)
 jobs.work(WORK)(kept_usage.count)
 jobs.work(asking.JOB)(async_working.run)
+jobs.work(saving_reports.JOB)(saving_reports.work_out)
 jobs.work(indexing.JOB)(indexing.run)
 
 
@@ -59,6 +63,18 @@ def count_routes() -> None:
 def learn_routes() -> None:
     """Learn from feedback how hard a prompt each app's weaker models may get."""
     feedback.learn(at=timezone.now())
+
+
+@shared_task(name="gateway.tend_pools", expires=9)
+def tend_pools() -> None:
+    """Bring every pool to what its policy wants."""
+    tending.tend_all(clock=timezone.now, actuator_of=actuator_of)
+
+
+@shared_task(name="gateway.purge_pools", expires=3000)
+def purge_pools() -> None:
+    """Forget what happened to pools long ago."""
+    purging.purge(at=timezone.now())
 
 
 @shared_task(name="gateway.purge_answers", expires=3000)

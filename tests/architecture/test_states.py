@@ -34,6 +34,7 @@ CONDITIONAL_UPDATES = {
     "marketplace.gateway.outbox.delivering._end",
     "marketplace.gateway.outbox.delivering._put_off",
     "marketplace.gateway.outbox.delivering.claim",
+    "marketplace.gateway.pools.tending._move",
     "metering.attribution_rules.dismiss",
     "metering.keeping._end",
     "quotas.holds._book",

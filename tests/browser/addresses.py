@@ -21,6 +21,7 @@ from marketplace.core.models import KeptMail, NoticeChannel
 from marketplace.gateway.async_models import AsyncRun
 from marketplace.gateway.batch_models import Batch
 from marketplace.gateway.routing_models import DearModel
+from marketplace.gateway.models import SavingReport
 from metering.inbox_models import UnattributedGroup
 from metering.kept.schedules import token_of
 from metering.models import Correction, EventConflict, RateProposal, ReportSchedule, Rerating, UsageEvent
@@ -142,6 +143,12 @@ DETAILS = (
     Detail("operator", "gateway:model", _given("llm-8b")),
     Detail("operator", "gateway:provider", _given("demo")),
     Detail("operator", "metering:rate-card", _given("llm-8b")),
+    Detail("operator", "gateway:pool", _given("chat-small")),
+    Detail("operator", "gateway:pool", _given("chat-large")),
+    Detail("operator", "gateway:pool-change", _given("chat-large")),
+    Detail("operator", "gateway:pool-remove", _given("chat-small")),
+    Detail("creator", "gateway:saving-report", lambda: (SavingReport.objects.earliest("asked_at").pk,)),
+    Detail("consumer", "gateway:cold-starts", _given("where2eat")),
     Detail("operator", "metering:instance-rate", _given("g4dn.xlarge")),
     Detail("operator", "metering:rate-proposal", lambda: (RateProposal.objects.get(state="proposed").pk,)),
     Detail("finance", "metering:rate-proposal", lambda: (RateProposal.objects.get(state="proposed").pk,)),

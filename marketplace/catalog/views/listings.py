@@ -78,6 +78,7 @@ def listing(request: PersonRequest, slug: str) -> HttpResponse:
         "status": service_levels.status_of(incidents),
         "is_guest": actor is None,
         "service_url": "" if actor is None else find_url("metering:service", slug),
+        "starts_url": "" if actor is None else find_url("gateway:cold-starts", slug),
         "rate_url": "" if actor is None else find_url("metering:rate-app", slug),
     }
     return render(request, "catalog/listing.html", context)

@@ -24,6 +24,7 @@ from marketplace.config.demo import (
     models,
     notices,
     people,
+    pools,
     prices,
     reaching,
     receivables,
@@ -147,6 +148,8 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         service.tell(apps, timeline)
         approvals.tell(cast, apps, timeline)
         routing.tell(cast, timeline, book=book)
+    with told.step("Pools and savings"):
+        pools.keep(cast, apps, timeline)
     with told.step("Mails and channels"):
         reaching.reach(
             cast, timeline, provider_url=installation.provider_url, public_url=installation.public_url

@@ -83,6 +83,14 @@ STATE_TONES: dict[str, dict[str, str]] = {
         "withdrawn": NEUTRAL,
         "reversed": OK,
     },
+    "pool": {"active": OK, "paused": NEUTRAL},
+    "pool_replica": {
+        "starting": INFO,
+        "ready": OK,
+        "draining": WARN,
+        "ended": NEUTRAL,
+        "lost": DANGER,
+    },
     "similar_answers": {"off": NEUTRAL, "measuring": INFO, "serving": OK, "stopped": WARN},
     "appeal": {"open": INFO, "granted": OK, "refused": DANGER, "withdrawn": NEUTRAL},
     "price_change": {

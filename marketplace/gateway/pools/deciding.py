@@ -66,24 +66,25 @@ def _floor(policy: Policy, profile: Profile, at: datetime) -> tuple[int, list[st
     if profile.is_empty:
         return policy.least, [f"no history yet: at least {policy.least}"]
     ahead = at + timedelta(seconds=policy.lead_s)
-    now, soon = _scheduled(policy, profile, at), _scheduled(policy, profile, ahead)
-    moment, scheduled = (ahead, soon) if soon > now else (at, now)
-    reasons = [_schedule_text(policy, moment, scheduled)]
-    if policy.least > scheduled:
+    now, soon = scheduled(policy, profile, at), scheduled(policy, profile, ahead)
+    moment, usual = (ahead, soon) if soon > now else (at, now)
+    reasons = [_schedule_text(policy, moment, usual)]
+    if policy.least > usual:
         reasons.append(f"at least {policy.least}")
-    return max(policy.least, scheduled), reasons
+    return max(policy.least, usual), reasons
 
 
-def _scheduled(policy: Policy, profile: Profile, at: datetime) -> int:
+def scheduled(policy: Policy, profile: Profile, at: datetime) -> int:
+    """Return how many replicas the schedule has at a time, without any bounds."""
     usual = policy.replicas_for(profile.at(at, policy.zone))
     return -(-usual * policy.kept_percent(at) // 100)
 
 
-def _schedule_text(policy: Policy, at: datetime, scheduled: int) -> str:
+def _schedule_text(policy: Policy, at: datetime, replicas: int) -> str:
     local = at.astimezone(policy.zone)
     kept = policy.kept_percent(at)
-    lowered = f", of which {kept} % are kept at night and on weekends" if kept < 100 else ""
-    return f"{DAY_NAMES[local.weekday()]} {local:%H}:00 usually needs {scheduled}{lowered}"
+    lowered = f", {kept} % of what is usual" if kept < 100 else ""
+    return f"the schedule has {replicas} for {DAY_NAMES[local.weekday()]} {local:%H}:00{lowered}"
 
 
 def replicas_for_now(policy: Policy, signals: Signals) -> int:

@@ -79,20 +79,32 @@ class Plan:
 
 
 def plan(
-    windows: Sequence[Window], policy: Policy, *, starts_at: datetime, step_ms: int, flat: int | None = None
+    windows: Sequence[Window],
+    policy: Policy,
+    *,
+    starts_at: datetime,
+    step_ms: int,
+    flat: int | None = None,
+    has_bursts: bool = True,
 ) -> Plan:
     """Follow a policy over windows of equal length, from a time on; what lies before is history to learn from.
 
-    ``flat`` is what flat provisioning had; by default the highest need of the windows that are judged.
+    ``flat`` is what flat provisioning had; by default the highest need of the windows that are judged. Without
+    ``has_bursts`` the schedule alone is followed, whatever comes.
     """
     judged = [window for window in windows if window.at >= starts_at]
     needed = [policy.replicas_for(window.milli_calls) for window in judged]
-    planned = tuple(_follow(windows, judged, needed, policy, step_ms))
+    planned = tuple(_follow(windows, judged, needed, policy, step_ms, has_bursts))
     return Plan(planned, step_ms, max(needed, default=0) if flat is None else flat, policy.slots)
 
 
 def _follow(
-    windows: Sequence[Window], judged: Sequence[Window], needed: Sequence[int], policy: Policy, step_ms: int
+    windows: Sequence[Window],
+    judged: Sequence[Window],
+    needed: Sequence[int],
+    policy: Policy,
+    step_ms: int,
+    has_bursts: bool,
 ) -> Iterator[Planned]:
     kept = max(1, policy.cooldown_s * 1000 // step_ms)
     before = next((w.milli_calls for w in reversed(windows) if judged and w.at < judged[0].at), 0)
@@ -101,7 +113,7 @@ def _follow(
     for window, need in zip(judged, needed, strict=True):
         if learn_again is not None and window.at >= learn_again:
             profile, learn_again = learnt(windows, policy, at=window.at), learn_again + WEEK
-        signals = Signals(before, recent_replicas=max(bursts, default=0))
+        signals = Signals(before, recent_replicas=max(bursts, default=0)) if has_bursts else Signals()
         yield Planned(window.at, window.milli_calls, need, decide(policy, profile, signals, at=window.at))
         bursts.append(replicas_for_now(policy, signals))
         before = window.milli_calls

@@ -9,6 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from marketplace.gateway import router
+from marketplace.gateway.caching.keys import Scope, key_of
+from marketplace.gateway.requests import ModelRequest
 from marketplace.gateway.router import AUTO, Need
 from marketplace.gateway.savings.calls import Trace
 from marketplace.gateway.savings.scenario import LONG_AGO, Model, Scenario
@@ -76,7 +78,7 @@ def _send(one: Served, model: Model) -> None:
 
 def cache_calls(served: Sequence[Served], trace: Trace, scenario: Scenario) -> None:
     """Answer equal calls from the cache while their answer is kept, and similar ones where that is switched on."""
-    stored: dict[object, int] = {}
+    stored: dict[bytes, int] = {}
     last_ms: int | None = None
     kept_ms = scenario.ttl_s * 1000
     for one in served:
@@ -85,11 +87,11 @@ def cache_calls(served: Sequence[Served], trace: Trace, scenario: Scenario) -> N
         at = one.call.after_ms
         if scenario.repeat_permille is None:
             key = _same(one)
-            stored_at = stored.get(key)
-            if key is not None and stored_at is not None and at - stored_at < kept_ms:
-                one.is_hit = True
-            elif key is not None:
-                stored[key] = at
+            if key is not None:
+                stored_at = stored.get(key)
+                one.is_hit = stored_at is not None and at - stored_at < kept_ms
+                if not one.is_hit:
+                    stored[key] = at
         # Where repeats are assumed, there has to be something that could be repeated.
         elif last_ms is not None and at - last_ms < kept_ms:
             one.is_hit = one.repeats_at < scenario.repeat_permille
@@ -100,11 +102,16 @@ def cache_calls(served: Sequence[Served], trace: Trace, scenario: Scenario) -> N
         last_ms = at
 
 
-def _same(one: Served) -> object:
-    """Name what equal calls have in common: who calls, the model that is billed, and the whole prompt."""
-    if not one.call.blocks:
+def _same(one: Served) -> bytes | None:
+    """Return the key under which the gateway would keep the answer; the blocks stand for the prompt's text."""
+    call = one.call
+    if not call.blocks:
         return None
-    return one.call.client, one.model.name, one.call.blocks, one.call.input_tokens
+    offer = one.model.offer
+    scope = Scope(0, 0, 0, call.client, 0, offer.model, offer.prices.id)
+    said = [{"role": "user", "content": [*call.blocks, call.input_tokens]}]
+    need = Need(offer.model, call.input_tokens, 0)
+    return key_of(scope, ModelRequest("chat/completions", {"messages": said}, need, is_stream=False))
 
 
 def reuse_prompts(served: Sequence[Served], trace: Trace, scenario: Scenario) -> None:

@@ -72,7 +72,8 @@ def _find(book: PriceBook, name: str, *, at: datetime) -> Model | None:
     except UnknownPrice:
         return None
     server = STRONG_SERVER if facts.model_class in LARGE else WEAK_SERVER
-    return Model(offer_of(name, facts.model_class, prices), _at_rate(book, server, at=at))
+    offer = offer_of(name, facts.model_class, prices)
+    return Model(offer, _at_rate(book, server, at=at), facts.price_at(at, is_batch=True))
 
 
 def _at_rate(book: PriceBook, server: Server, *, at: datetime) -> Server:

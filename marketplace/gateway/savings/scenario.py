@@ -38,10 +38,14 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model of the simulation: its offer, as the router knows it, and its server."""
+    """A model of the simulation: its offer, as the router knows it, its server, and what calls of a batch cost.
+
+    Without ``batch_prices`` the assumed discount holds.
+    """
 
     offer: Offer
     server: Server
+    batch_prices: TokenPrices | None = None
 
     @property
     def name(self) -> str:

@@ -108,6 +108,8 @@ class TokenBill:
             output_tokens=call.output_tokens,
             cached_input_tokens=one.cached_input,
         )
+        if one.is_batch and model.batch_prices:
+            return token_cost(used, model.batch_prices) * call.count
         cost = token_cost(used, model.offer.prices) * call.count
         if one.is_batch:
             cost = cost * (PERMILLE - self.scenario.batch_discount_permille) // PERMILLE

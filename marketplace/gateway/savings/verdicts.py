@@ -117,7 +117,7 @@ def _bucket(questions: Sequence[Question]) -> Bucket:
     )
 
 
-def read(path: Path, *, score: Score = by_length, buckets: int = 50) -> Verdicts:
+def read(path: Path, *, score: Score = by_length, buckets: int = 100) -> Verdicts:
     """Read verdicts from a CSV with the columns of ``COLUMNS``, plain or gzipped. Raises BadVerdicts, OSError."""
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rt", encoding="utf-8", newline="") as lines:
