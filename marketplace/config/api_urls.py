@@ -12,8 +12,8 @@ from marketplace.gateway import bench_api
 from marketplace.gateway.batches import api as batches_api
 from marketplace.gateway.caching import api as caching_api
 from marketplace.gateway.outbox import api as channels_api
-from marketplace.gateway.routing import api as routing_api
 from marketplace.gateway.pools import api as pools_api
+from marketplace.gateway.routing import api as routing_api
 from marketplace.gateway.savings import api as savings_api
 from metering import api as metering_api
 from metering.inbox import api as inbox_api

@@ -20,8 +20,8 @@ from marketplace.catalog.version_models import PriceChange
 from marketplace.core.models import KeptMail, NoticeChannel
 from marketplace.gateway.async_models import AsyncRun
 from marketplace.gateway.batch_models import Batch
-from marketplace.gateway.routing_models import DearModel
 from marketplace.gateway.models import SavingReport
+from marketplace.gateway.routing_models import DearModel
 from metering.inbox_models import UnattributedGroup
 from metering.kept.schedules import token_of
 from metering.models import Correction, EventConflict, RateProposal, ReportSchedule, Rerating, UsageEvent
