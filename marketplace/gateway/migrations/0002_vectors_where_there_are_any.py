@@ -12,6 +12,6 @@ END $$
 
 
 class Migration(migrations.Migration):
-    dependencies = [("gateway", "0004_answers_are_kept")]
+    dependencies = [("gateway", "0001_initial")]
 
     operations = [migrations.RunSQL(_ADD, migrations.RunSQL.noop)]
