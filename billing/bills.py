@@ -137,7 +137,7 @@ def _charges(contract: Contract) -> list[Charge]:
 
 def _quoted(contract: Contract, charges: Sequence[Charge]) -> tuple[Line, ...]:
     usage = {
-        charge.code: Usage.of(contract.usage.quantity(charge.code))
+        charge.code: Usage.measured(contract.usage.quantity(charge.code))
         for charge in charges
         if charge.shape.is_metered
     }
@@ -165,7 +165,7 @@ def _billed_before(contract: Contract, charges: Sequence[Charge]) -> dict[str, B
     billed = contract.billed
     return {
         charge.code: BilledBefore(
-            Usage.of(billed.usage.quantity(charge.code)),
+            Usage.measured(billed.usage.quantity(charge.code)),
             from_minor(billed.amounts_minor.get(charge.code, 0), contract.currency),
         )
         for charge in charges

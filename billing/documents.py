@@ -1,6 +1,7 @@
 """Invoices and statements as PDF. The same invoice gives the same bytes, today and in ten years."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ class NotFinalized(Conflict):
 
     code = "not_finalized"
 
-    def __init__(self, invoice: Invoice) -> None:
-        self.invoice = invoice
-        super().__init__("This invoice is a draft; its PDF exists once it is finalized.")
+    def __init__(self, kind: str = "invoice") -> None:
+        self.kind = kind
+        super().__init__(f"This {kind} may still change; its PDF exists once it is issued.")
 
 
 def invoice_pdf(invoice: Invoice) -> bytes:
@@ -35,14 +36,19 @@ def invoice_pdf(invoice: Invoice) -> bytes:
     Everything printed comes from rows that can no longer change, and the document's date is that of issue.
     """
     if invoice.state == Invoice.State.DRAFT or invoice.issued_at is None:
-        raise NotFinalized(invoice)
+        raise NotFinalized
+    return typeset(_document(invoice), at=invoice.issued_at)
+
+
+def typeset(document: dict[str, Any], *, at: datetime) -> bytes:
+    """Set texts that are ready to print as PDF/A-3; ``at`` is the date inside, so the same texts give the same bytes."""
     pdf: bytes = typst.compile(  # type: ignore[misc]  # a free type variable in its stub
         _TEMPLATE,
-        sys_inputs={"invoice": json.dumps(_document(invoice))},
+        sys_inputs={"invoice": json.dumps(document)},
         font_paths=[str(_FONTS)],
         ignore_system_fonts=True,
         pdf_standards=["a-3b"],
-        timestamp=int(invoice.issued_at.timestamp()),
+        timestamp=int(at.timestamp()),
     )
     return pdf
 
@@ -62,7 +68,7 @@ def _document(invoice: Invoice) -> dict[str, Any]:
         "number": invoice.number,
         "issuer": invoice.payer.get("issuer", ""),
         "to_label": to_label,
-        "to": _addressee(invoice),
+        "to": addressee(invoice),
         "facts": _facts(invoice),
         "note": "" if is_posted(invoice) else _FOR_READING,
         "lines": [_line(line, invoice.currency) for line in lines(invoice)],
@@ -73,7 +79,8 @@ def _document(invoice: Invoice) -> dict[str, Any]:
     }
 
 
-def _addressee(invoice: Invoice) -> list[str]:
+def addressee(invoice: Invoice) -> list[str]:
+    """Give the lines of the address as it was when the invoice was issued."""
     payer = invoice.payer
     center = " ".join(part for part in (payer.get("cost_center"), payer.get("cost_center_name")) if part)
     vat = f"VAT {payer['vat_id']}" if payer.get("vat_id") else ""

@@ -13,4 +13,5 @@ def house_terms() -> Terms:
         legal_entity=settings.LEGAL_ENTITY,
         default_share=ShareTerms(Decimal(settings.DEFAULT_REVENUE_SHARE)),
         currency=settings.CURRENCY,
+        credit_alone_up_to=settings.CREDIT_ALONE_UP_TO,
     )

@@ -8,9 +8,15 @@ from django.db import models
 from django.db.models import F, Q
 from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protect, Row, Trigger, Update
 
+from billing.credit_note_models import CreditNote, CreditNoteLine
 from marketplace.core.ids import uuid7
 from marketplace.core.ranges import DateTimeRange
 from marketplace.core.transitions import Transitions
+
+__all__ = [
+    "BillingPeriod", "CreditNote", "CreditNoteLine", "Invoice", "InvoiceLine", "JournalEntry", "Posting",
+    "RevenueShareAgreement",
+]  # fmt: skip
 
 FINAL = Condition("OLD.state <> 'draft'")
 # A finalized invoice may only move between states; everything printed on it stays.
@@ -196,6 +202,8 @@ class InvoiceLine(models.Model):
     quantity = models.DecimalField(max_digits=38, decimal_places=18)
     amount = models.DecimalField(max_digits=38, decimal_places=18)
     amount_minor = models.BigIntegerField()
+    tax_percent = models.DecimalField(max_digits=7, decimal_places=4, default=0)
+    tax_minor = models.BigIntegerField(default=0, help_text="The line's part of the tax of its rate.")
     platform_cost = models.DecimalField(max_digits=38, decimal_places=18, default=0)
     creator_minor = models.BigIntegerField(default=0)
     platform_minor = models.BigIntegerField(default=0)
@@ -232,6 +240,9 @@ class JournalEntry(models.Model):
     posted_at = models.DateTimeField()
     period = models.ForeignKey("billing.BillingPeriod", models.PROTECT, null=True, related_name="entries")
     invoice = models.ForeignKey("billing.Invoice", models.PROTECT, null=True, related_name="entries")
+    credit_note = models.ForeignKey(
+        "billing.CreditNote", models.PROTECT, null=True, blank=True, related_name="entries"
+    )
     corrects = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="corrections")
     memo = models.CharField(max_length=200)
 

@@ -17,9 +17,13 @@ class ShareTerms:
 
 @dataclass(frozen=True)
 class Terms:
-    """Who issues invoices, the share where no agreement says otherwise, and how long payers have."""
+    """Who issues invoices, the share where no agreement says otherwise, and how long payers have.
+
+    Up to `credit_alone_up_to`, in `currency`, one person of finance gives money back; more takes two.
+    """
 
     legal_entity: str
     default_share: ShareTerms
     currency: str
     due_after: timedelta = timedelta(days=30)
+    credit_alone_up_to: Decimal = Decimal(100)

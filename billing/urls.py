@@ -5,6 +5,7 @@ from django.urls import path
 from billing.views import (
     approvals,
     books,
+    credit_notes,
     estimates,
     events,
     invoices,
@@ -28,6 +29,12 @@ urlpatterns = [
     path("finance/invoices/<str:number>/", invoices.invoice, name="invoice"),
     path("finance/invoices/<str:number>.pdf", invoices.invoice_document, name="invoice-pdf"),
     path("finance/invoices/<str:number>.csv", invoices.invoice_csv, name="invoice-csv"),
+    path("finance/invoices/<str:number>/credit/", credit_notes.credit, name="credit"),
+    path("finance/credit-notes/", credit_notes.listed, name="credit-notes"),
+    path("finance/credit-notes/<uuid:note_id>/", credit_notes.credit_note, name="credit-note"),
+    path(
+        "finance/credit-notes/<uuid:note_id>.pdf", credit_notes.credit_note_document, name="credit-note-pdf"
+    ),
     path("finance/ledger/", books.ledger, name="ledger"),
     path("finance/ledger/journal.csv", books.journal_csv, name="journal-csv"),
     path("finance/verify/", books.verification, name="verify"),

@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern, path
 
+from billing.api.credit_notes import CreditNoteFile, CreditNoteViewSet
 from billing.api.events import EventView
 from billing.api.invoices import InvoiceFile, InvoicesFile, InvoiceViewSet, JournalFile, StatementViewSet
 from billing.api.periods import PeriodViewSet
@@ -11,6 +12,7 @@ from metering.usage_events import paths as _paths  # noqa: F401  registers how i
 ROUTES: list[tuple[str, type, str]] = [
     ("periods", PeriodViewSet, "period"),
     ("invoices", InvoiceViewSet, "invoice"),
+    ("credit-notes", CreditNoteViewSet, "credit-note"),
     ("statements", StatementViewSet, "statement"),
 ]
 
@@ -18,6 +20,7 @@ PATHS: list[URLPattern] = [
     path("pricing/quote", QuoteView.as_view(), name="pricing-quote"),
     path("pricing/split", SplitView.as_view(), name="pricing-split"),
     path("invoices/<str:number>.pdf", InvoiceFile.as_view(), name="invoice-pdf"),
+    path("credit-notes/<uuid:id>.pdf", CreditNoteFile.as_view(), name="credit-note-pdf"),
     path("exports/invoices.csv", InvoicesFile.as_view(), name="export-invoices"),
     path("exports/journal.csv", JournalFile.as_view(), name="export-journal"),
 ]

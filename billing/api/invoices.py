@@ -9,11 +9,13 @@ from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers, viewsets
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing import exports, queries
+from billing import credit_note_queries, exports, queries
+from billing.api.credit_notes import CreditNoteSerializer
 from billing.documents import invoice_pdf
 from billing.invoicing import is_posted
 from billing.models import Invoice, InvoiceLine
@@ -136,6 +138,13 @@ class InvoiceViewSet(viewsets.ReadOnlyModelViewSet):
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Show one with its lines, each with its explanation."""
         return Response(InvoiceDetailSerializer(self.get_object()).data)
+
+    @extend_schema(tags=["finance"], responses=CreditNoteSerializer(many=True), filters=False)
+    @action(detail=True, methods=["get"], url_path="credit-notes", pagination_class=None)
+    def credit_notes(self, request: Request, number: str) -> Response:
+        """List what was given back of it, newest first."""
+        notes = credit_note_queries.of_invoice(self.get_object(), actor=actor_of(request))
+        return Response(CreditNoteSerializer(notes, many=True).data)
 
 
 class StatementViewSet(InvoiceViewSet):

@@ -8,7 +8,7 @@ from datetime import datetime
 from django.db import transaction
 
 from billing.ledger.chart import Account
-from billing.models import BillingPeriod, Invoice, JournalEntry, Posting
+from billing.models import BillingPeriod, CreditNote, Invoice, JournalEntry, Posting
 from marketplace.core.errors import HalfpennyError
 
 
@@ -45,6 +45,7 @@ class Fact:
     legs: Sequence[Leg]
     period: BillingPeriod | None = None
     invoice: Invoice | None = None
+    credit_note: CreditNote | None = None
     corrects: JournalEntry | None = field(default=None)
 
 
@@ -66,6 +67,7 @@ def post(fact: Fact, *, at: datetime) -> JournalEntry | None:
                 "posted_at": at,
                 "period": fact.period,
                 "invoice": fact.invoice,
+                "credit_note": fact.credit_note,
                 "corrects": fact.corrects,
                 "memo": fact.memo[:200],
             },

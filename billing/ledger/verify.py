@@ -13,11 +13,12 @@ from typing import Any
 from django.db.models import Count, F, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
+from billing import credit_notes
 from billing.billable import cost_by_app
 from billing.invoicing import PREFIXES
-from billing.ledger import chart, repricing
+from billing.ledger import chart, credit_checks, repricing
 from billing.ledger.balances import trial_balance
-from billing.models import BillingPeriod, Invoice, InvoiceLine, JournalEntry, Posting
+from billing.models import BillingPeriod, CreditNote, Invoice, InvoiceLine, JournalEntry, Posting
 from billing.queries import POSTED
 from marketplace.accounts.models import CostCenter
 from marketplace.catalog.models import Environment
@@ -28,6 +29,8 @@ from metering import rollups
 from metering.models import UsageRollup
 
 MOST_NAMED = 20
+# The entry that an invoice has of its own, apart from credit notes and payments.
+INVOICE_KINDS = tuple(f"billing.{kind}" for kind in Invoice.Kind.values)
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,8 @@ def _lines_and_invoices() -> Iterator[Finding]:
             format_money(of_invoices.get((period, currency), 0), currency),
         )
     wrong = Invoice.objects.annotate(of_lines=Coalesce(Sum("lines__amount_minor"), 0))
-    wrong = wrong.exclude(of_lines=F("subtotal_minor"))
+    wrong = wrong.annotate(tax_of_lines=Coalesce(Sum("lines__tax_minor"), 0))
+    wrong = wrong.exclude(of_lines=F("subtotal_minor"), tax_of_lines=F("tax_minor"))
     yield _none_of("invoices that are not the sum of their lines", [str(one) for one in wrong[:MOST_NAMED]])
     split = InvoiceLine.objects.exclude(amount_minor=F("creator_minor") + F("platform_minor"))
     yield _none_of("lines that are not creator plus platform", [str(line.pk) for line in split[:MOST_NAMED]])
@@ -176,7 +180,7 @@ def _invoices_and_books() -> Iterator[Finding]:
     ):
         expected = _sums(invoices, "period_id", "currency", owed)
         found = _sums(
-            posted.filter(entry__invoice__isnull=False), "entry__period_id", "currency", "amount_minor"
+            posted.filter(entry__kind__in=INVOICE_KINDS), "entry__period_id", "currency", "amount_minor"
         )
         for period, currency in sorted(expected.keys() | found.keys()):
             yield Finding(
@@ -192,11 +196,17 @@ def _invoices_and_books() -> Iterator[Finding]:
 
 
 def _wrongly_charged(charged: QuerySet[Posting]) -> Iterator[str]:
-    posted = dict(charged.values_list("entry__invoice_id").annotate(total=Sum("amount_minor")))
+    of_invoices = charged.filter(entry__kind__in=INVOICE_KINDS)
+    posted = dict(of_invoices.values_list("entry__invoice_id").annotate(total=Sum("amount_minor")))
     invoices = Invoice.objects.filter(POSTED).exclude(state=Invoice.State.DRAFT)
     for pk, number, total_minor in invoices.values_list("pk", "number", "total_minor"):
         if posted.get(pk, 0) != total_minor:
             yield f"{number}: {total_minor} invoiced, {posted.get(pk, 0)} posted"
+
+
+def _credit_notes() -> Iterator[Finding]:
+    for what, wrong in credit_checks.differing(limit=MOST_NAMED):
+        yield _none_of(what, wrong)
 
 
 def _provider_cost() -> Iterator[Finding]:
@@ -235,12 +245,14 @@ def _books_balance() -> Iterator[Finding]:
 
 def _numbers_gapless() -> Iterator[Finding]:
     given: dict[str, list[int]] = defaultdict(list)
-    for number in Invoice.objects.exclude(number=None).values_list("number", flat=True):
+    invoices = Invoice.objects.exclude(number=None).values_list("number", flat=True)
+    notes = CreditNote.objects.exclude(number=None).values_list("number", flat=True)
+    for number in [*invoices, *notes]:
         prefix, year, place = str(number).split("-")
         given[f"{prefix}:{year}"].append(int(place))
     last: Counter[str] = Counter()
     for one in NumberSequence.objects.all():
-        if one.series.split(":")[0] in PREFIXES.values():
+        if one.series.split(":")[0] in (*PREFIXES.values(), credit_notes.PREFIX):
             last[one.series] = one.last_number
     for series in sorted(given.keys() | last.keys()):
         missing = sorted(set(range(1, last[series] + 1)) ^ set(given[series]))
@@ -281,6 +293,7 @@ CHECKS: tuple[Check, ...] = (
     Check("Invoice lines are the roll-ups, priced again", _rollups_and_lines),
     Check("Invoices are the sum of their lines", _lines_and_invoices),
     Check("The books are the posted invoices", _invoices_and_books),
+    Check("Credit notes are parts of invoices, and in the books", _credit_notes),
     Check("The books have what models cost", _provider_cost),
     Check("The books balance", _books_balance),
     Check("Numbers have no gaps", _numbers_gapless),

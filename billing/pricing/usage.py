@@ -8,14 +8,24 @@ from marketplace.core.money import exact
 
 @dataclass(frozen=True)
 class Usage:
-    """One quantity, or the values of transactions in the order in which they happened."""
+    """One quantity, or the values of transactions in the order in which they happened.
+
+    `is_measured` is a quantity of which nobody knows the transactions: what comes later adds to it, and is not another
+    transaction.
+    """
 
     values: tuple[Decimal, ...] = ()
+    is_measured: bool = False
 
     @classmethod
     def of(cls, quantity: Decimal) -> "Usage":
         """Make a single quantity; zero is no transaction at all."""
         return cls((quantity,)) if quantity else cls()
+
+    @classmethod
+    def measured(cls, quantity: Decimal) -> "Usage":
+        """Make a quantity that was measured as a whole, of a month that may get more of it, or less."""
+        return cls((quantity,) if quantity else (), is_measured=True)
 
     @property
     def total(self) -> Decimal:
@@ -23,4 +33,7 @@ class Usage:
             return sum(self.values, Decimal(0))
 
     def then(self, later: "Usage") -> "Usage":
+        if self.is_measured or later.is_measured:
+            with exact():
+                return Usage.measured(self.total + later.total)
         return Usage(self.values + later.values)

@@ -9,7 +9,8 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from billing import exports, queries
+from billing import credit_note_queries, exports, queries
+from billing.credit_notes import may_credit
 from billing.documents import invoice_pdf
 from billing.forms import InvoiceFilter
 from billing.invoicing import is_posted
@@ -63,7 +64,10 @@ def invoice(request: PersonRequest, number: str) -> HttpResponse:
         "shares": queries.shares(shown),
         "is_posted": is_posted(shown),
         "is_finance": queries.is_finance(request.actor),
-        "entry": shown.entries.first(),
+        "entry": shown.entries.filter(credit_note=None).order_by("pk").first(),
+        "notes": (notes := list(credit_note_queries.of_invoice(shown, actor=request.actor))),
+        "credited_minor": (credited_minor := credit_note_queries.credited_minor(notes)),
+        "may_credit": may_credit(shown, actor=request.actor) and credited_minor < shown.total_minor,
     }
     return render(request, "billing/invoice.html", context)
 

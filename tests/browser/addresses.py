@@ -6,7 +6,7 @@ from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 
-from billing.models import Invoice
+from billing.models import CreditNote, Invoice
 from marketplace.accounts.mail_choices import token_for
 from marketplace.accounts.models import CostCenter, User
 from marketplace.catalog.approval_models import SubscriptionRequest
@@ -132,6 +132,9 @@ DETAILS = (
     Detail("finance", "billing:period-preview", _given("2026-10")),
     Detail("finance", "billing:invoice", lambda: (Invoice.objects.filter(kind="invoice").latest("number").number,)),
     Detail("finance", "billing:invoice", lambda: (Invoice.objects.filter(kind="statement").latest("number").number,)),
+    Detail("finance", "billing:credit", lambda: (CreditNote.objects.get(state="issued").invoice.number,)),
+    Detail("finance", "billing:credit-note", lambda: (CreditNote.objects.get(state="issued").pk,)),
+    Detail("finance", "billing:credit-note", lambda: (CreditNote.objects.get(state="proposed").pk,)),
     Detail("operator", "gateway:model", _given("llm-8b")),
     Detail("operator", "gateway:provider", _given("demo")),
     Detail("operator", "metering:rate-card", _given("llm-8b")),
@@ -183,7 +186,7 @@ NO_PAGES = {
     "quotas:budget-thresholds", "quotas:limit-unwatch",
     # Leads back without a choice in its query.
     "billing:subscribe",
-    "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:invoice-csv",
+    "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:credit-note-pdf", "billing:invoice-csv",
     "catalog:checks-report", "catalog:scan-again", "catalog:scan-cancel", "catalog:check-cancel", "catalog:live-finding-seen",
     "metering:rerating-csv", "metering:rerating-progress",
     "metering:view-remove", "metering:report-stop", "quotas:increase-looking", "quotas:increase-pass-on",

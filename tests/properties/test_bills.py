@@ -32,6 +32,8 @@ def plans(draw: st.DrawFn) -> tuple[Charge, ...]:
                 {"model": "graduated", "tiers": tiers},
                 {"model": "volume", "tiers": tiers},
                 {"model": "package", "package_size": "7", "package_amount": prices[0]},
+                # A month's usage is one quantity, so its fixed amount is charged once, however often it is corrected.
+                {"model": "percentage", "rate": "2.5", "fixed_amount": prices[0]},
             ]
         )
     )

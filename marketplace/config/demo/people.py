@@ -196,6 +196,15 @@ def _join(cast: Cast, timeline: Timeline) -> None:
         )
         for mail, team, role in MEMBERS
     ]
+    # What one of finance proposes, another one decides on.
+    staff.append(
+        Membership(
+            user=cast.people["ines.moreau@demo.example"],
+            organization=company,
+            role="finance",
+            created_at=joined,
+        )
+    )
     owners = [
         Membership(
             user=cast.people[mail], organization=cast.organizations[slug], role="finance", created_at=joined

@@ -26,6 +26,7 @@ from marketplace.config.demo import (
     people,
     prices,
     reaching,
+    receivables,
     saved_calls,
     service,
     usage,
@@ -131,6 +132,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         chronicle.write()
     with told.step("Closed months"):
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))
+        receivables.tell(cast, timeline, terms=installation.terms)
     with told.step("Corrections"):
         corrections.correct(cast, timeline)
     with told.step("Increase requests"):
