@@ -391,6 +391,14 @@ class TestApi:
         call(cast.creator, "route-policies/end", {"app": "where2eat"}, status=204)
         assert call(cast.creator, f"route-policies/{made['id']}")["state"] == "ended"
 
+    def test_says_when_a_copy_is_still_right(self, app: App, cast: Cast, client: Client) -> None:
+        client.force_login(cast.creator)
+        kept = client.get("/api/v1/route-policies?app=where2eat")["ETag"]
+
+        assert client.get("/api/v1/route-policies?app=where2eat", HTTP_IF_NONE_MATCH=kept).status_code == 304
+        save(app, cast.creator)
+        assert client.get("/api/v1/route-policies?app=where2eat", HTTP_IF_NONE_MATCH=kept).status_code == 200
+
     def test_names_fields_that_are_wrong(self, app: App, cast: Cast, call: Any) -> None:
         body = {"app": "where2eat", "rows": [{"use": "huge"}], "percent": 5, "quality_floor": 3}
 

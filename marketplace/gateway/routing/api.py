@@ -5,6 +5,8 @@ from typing import Any
 from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import conditional_page
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status, viewsets
@@ -134,6 +136,11 @@ class RoutePolicyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, views
 
     def get_object(self) -> RoutePolicy:
         return access.get(self.get_queryset(), pk=self.kwargs["pk"])
+
+    @method_decorator(conditional_page)
+    def list(self, request: Request) -> Response:
+        """List policies, newest first. With ``If-None-Match``, 304 while they are the same: apps keep a copy."""
+        return super().list(request)
 
     @extend_schema(request=_POLICY, responses={201: RoutePolicySerializer})
     def create(self, request: Request) -> Response:
