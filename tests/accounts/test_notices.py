@@ -134,7 +134,13 @@ class TestUnsubscribe:
             mail_choices.by_token(mail_choices.token_for(cast.consumer, what="daily")), at=NOW
         )
 
-        assert ended == ["Limits and budgets", "Catalogue", "Usage and prices", "Everything else"]
+        assert ended == [
+            "Limits and budgets",
+            "Catalogue",
+            "Usage and prices",
+            "Batches and jobs",
+            "Everything else",
+        ]
         assert "daily" not in {one.cadence for one in mail_choices.choices_of(cast.consumer)}
 
     def test_knows_no_other_token(self, cast: Cast, client: Client) -> None:

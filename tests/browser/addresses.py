@@ -194,6 +194,8 @@ NO_PAGES = {
     "accounts:enter", "accounts:key-revoke", "gateway:try", "gateway:documents-progress", "gateway:documents-saved", "gateway:job-retry", "gateway:job-cancel",
     "gateway:batch-cancel", "gateway:batch-hurry", "gateway:batch-results", "gateway:async-run-cancel",
     "gateway:async-run-again", "gateway:operator-async-run-cancel",
+    "gateway:dear-ask", "gateway:routing-end", "gateway:saving-purge", "gateway:provider-reset", "gateway:provider-test",
+    "gateway:pool-interrupt", "gateway:pool-state", "gateway:pool-keda",
     "catalog:creator-submit", "catalog:creator-check-again", "catalog:creator-version", "catalog:subscription-keys",
     "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end", "metering:rule-end",
     "quotas:budget-thresholds", "quotas:limit-unwatch",

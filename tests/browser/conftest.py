@@ -91,3 +91,6 @@ def site(
         finally:
             background.close()
             call_command("flush", interactive=False, verbosity=0, inhibit_post_migrate=True)
+            # Whoever comes next connects anew: this database was made in place of another one.
+            connection.close()
+            connection.close_pool()

@@ -17,7 +17,7 @@ from marketplace.core.models import Notice
 from marketplace.core.transitions import IllegalTransition
 from marketplace.gateway import background, books
 from marketplace.gateway.batch_models import Batch, BatchLine, CheapHours
-from marketplace.gateway.batches import finishing, lines, making, taking, working
+from marketplace.gateway.batches import calling, finishing, lines, making, taking, working
 from marketplace.gateway.batches.calling import Turn
 from marketplace.gateway.batches.making import Wanted
 from marketplace.gateway.idempotency import KeyReused
@@ -126,7 +126,11 @@ class TestWork:
         ]
         assert not Hold.objects.exists()
 
-    def test_stops_at_a_hard_limit_and_says_which_for_the_rest(self, subscription: Subscription) -> None:
+    def test_stops_at_a_hard_limit_and_says_which_for_the_rest(
+        self, subscription: Subscription, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # A limit of a day is soon over in the evening, and would be waited for.
+        monkeypatch.setattr(calling, "PATIENCE", timedelta())
         Limit.objects.filter(subscription=subscription, measure="requests", window="day").update(
             limit_value=2
         )

@@ -270,9 +270,9 @@ class TestRuns:
         # One for all, and one each for the four of which nothing came; these are charged what a call by itself costs.
         assert len(counting.asked) == 5
         [taken] = [one for one in results if one["output"] == "good"]
-        assert UsageEvent.objects.get(tags__isnull=False).event_id == taken["request_id"]
+        assert UsageEvent.objects.get(tags__has_key="halfpenny.saved_by").event_id == taken["request_id"]
         alone = {tokens.count_prompt(body) for body in counting.asked[1:]}
-        others = UsageEvent.objects.filter(tags__isnull=True)
+        others = UsageEvent.objects.exclude(tags__has_key="halfpenny.saved_by")
         assert {event.input_tokens for event in others} == alone
         assert set(Hold.objects.values_list("state", flat=True)) == {"settled"}
 

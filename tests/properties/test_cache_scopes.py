@@ -41,7 +41,7 @@ def parts(one: ModelRequest) -> tuple[str, int, str]:
 
 def _sorted(value: Any) -> Any:
     if isinstance(value, dict):
-        return [(name, _sorted(value[name])) for name in sorted(value)]
+        return "object", [(name, _sorted(value[name])) for name in sorted(value)]
     return [_sorted(one) for one in value] if isinstance(value, list) else value
 
 

@@ -21,6 +21,7 @@ from marketplace.core.templatetags.money import amount, money, number
 OK, WARN, DANGER, INFO, NEUTRAL = "ok", "warn", "danger", "info", "neutral"
 
 STATE_TONES: dict[str, dict[str, str]] = {
+    "source_health": {"closed": OK, "open": DANGER, "half_open": WARN},
     "route_policy": {"in_force": OK, "replaced": NEUTRAL, "ended": NEUTRAL},
     "dear_model": {
         "proposed": WARN,
