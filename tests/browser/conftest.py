@@ -43,6 +43,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
+    # Inside that loop Django has other connections than outside; one left open here would be found dead afterwards, when
+    # the database it is of has been replaced.
+    connection.close()
     with sync_playwright() as playwright, pytest.MonkeyPatch.context() as patch:
         # Django sees the loop in this thread and would refuse the database. No code of ours runs inside that loop.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
@@ -91,6 +94,3 @@ def site(
         finally:
             background.close()
             call_command("flush", interactive=False, verbosity=0, inhibit_post_migrate=True)
-            # Whoever comes next connects anew: this database was made in place of another one.
-            connection.close()
-            connection.close_pool()
