@@ -105,7 +105,7 @@ class PolicyForm(forms.Form):
     )
     quality_floor = forms.IntegerField(
         min_value=policies.LEAST_FLOOR, max_value=policies.MOST_FLOOR, initial=95, label="Quality floor, %",
-        help_text="So much of the strongest models' quality is kept: `auto` goes by it, and feedback is held against it.",
+        help_text="So much of the strongest models' quality is kept: “auto” goes by it, and feedback is held against it.",
     )  # fmt: skip
     note = forms.CharField(required=False, max_length=400, label="What is new")
     replaces = forms.IntegerField(widget=forms.HiddenInput, required=False)
