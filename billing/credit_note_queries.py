@@ -1,8 +1,9 @@
 """Answers about credit notes: who sees which, and their lines as a page or file shows them."""
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Sum
 
 from billing import queries
+from billing.crediting import Amounts, Creditable
 from billing.models import CreditNote, CreditNoteLine, Invoice
 from marketplace.accounts.access import Actor, Role
 
@@ -32,3 +33,22 @@ def lines(note: CreditNote) -> QuerySet[CreditNoteLine]:
 def credited_minor(notes: list[CreditNote]) -> int:
     """Sum what issued notes gave back."""
     return sum(note.total_minor for note in notes if note.state == CreditNote.State.ISSUED)
+
+
+def creditable(invoice: Invoice) -> list[Creditable]:
+    """Read what is left of each line of an invoice (two queries)."""
+    taken: dict[int, Amounts] = {
+        row["line"]: Amounts(row["net"], row["tax"], row["creator"])
+        for row in CreditNoteLine.objects.filter(credit_note__invoice=invoice, credit_note__state="issued")
+        .values("line")
+        .annotate(net=Sum("net_minor"), tax=Sum("tax_minor"), creator=Sum("creator_minor"))
+        .order_by()
+    }
+    return [
+        Creditable(
+            line.position,
+            Amounts(line.amount_minor, line.tax_minor, line.creator_minor),
+            taken.get(line.pk, Amounts()),
+        )
+        for line in invoice.lines.order_by("position")
+    ]

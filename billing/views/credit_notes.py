@@ -50,7 +50,7 @@ def credit(request: PersonRequest, number: str) -> HttpResponse:
     """Show the form that gives something back of an invoice; a POST proposes it, or previews what it comes to."""
     access.require_platform(request.actor, Role.FINANCE)
     invoice = access.get(queries.invoices(request.actor), number=number)
-    lines = credit_notes.creditable(invoice)
+    lines = credit_note_queries.creditable(invoice)
     form = CreditForm(request.POST or None, lines=lines, currency=invoice.currency)
     found = None
     if form.is_valid():

@@ -7,38 +7,34 @@ settled with what was used, or released when no answer was delivered. If this pr
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from functools import partial
 from time import monotonic, perf_counter
 from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
 from msgspec.structs import replace
 
-from marketplace.accounts import keys
 from marketplace.core.errors import Unavailable
 from marketplace.core.ids import uuid7
 from marketplace.gateway import books, requests
 from marketplace.gateway.admitted import Admission, Served, admitted, tell_standings
 from marketplace.gateway.asking import UsualOutput, Way, ways
-from marketplace.gateway.books import Answer, DatabaseAway, Entry, Reserve, Settle, Stale
+from marketplace.gateway.books import DatabaseAway, Reserve, Stale
 from marketplace.gateway.caching import hits
 from marketplace.gateway.caching.flights import AnswerCache, Flight
 from marketplace.gateway.caching.hits import Hit, HitStream
 from marketplace.gateway.calling import first_answer, first_stream
 from marketplace.gateway.directory import Caller, Directory
-from marketplace.gateway.group_commit import GroupCommit
 from marketplace.gateway.health_reports import HealthReports
 from marketplace.gateway.http_apps import HttpAppCaller
 from marketplace.gateway.limits import LimitReached
 from marketplace.gateway.offers import OfferBook, offer_book
 from marketplace.gateway.open_streams import OpenStream
+from marketplace.gateway.process_work import ProcessWork
 from marketplace.gateway.providers import ConnectionPool, Provider, ProviderEndpoint, make_provider
 from marketplace.gateway.providers.base import Completion, ProviderError, ProviderUnavailable, Stream
 from marketplace.gateway.providers.base import Usage as ProviderUsage
@@ -48,11 +44,11 @@ from marketplace.gateway.routing import calls as routing
 from marketplace.gateway.routing.book import RouteBook, route_book
 from marketplace.gateway.sharing.buying import SharedCalls, tags_of
 from marketplace.gateway.sources import Sources
-from metering.ingest import Receipt, Usage
+from metering.ingest import Usage
 from metering.origins import Reporter
 from metering.rating import Quantities
 from quotas import usual
-from quotas.admission import Admitted, HoldRequest, Refused, Settled, Settlement
+from quotas.admission import Admitted, HoldRequest, Refused
 from quotas.usual import UsualBook
 
 logger = logging.getLogger(__name__)
@@ -74,20 +70,18 @@ class Moving(Unavailable):
         super().__init__("The catalogue is changing; try again.", retry_after_s=1)
 
 
-class Gateway:
+class Gateway(ProcessWork):
     """Everything a process needs to make calls, in one event loop. ``close`` finishes what is under way."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.directory = Directory()
-        self.group: GroupCommit[Entry, Answer] = GroupCommit(books.commit, end=books.end, name="books")
         self.pool = ConnectionPool()
         self.apps = HttpAppCaller(allowed=settings.EGRESS_ALLOW)
         self.answers = AnswerCache(self)
         self.shared = SharedCalls(
             lambda admission, request: self._first_answer(admission, request), start=self.in_background
         )
-        self._reader = ThreadPoolExecutor(2, thread_name_prefix="directory")
-        self._parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
         self._offers: tuple[int, OfferBook] | None = None
         self._routes: tuple[int, RouteBook] | None = None
         self.budgets = routing.BudgetsLeft()
@@ -96,31 +90,14 @@ class Gateway:
         self._providers: dict[ProviderEndpoint, Provider] = {}
         self.health = HealthReports(self)
         self.sources = Sources(on_change=self.health.due)
-        self._settling: set[asyncio.Task[Any]] = set()
-        self._uses: dict[UUID, datetime] = {}
 
     async def close(self) -> None:
         """Settle what is still to be settled, then let go of threads and connections."""
-        if self._settling:
-            await asyncio.wait(self._settling, timeout=10)
+        await self.finish_background()
         await self.health.close()
-        await self.group.close()
-        self._reader.shutdown(wait=True)
-        self._parser.shutdown(wait=True)
+        await self.end_threads()
         await self.apps.close()
         await self.pool.close()
-
-    async def read(self, question: Callable[[], T]) -> T:
-        """Ask the database in a thread of its own; raises DatabaseAway when it cannot be reached."""
-        return await asyncio.get_running_loop().run_in_executor(self._reader, partial(_asked, question))
-
-    async def in_turn(self, work: Callable[[], T]) -> T:
-        """Compute something long in a thread, one after the other in the order they came.
-
-        Side by side they would only share the interpreter and end all at the same time: the transactions' thread would
-        wait for all of them, and they then for it. In turn, one is read while the one before is committed.
-        """
-        return await asyncio.get_running_loop().run_in_executor(self._parser, work)
 
     async def find(self, presented: str, *, kind: str) -> Caller | Reporter:
         """Return who presents this key. Raises BadKey, AppPaused."""
@@ -382,68 +359,6 @@ class Gateway:
             return admission.usage.tags or {}
         return routing.told(admission.usage, quantities, reason=reason, prices=self._offers[1].prices)
 
-    async def settle_app_call(self, admission: Admission, usage: Usage) -> Served:
-        """End the hold of an app that runs elsewhere with what it used."""
-        receipt = await self._end(admission, usage)
-        cost, currency = (receipt.rated.cost, receipt.currency) if receipt else (Decimal(0), "")
-        return Served(admission, usage.model, "the app's own endpoint", cost, usage.quantities, currency)
-
-    async def release(self, admission: Admission) -> None:
-        """End a hold without a charge: nothing was delivered."""
-        await self._end(admission, None)
-
-    async def _end(self, admission: Admission, usage: Usage | None) -> Receipt | None:
-        """End a hold in a task that nobody can cancel; a database that is away is tried again until it expires."""
-        task = self.in_background(self._end_surely(Settlement(admission.id, usage)))
-        try:
-            settled = await asyncio.wait_for(asyncio.shield(task), timeout=15)
-        except TimeoutError:
-            logger.error("hold %s is not settled yet; the answer goes out before it", admission.id)
-            return None
-        return settled.receipt
-
-    def in_background(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Start work that nobody can cancel and that ``close`` waits for."""
-        task = asyncio.ensure_future(work)
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
-        return task
-
-    def _note_use(self, key_id: UUID | None, at: datetime) -> None:
-        """Let people see that a key is in use: once a minute, beside the call and without a part in its fate."""
-        last = self._uses.get(key_id) if key_id else at
-        if key_id and (last is None or at - last >= keys.USE_NOTED_EVERY):
-            self._uses[key_id] = at
-            self.in_background(self._touch(key_id, at))
-
-    async def _touch(self, key_id: UUID, at: datetime) -> None:
-        try:
-            await self.read(partial(keys.touch, key_id, at=at))
-        except DatabaseAway:
-            logger.info("the use of key %s could not be noted", key_id)
-
-    async def _release_if_held(self, hold_id: UUID) -> None:
-        """Release a hold that may or may not have been committed.
-
-        A release that shares the transaction of its hold comes before it there and finds nothing; the second one
-        comes in a later transaction.
-        """
-        for _ in range(2):
-            if (await self._end_surely(Settlement(hold_id, None))).has_ended:
-                return
-
-    async def _end_surely(self, settlement: Settlement) -> Settled:
-        pause_s = 0.05
-        while True:
-            try:
-                answer = await self.group.submit(Settle(settlement))
-            except Unavailable:
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, 5)
-            else:
-                assert isinstance(answer, Settled)
-                return answer
-
     def _provider_of(self, book: OfferBook) -> Callable[[Offer], Provider]:
         def of(offer: Offer) -> Provider:
             endpoint = book.endpoints.get(offer.provider)
@@ -459,13 +374,3 @@ class Gateway:
         if provider is None:
             provider = self._providers[endpoint] = make_provider(endpoint, pool=self.pool)
         return provider
-
-
-def _asked(question: Callable[[], T]) -> T:
-    try:
-        return question()
-    except (OperationalError, InterfaceError) as error:
-        raise DatabaseAway from error
-    finally:
-        # Back to the pool: threads that look things up now and then must not keep connections.
-        connection.close()

@@ -103,9 +103,7 @@ class SharedCalls:
             return self._embeddings.announce(_VECTORS) if vectors.texts_of(request.fields) else None
         if not request.is_packable or request.choices != 1:
             return None
-        # One organization's inputs never share a prompt with another's.
-        who = caller.who
-        kind = (who.organization_id, caller.app.version_id, who.environment)
+        kind = _kind_of_runs(caller)
         return self._runs.announce(kind) if monotonic() >= self._paused_until.get(kind, 0.0) else None
 
     async def buy(self, admission: Admission, request: ModelRequest, announced: Announced | None) -> Bought:
@@ -130,9 +128,7 @@ class SharedCalls:
             return await self._singly(items)
         texts = _texts(completion, items)
         if not any(texts):
-            first = items[0].admission.caller
-            kind = (first.who.organization_id, first.app.version_id, first.who.environment)
-            self._paused_until[kind] = monotonic() + PAUSE_S
+            self._paused_until[_kind_of_runs(items[0].admission.caller)] = monotonic() + PAUSE_S
         shares = [
             replace(item.share, output_weight=tokens.count(text or ""))
             for item, text in zip(items, texts, strict=True)
@@ -189,6 +185,11 @@ def _key(item: Item, kind: Hashable) -> Hashable:
         fields["messages"] = [*before, {**last, "content": None}]
     offers = tuple((offer.provider, offer.model, offer.prices.id) for offer in item.offers)
     return kind, offers, msgspec.json.encode(fields, order="sorted")
+
+
+def _kind_of_runs(caller: Caller) -> Hashable:
+    """What runs must have in common: one organization's inputs never share a prompt with another's."""
+    return caller.who.organization_id, caller.app.version_id, caller.who.environment
 
 
 def _packed(items: Sequence[Item]) -> ModelRequest | None:
