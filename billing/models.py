@@ -8,6 +8,26 @@ from django.db import models
 from django.db.models import F, Q
 from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protect, Row, Trigger, Update
 
+from billing.allocation_models import (
+    AllocationRow,
+    AllocationRun,
+    SharedCost,
+    SharedCostPart,
+    SplitRule,
+    UnallocatedGoal,
+)
+from billing.chargeback_models import (
+    BatchedEntry,
+    BudgetDebit,
+    CostStatement,
+    Dispute,
+    DisputeFile,
+    JournalBatch,
+    JournalBatchLine,
+    RecoverySwitch,
+    StatementCorrection,
+)
+from billing.closing_models import Reopening, StepMark, TotalsIncident
 from billing.credit_note_models import CreditNote, CreditNoteLine
 from billing.payment_models import ReceivedPayment
 from marketplace.core.ids import uuid7
@@ -15,8 +35,33 @@ from marketplace.core.ranges import DateTimeRange
 from marketplace.core.transitions import Transitions
 
 __all__ = [
-    "BillingPeriod", "CreditNote", "CreditNoteLine", "Invoice", "InvoiceLine", "JournalEntry", "Posting",
-    "ReceivedPayment", "RevenueShareAgreement",
+    "AllocationRow",
+    "AllocationRun",
+    "BatchedEntry",
+    "BillingPeriod",
+    "BudgetDebit",
+    "CostStatement",
+    "CreditNote",
+    "CreditNoteLine",
+    "Dispute",
+    "DisputeFile",
+    "Invoice",
+    "InvoiceLine",
+    "JournalBatch",
+    "JournalBatchLine",
+    "JournalEntry",
+    "Posting",
+    "ReceivedPayment",
+    "RecoverySwitch",
+    "Reopening",
+    "RevenueShareAgreement",
+    "SharedCost",
+    "SharedCostPart",
+    "SplitRule",
+    "StatementCorrection",
+    "StepMark",
+    "TotalsIncident",
+    "UnallocatedGoal",
 ]  # fmt: skip
 
 FINAL = Condition("OLD.state <> 'draft'")

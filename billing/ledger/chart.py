@@ -32,6 +32,7 @@ CREATOR_PAYABLE = Account("creator_payable", "Payable to creators", Kind.LIABILI
 PROVIDER_ACCRUAL = Account("provider_accrual", "Owed to model providers", Kind.LIABILITY, "app")
 TAX_PAYABLE = Account("tax_payable", "Tax collected", Kind.LIABILITY, "organization")
 PLATFORM_REVENUE = Account("platform_revenue", "Platform's part of prices", Kind.INCOME, "app")
+SHARED_RECOVERED = Account("shared_recovered", "Shared costs charged on", Kind.INCOME, "cost center")
 MODEL_COST = Account("model_cost", "Cost of models", Kind.EXPENSE, "app")
 
 ACCOUNTS: tuple[Account, ...] = (
@@ -42,6 +43,7 @@ ACCOUNTS: tuple[Account, ...] = (
     PROVIDER_ACCRUAL,
     TAX_PAYABLE,
     PLATFORM_REVENUE,
+    SHARED_RECOVERED,
     MODEL_COST,
 )
 BY_CODE: dict[str, Account] = {account.code: account for account in ACCOUNTS}

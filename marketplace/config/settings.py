@@ -28,6 +28,8 @@ LEGAL_ENTITY = env.str("HALFPENNY_LEGAL_ENTITY", "Halfpenny Demo Company")
 DEFAULT_REVENUE_SHARE = env.decimal("HALFPENNY_REVENUE_SHARE", Decimal("0.20"))
 # Up to this, in CURRENCY, one person of finance may give money back; more takes a second one.
 CREDIT_ALONE_UP_TO = env.decimal("HALFPENNY_CREDIT_ALONE_UP_TO", Decimal(100))
+DISPUTE_DAYS = env.int("HALFPENNY_DISPUTE_DAYS", 5)
+DISPUTE_DECISION_DAYS = env.int("HALFPENNY_DISPUTE_DECISION_DAYS", 5)
 # Parts of an app's price that the platform has to keep: below the first its check fails, below the second it warns.
 MARGIN_FAIL_BELOW = env.decimal("HALFPENNY_MARGIN_FAIL_BELOW", Decimal(0))
 MARGIN_WARN_BELOW = env.decimal("HALFPENNY_MARGIN_WARN_BELOW", Decimal("0.01"))
