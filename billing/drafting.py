@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from uuid import UUID
 
+from billing import progressive_lines
+from billing.bill_lines import BillLine
 from billing.billable import Billable, ContractKey, Payer, read
 from billing.bills import Contract, Metered, PricedLine, price, share_out
 from billing.models import Invoice
@@ -17,19 +18,6 @@ from billing.terms import ShareTerms
 from marketplace.accounts.models import CostCenter, Organization
 from marketplace.catalog.models import Subscription
 from marketplace.core.periods import Period
-
-
-@dataclass(frozen=True)
-class BillLine:
-    """A priced line, with what it is for."""
-
-    priced: PricedLine
-    description: str
-    app_id: int
-    subscription_id: UUID | None
-    plan_id: int | None
-    service: Period
-    is_correction: bool
 
 
 @dataclass(frozen=True)
@@ -90,6 +78,7 @@ def bills_of(month: Period, *, default_share: ShareTerms) -> list[Bill]:
     for key, by_payer in sorted(books.usage.items(), key=lambda item: _order(books, item[0])):
         for payer, found in _lines_of(books, key, by_payer).items():
             lines[payer] += found
+    progressive_lines.deduct(lines, month=month)
     bills = [
         Bill(
             organization=books.organizations[payer.organization_id],

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
-from billing import owners
+from billing import owners, wallet_spending
 from billing.drafting import Bill, BillLine
 from billing.ledger import chart, journal
 from billing.ledger.journal import Fact, Leg
@@ -49,6 +49,7 @@ def issue(bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime, by: 
             invoice.delete()
         invoice = draft(bill, period=period, terms=terms, at=at)
         finalize(invoice, terms=terms, at=at, by=by)
+        wallet_spending.pay(invoice, at=at, by=by)
         return invoice
 
 
@@ -58,6 +59,7 @@ def _existing(bill: Bill, period: BillingPeriod) -> Invoice | None:
         organization=bill.organization,
         cost_center=bill.cost_center,
         currency=bill.currency,
+        part=0,
     ).first()
 
 

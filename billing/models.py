@@ -10,13 +10,16 @@ from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protec
 
 from billing.credit_note_models import CreditNote, CreditNoteLine
 from billing.payment_models import ReceivedPayment
+from billing.progressive_models import ProgressiveBill, ProgressiveThreshold
+from billing.wallet_models import Wallet, WalletCredit, WalletMovement
 from marketplace.core.ids import uuid7
 from marketplace.core.ranges import DateTimeRange
 from marketplace.core.transitions import Transitions
 
 __all__ = [
     "BillingPeriod", "CreditNote", "CreditNoteLine", "Invoice", "InvoiceLine", "JournalEntry", "Posting",
-    "ReceivedPayment", "RevenueShareAgreement",
+    "ProgressiveBill", "ProgressiveThreshold", "ReceivedPayment", "RevenueShareAgreement", "Wallet", "WalletCredit",
+    "WalletMovement",
 ]  # fmt: skip
 
 FINAL = Condition("OLD.state <> 'draft'")
@@ -150,12 +153,15 @@ class Invoice(models.Model):
     issued_at = models.DateTimeField(null=True, blank=True)
     due_at = models.DateTimeField(null=True, blank=True)
     payer = models.JSONField(default=dict, help_text="Name and address as they were when it was issued.")
+    part = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="0 for the bill of the whole month, else which one before its end."
+    )
     created_at = models.DateTimeField()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["period", "organization", "cost_center", "currency"],
+                fields=["period", "organization", "cost_center", "currency", "part"],
                 name="invoice_one_per_payer",
                 nulls_distinct=False,
             ),

@@ -31,7 +31,13 @@ COST_CENTER_CHARGE = Account("cost_center_charge", "Charged to cost centers", Ki
 CREATOR_PAYABLE = Account("creator_payable", "Payable to creators", Kind.LIABILITY, "team")
 PROVIDER_ACCRUAL = Account("provider_accrual", "Owed to model providers", Kind.LIABILITY, "app")
 TAX_PAYABLE = Account("tax_payable", "Tax collected", Kind.LIABILITY, "organization")
+PREPAID = Account("prepaid", "Paid ahead by organizations", Kind.LIABILITY, "organization")
+PROMOTIONAL_CREDIT = Account(
+    "promotional_credit", "Credit given and not used", Kind.LIABILITY, "organization"
+)
 PLATFORM_REVENUE = Account("platform_revenue", "Platform's part of prices", Kind.INCOME, "app")
+EXPIRED_PREPAID = Account("expired_prepaid", "Paid ahead, and expired", Kind.INCOME, "organization")
+PROMOTIONS = Account("promotions", "Cost of credit given", Kind.EXPENSE, "organization")
 MODEL_COST = Account("model_cost", "Cost of models", Kind.EXPENSE, "app")
 
 ACCOUNTS: tuple[Account, ...] = (
@@ -41,7 +47,11 @@ ACCOUNTS: tuple[Account, ...] = (
     CREATOR_PAYABLE,
     PROVIDER_ACCRUAL,
     TAX_PAYABLE,
+    PREPAID,
+    PROMOTIONAL_CREDIT,
     PLATFORM_REVENUE,
+    EXPIRED_PREPAID,
+    PROMOTIONS,
     MODEL_COST,
 )
 BY_CODE: dict[str, Account] = {account.code: account for account in ACCOUNTS}

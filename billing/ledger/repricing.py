@@ -12,6 +12,7 @@ from decimal import Decimal
 from billing.billable import Billable, ContractKey, Payer, read
 from billing.bills import ZERO, Contract, Metered, price
 from billing.models import Invoice, InvoiceLine
+from billing.progressive_lines import PROGRESSIVE
 from billing.terms import ShareTerms
 from marketplace.accounts.models import Organization
 from marketplace.core.money import exact
@@ -57,7 +58,9 @@ class Comparison:
 
 def compare(month: Period) -> Comparison:
     """Price a closed month again and set it beside its invoice lines."""
-    lines = list(InvoiceLine.objects.filter(invoice__period=month.name).select_related("invoice"))
+    # What was billed before the month's end is taken off again by its bill; a check of its own compares both.
+    billed = InvoiceLine.objects.filter(invoice__period=month.name).exclude(code__endswith=PROGRESSIVE)
+    lines = list(billed.select_related("invoice"))
     by_contract: dict[ContractKey, list[InvoiceLine]] = defaultdict(list)
     for line in lines:
         by_contract[_key(line)].append(line)
