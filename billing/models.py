@@ -8,15 +8,17 @@ from django.db import models
 from django.db.models import F, Q
 from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protect, Row, Trigger, Update
 
+from billing.balance_models import BalanceEntry, CustomerBalance
 from billing.credit_note_models import CreditNote, CreditNoteLine
-from billing.payment_models import ReceivedPayment
+from billing.payment_models import PaymentReversal, ReceivedPayment
+from billing.write_off_models import WriteOff
 from marketplace.core.ids import uuid7
 from marketplace.core.ranges import DateTimeRange
 from marketplace.core.transitions import Transitions
 
 __all__ = [
-    "BillingPeriod", "CreditNote", "CreditNoteLine", "Invoice", "InvoiceLine", "JournalEntry", "Posting",
-    "ReceivedPayment", "RevenueShareAgreement",
+    "BalanceEntry", "BillingPeriod", "CreditNote", "CreditNoteLine", "CustomerBalance", "Invoice", "InvoiceLine",
+    "JournalEntry", "PaymentReversal", "Posting", "ReceivedPayment", "RevenueShareAgreement", "WriteOff",
 ]  # fmt: skip
 
 FINAL = Condition("OLD.state <> 'draft'")
@@ -127,7 +129,8 @@ class Invoice(models.Model):
         "draft": frozenset({"finalized"}),
         "finalized": frozenset({"paid", "overdue", "written_off"}),
         "overdue": frozenset({"paid", "written_off"}),
-        "paid": frozenset(),
+        # A payment that went back makes it due again.
+        "paid": frozenset({"finalized", "overdue"}),
         "written_off": frozenset(),
     }
 
