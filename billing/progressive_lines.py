@@ -1,9 +1,10 @@
 """Lines of what was billed before the month's end, and lines of the month's bill that take them off again.
 
-Both have the code of their charge with ``:progressive`` behind it, and the second are the mirror of the first, cost and
+Both are of the kind *progressive*, with the code of their charge, and the second are the mirror of the first, cost and
 creator's part among it: a month that was billed in parts comes to what it would have come to in one.
 """
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,24 +15,28 @@ from billing.models import InvoiceLine
 from marketplace.core.money import to_text
 from marketplace.core.periods import Period
 
-PROGRESSIVE = ":progressive"
+KIND = InvoiceLine.Kind.PROGRESSIVE
 LONGEST = 200
+_SO_FAR = "So far this month. "
 
 
 def as_progressive(line: BillLine) -> BillLine:
     """Make the line of a bill before the month's end out of a line as the month's bill would have it."""
-    priced = replace(line.priced, code=line.priced.code + PROGRESSIVE)
-    return replace(line, priced=priced, description=f"So far this month. {line.description}"[:LONGEST])
+    return replace(line, kind=KIND, description=f"{_SO_FAR}{line.description}"[:LONGEST])
 
 
-def deduct(lines: dict[Payer, list[BillLine]], *, month: Period) -> None:
-    """Add to the lines of a month's bills what takes off again what was billed before its end (one query)."""
-    billed = InvoiceLine.objects.filter(
-        invoice__period=month.name, invoice__part__gt=0, code__endswith=PROGRESSIVE
-    ).select_related("invoice")
-    for line in billed.order_by("invoice__part", "invoice__number", "position"):
+def lines_by_payer(
+    month: Period, organizations: Collection[int] | None, lines: Mapping[Payer, Sequence[BillLine]]
+) -> dict[Payer, list[BillLine]]:
+    """Give what takes off a month's bills what was billed before its end (one query)."""
+    billed = InvoiceLine.objects.filter(invoice__period=month.name, invoice__part__gt=0, kind=KIND)
+    if organizations is not None:
+        billed = billed.filter(invoice__organization__in=organizations)
+    found: dict[Payer, list[BillLine]] = {}
+    for line in billed.select_related("invoice").order_by("invoice__number", "position"):
         payer = Payer(line.invoice.organization_id, line.invoice.cost_center_id, line.invoice.currency)
-        lines.setdefault(payer, []).append(mirror_of(line))
+        found.setdefault(payer, []).append(mirror_of(line))
+    return found
 
 
 def mirror_of(line: InvoiceLine) -> BillLine:
@@ -47,9 +52,10 @@ def mirror_of(line: InvoiceLine) -> BillLine:
         creator_minor=-line.creator_minor,
         explanation=(note,),
     )
-    what = line.description.removeprefix("So far this month. ")
+    what = line.description.removeprefix(_SO_FAR)
     return BillLine(
         priced=priced,
+        kind=KIND,
         description=f"Already billed on {number}. {what}"[:LONGEST],
         app_id=line.app_id,
         subscription_id=line.subscription_id,

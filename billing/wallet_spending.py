@@ -12,7 +12,8 @@ from billing.settling import due_of
 from billing.wallet_order import Taken, take
 from marketplace.accounts.models import CostCenter
 from marketplace.core import audit
-from marketplace.core.transitions import move
+
+SOURCE = ReceivedPayment.Source.PREPAID
 
 
 def pay(invoice: Invoice, *, at: datetime, by: Any = None) -> ReceivedPayment | None:
@@ -23,7 +24,7 @@ def pay(invoice: Invoice, *, at: datetime, by: Any = None) -> ReceivedPayment | 
     if not _takes_credit(invoice):
         return None
     with transaction.atomic():
-        Invoice.objects.select_for_update(of=("self",)).get(pk=invoice.pk)
+        settling.locked(invoice)
         wallet = Wallet.objects.select_for_update().filter(
             organization=invoice.organization_id,
             cost_center=invoice.cost_center_id,
@@ -59,14 +60,14 @@ def _paid(
     invoice: Invoice, wallet: Wallet, taken: Iterable[Taken[WalletCredit]], *, at: datetime, by: Any
 ) -> ReceivedPayment:
     parts = list(taken)
-    earlier = invoice.payments.filter(reference__startswith="wallet ").count()
+    number = invoice.payments.filter(source=SOURCE).count() + 1
     payment = ReceivedPayment.objects.create(
         invoice=invoice,
         amount_minor=sum(part.amount_minor for part in parts),
-        reference=f"wallet {invoice.number}" + (f" ({earlier + 1})" if earlier else ""),
+        source=SOURCE,
+        reference=f"wallet {number}",
         received_date=at.date(),
-        # Nobody but whoever paid ahead pays this.
-        recorded_by_id=by.pk if by else parts[0].credit.granted_by_id,
+        recorded_by=by,
         recorded_at=at,
     )
     for part in parts:
@@ -81,14 +82,6 @@ def _paid(
         by=by,
         new={"amount_minor": payment.amount_minor, "wallet": str(wallet.pk)},
     )
-    if settling.is_payable(invoice) and not due_of(invoice).minor:
-        move(
-            invoice,
-            Invoice.TRANSITIONS,
-            to=Invoice.State.PAID,
-            action="billing.invoice.paid",
-            at=at,
-            by=by,
-        )
+    settling.settle(invoice, by=by, at=at)
     wallets.tell_if_low(wallet, at=at)
     return payment

@@ -12,7 +12,6 @@ from decimal import Decimal
 from billing.billable import Billable, ContractKey, Payer, read
 from billing.bills import ZERO, Contract, Metered, price
 from billing.models import Invoice, InvoiceLine
-from billing.progressive_lines import PROGRESSIVE
 from billing.terms import ShareTerms
 from marketplace.accounts.models import Organization
 from marketplace.core.money import exact
@@ -58,9 +57,8 @@ class Comparison:
 
 def compare(month: Period) -> Comparison:
     """Price a closed month again and set it beside its invoice lines."""
-    # What was billed before the month's end is taken off again by its bill; a check of its own compares both.
-    billed = InvoiceLine.objects.filter(invoice__period=month.name).exclude(code__endswith=PROGRESSIVE)
-    lines = list(billed.select_related("invoice"))
+    priced = InvoiceLine.objects.filter(invoice__period=month.name, kind__in=InvoiceLine.PRICED)
+    lines = list(priced.select_related("invoice"))
     by_contract: dict[ContractKey, list[InvoiceLine]] = defaultdict(list)
     for line in lines:
         by_contract[_key(line)].append(line)
@@ -84,9 +82,9 @@ def _billing_then(month: Period) -> dict[int, str]:
 def _key(line: InvoiceLine) -> ContractKey:
     month, currency = month_of(line.service_starts_at), line.invoice.currency
     if line.subscription_id:
-        return ContractKey(line.app_id, month, currency, line.subscription_id, line.plan_id)
+        return ContractKey(line.app_id or 0, month, currency, line.subscription_id, line.plan_id)
     payer = Payer(line.invoice.organization_id, line.invoice.cost_center_id, currency)
-    return ContractKey(line.app_id, month, currency, payer=payer)
+    return ContractKey(line.app_id or 0, month, currency, payer=payer)
 
 
 def _expected(books: Billable, key: ContractKey, lines: list[InvoiceLine]) -> ByCharge:
