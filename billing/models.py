@@ -8,15 +8,19 @@ from django.db import models
 from django.db.models import F, Q
 from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protect, Row, Trigger, Update
 
+from billing.billing_profile_models import BillingProfile, ExemptionCertificate
 from billing.credit_note_models import CreditNote, CreditNoteLine
+from billing.legal_entity_models import LegalEntity, LegalEntityFacts
 from billing.payment_models import ReceivedPayment
+from billing.tax_rate_models import AppTaxCategory, TaxCategory, TaxRate
 from marketplace.core.ids import uuid7
 from marketplace.core.ranges import DateTimeRange
 from marketplace.core.transitions import Transitions
 
 __all__ = [
-    "BillingPeriod", "CreditNote", "CreditNoteLine", "Invoice", "InvoiceLine", "JournalEntry", "Posting",
-    "ReceivedPayment", "RevenueShareAgreement",
+    "AppTaxCategory", "BillingPeriod", "BillingProfile", "CreditNote", "CreditNoteLine", "ExemptionCertificate", "Invoice",
+    "InvoiceLine", "JournalEntry", "LegalEntity", "LegalEntityFacts", "Posting", "ReceivedPayment", "RevenueShareAgreement",
+    "TaxCategory", "TaxRate",
 ]  # fmt: skip
 
 FINAL = Condition("OLD.state <> 'draft'")
