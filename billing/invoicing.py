@@ -66,8 +66,21 @@ def _existing(bill: Bill, period: BillingPeriod) -> Invoice | None:
 def draft(
     bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime, register: Register | None = None
 ) -> Invoice:
-    """Write a bill down as a draft with its lines, parties and tax. Totals are sums of rounded lines. Raises NoTaxRate."""
-    invoice = Invoice.objects.create(
+    """Write a bill down as a draft with its lines. Raises as ``build`` does."""
+    invoice, lines = build(bill, period=period, terms=terms, at=at, register=register)
+    invoice.save(force_insert=True)
+    InvoiceLine.objects.bulk_create(lines, batch_size=1_000)
+    return invoice
+
+
+def build(
+    bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime, register: Register | None = None
+) -> tuple[Invoice, list[InvoiceLine]]:
+    """Make a draft and its lines, unsaved, with parties and tax. Totals are sums of rounded lines. Raises NoTaxRate.
+
+    Whoever builds many reads the register once.
+    """
+    invoice = Invoice(
         kind=bill.kind,
         period=period,
         organization=bill.organization,
@@ -80,9 +93,9 @@ def draft(
         created_at=at,
     )
     lines = [_line(invoice, place, line) for place, line in enumerate(bill.lines, start=1)]
-    InvoiceLine.objects.bulk_create(lines, batch_size=1_000)
-    parties.freeze(invoice, terms=terms, at=at, register=register)
-    return invoice
+    register = register or parties.read(at=at, terms=terms, organizations=[bill.organization.pk])
+    parties.put_on(invoice, lines, terms=terms, register=register)
+    return invoice, lines
 
 
 def _line(invoice: Invoice, position: int, line: BillLine) -> InvoiceLine:
@@ -90,6 +103,7 @@ def _line(invoice: Invoice, position: int, line: BillLine) -> InvoiceLine:
     return InvoiceLine(
         invoice=invoice,
         position=position,
+        kind=line.kind,
         code=priced.code,
         description=line.description,
         app_id=line.app_id,
@@ -163,8 +177,8 @@ def _fact(invoice: Invoice) -> Fact:
     """Debit who pays; credit creators by app and the team of its time, the platform by app, and tax."""
     account = chart.COST_CENTER_CHARGE if invoice.cost_center_id else chart.RECEIVABLE
     legs = [_leg(invoice, account, invoice.total_minor), _leg(invoice, chart.TAX_PAYABLE, -invoice.tax_minor)]
-    for (app_id, team_id), creator_minor in owners.creator_parts(invoice).items():
-        legs.append(_app_leg(invoice, chart.CREATOR_PAYABLE, -creator_minor, app_id, team_id))
+    for (owned_id, team_id), creator_minor in owners.creator_parts(invoice).items():
+        legs.append(_app_leg(invoice, chart.CREATOR_PAYABLE, -creator_minor, owned_id, team_id))
     for app_id, platform_minor in _platform_parts(invoice).items():
         legs.append(_app_leg(invoice, chart.PLATFORM_REVENUE, -platform_minor, app_id, None))
     return Fact(
@@ -177,8 +191,8 @@ def _fact(invoice: Invoice) -> Fact:
     )
 
 
-def _platform_parts(invoice: Invoice) -> dict[int, int]:
-    parts: dict[int, int] = {}
+def _platform_parts(invoice: Invoice) -> dict[int | None, int]:
+    parts: dict[int | None, int] = {}
     for app_id, platform_minor in invoice.lines.order_by("position").values_list("app_id", "platform_minor"):
         parts[app_id] = parts.get(app_id, 0) + platform_minor
     return parts
@@ -195,6 +209,6 @@ def _leg(invoice: Invoice, account: chart.Account, amount_minor: int) -> Leg:
 
 
 def _app_leg(
-    invoice: Invoice, account: chart.Account, amount_minor: int, app_id: int, team_id: int | None
+    invoice: Invoice, account: chart.Account, amount_minor: int, app_id: int | None, team_id: int | None
 ) -> Leg:
     return Leg(account, amount_minor, invoice.currency, app_id=app_id, team_id=team_id)

@@ -92,26 +92,41 @@ def parties_of(organization: Organization, *, register: Register) -> Parties:
 
 
 def freeze(invoice: Invoice, *, terms: Terms, at: datetime, register: Register | None = None) -> None:
-    """Write parties and tax onto a draft and its lines; again with nothing new to say, nothing is written.
+    """Write parties and tax of now onto a saved draft and its lines; with nothing new to say, nothing is written.
 
-    Statements are settled inside of an organization and bear no tax. Raises NoTaxRate.
+    Raises NoTaxRate.
     """
     register = register or read(at=at, terms=terms, organizations=[invoice.organization_id])
+    before = (invoice.payer, invoice.tax_minor, invoice.total_minor)
+    changed = put_on(invoice, list(invoice.lines.order_by("position")), terms=terms, register=register)
+    if changed:
+        InvoiceLine.objects.bulk_update(changed, ["tax_percent", "tax_minor"], batch_size=1_000)
+    if before != (invoice.payer, invoice.tax_minor, invoice.total_minor):
+        invoice.save(update_fields=["payer", "tax_minor", "total_minor"])
+
+
+def put_on(
+    invoice: Invoice, lines: Sequence[InvoiceLine], *, terms: Terms, register: Register
+) -> list[InvoiceLine]:
+    """Set parties and tax of a draft and its lines, and save nothing; the lines that changed. Raises NoTaxRate.
+
+    Statements are settled inside of an organization and bear no tax.
+    """
     parties = parties_of(invoice.organization, register=register)
-    lines = list(invoice.lines.order_by("position"))
-    is_invoice = invoice.kind == Invoice.Kind.INVOICE
-    taxes = _tax(lines, invoice, parties, register) if is_invoice else None
-    payer = _frozen(invoice, parties, taxes, terms)
-    tax_minor = taxes.total_minor if taxes else 0
-    if invoice.payer == payer and invoice.tax_minor == tax_minor:
-        return
-    invoice.payer, invoice.tax_minor = payer, tax_minor
-    invoice.total_minor = invoice.subtotal_minor + tax_minor
-    invoice.save(update_fields=["payer", "tax_minor", "total_minor"])
+    taxes: Taxes | None = None
+    changed: list[InvoiceLine] = []
+    if invoice.kind == Invoice.Kind.INVOICE:
+        taxes, changed = _tax(lines, invoice, parties, register)
+    invoice.payer = _frozen(invoice, parties, taxes, terms)
+    invoice.tax_minor = taxes.total_minor if taxes else 0
+    invoice.total_minor = invoice.subtotal_minor + invoice.tax_minor
+    return changed
 
 
-def _tax(lines: Sequence[InvoiceLine], invoice: Invoice, parties: Parties, register: Register) -> Taxes:
-    """Tax the lines, write each one's rate and part, and give the sums by rate."""
+def _tax(
+    lines: Sequence[InvoiceLine], invoice: Invoice, parties: Parties, register: Register
+) -> tuple[Taxes, list[InvoiceLine]]:
+    """Set each line's rate and part of the tax; give the sums by rate, and the lines that changed."""
     percents = [_percent(line, parties, register) for line in lines]
     taxable = [TaxableLine(line.amount_minor, percent) for line, percent in zip(lines, percents, strict=True)]
     taxes = tax_lines(taxable, currency=invoice.currency)
@@ -120,8 +135,7 @@ def _tax(lines: Sequence[InvoiceLine], invoice: Invoice, parties: Parties, regis
         if (line.tax_percent, line.tax_minor) != (percent, tax_minor):
             line.tax_percent, line.tax_minor = percent, tax_minor
             changed.append(line)
-    InvoiceLine.objects.bulk_update(changed, ["tax_percent", "tax_minor"], batch_size=1_000)
-    return taxes
+    return taxes, changed
 
 
 def _percent(line: InvoiceLine, parties: Parties, register: Register) -> Decimal:
