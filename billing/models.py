@@ -8,12 +8,14 @@ from django.db import models
 from django.db.models import F, Q
 from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protect, Row, Trigger, Update
 
+from billing.balance_models import BalanceEntry, CustomerBalance
 from billing.billing_profile_models import BillingProfile, ExemptionCertificate
 from billing.credit_note_models import CreditNote, CreditNoteLine
 from billing.legal_entity_models import LegalEntity, LegalEntityFacts
-from billing.payment_models import ReceivedPayment
+from billing.payment_models import PaymentReversal, ReceivedPayment
 from billing.run_models import AddedLine, MonthlyRun, ParkedBill, RunBatch
 from billing.tax_rate_models import AppTaxCategory, TaxCategory, TaxRate
+from billing.write_off_models import WriteOff
 from marketplace.core.ids import uuid7
 from marketplace.core.ranges import DateTimeRange
 from marketplace.core.transitions import Transitions
@@ -21,10 +23,12 @@ from marketplace.core.transitions import Transitions
 __all__ = [
     "AddedLine",
     "AppTaxCategory",
+    "BalanceEntry",
     "BillingPeriod",
     "BillingProfile",
     "CreditNote",
     "CreditNoteLine",
+    "CustomerBalance",
     "ExemptionCertificate",
     "Invoice",
     "InvoiceLine",
@@ -33,12 +37,14 @@ __all__ = [
     "LegalEntityFacts",
     "MonthlyRun",
     "ParkedBill",
+    "PaymentReversal",
     "Posting",
     "ReceivedPayment",
     "RevenueShareAgreement",
     "RunBatch",
     "TaxCategory",
     "TaxRate",
+    "WriteOff",
 ]
 
 FINAL = Condition("OLD.state <> 'draft'")
@@ -158,7 +164,8 @@ class Invoice(models.Model):
         "draft": frozenset({"finalized"}),
         "finalized": frozenset({"paid", "overdue", "written_off"}),
         "overdue": frozenset({"paid", "written_off"}),
-        "paid": frozenset(),
+        # A payment that went back makes it due again.
+        "paid": frozenset({"finalized", "overdue"}),
         "written_off": frozenset(),
     }
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing import party_urls
+from billing import collecting_urls, party_urls
 from billing.views import (
     approvals,
     books,
@@ -22,6 +22,7 @@ app_name = "billing"
 
 urlpatterns = [
     *party_urls.urlpatterns,
+    *collecting_urls.urlpatterns,
     path("finance/", periods.overview, name="overview"),
     path("finance/periods/<str:name>/", periods.period, name="period"),
     path("finance/periods/<str:name>/preview/", periods.preview, name="period-preview"),
