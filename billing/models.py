@@ -9,10 +9,13 @@ from django.db.models import F, Q
 from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protect, Row, Trigger, Update
 
 from billing.balance_models import BalanceEntry, CustomerBalance
+from billing.billing_profile_models import BillingProfile, ExemptionCertificate
 from billing.credit_note_models import CreditNote, CreditNoteLine
+from billing.legal_entity_models import LegalEntity, LegalEntityFacts
 from billing.payment_models import PaymentReversal, ReceivedPayment
 from billing.progressive_models import ProgressiveBill, ProgressiveThreshold
 from billing.run_models import AddedLine, MonthlyRun, ParkedBill, RunBatch
+from billing.tax_rate_models import AppTaxCategory, TaxCategory, TaxRate
 from billing.wallet_models import Wallet, WalletCredit, WalletMovement
 from billing.write_off_models import WriteOff
 from marketplace.core.ids import uuid7
@@ -21,14 +24,19 @@ from marketplace.core.transitions import Transitions
 
 __all__ = [
     "AddedLine",
+    "AppTaxCategory",
     "BalanceEntry",
     "BillingPeriod",
+    "BillingProfile",
     "CreditNote",
     "CreditNoteLine",
     "CustomerBalance",
+    "ExemptionCertificate",
     "Invoice",
     "InvoiceLine",
     "JournalEntry",
+    "LegalEntity",
+    "LegalEntityFacts",
     "MonthlyRun",
     "ParkedBill",
     "PaymentReversal",
@@ -38,6 +46,8 @@ __all__ = [
     "ReceivedPayment",
     "RevenueShareAgreement",
     "RunBatch",
+    "TaxCategory",
+    "TaxRate",
     "Wallet",
     "WalletCredit",
     "WalletMovement",
