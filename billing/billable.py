@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db.models import DateTimeField, F, Q, Sum
 from django.db.models.functions import Cast, TruncMonth
 
+from billing import agreed_terms, extra_lines
 from billing.bills import PASS_THROUGH, ZERO, Billed, Metered
 from billing.models import BillingPeriod, InvoiceLine, RevenueShareAgreement
 from billing.plan_history import PlanChange, changes_since, plan_periods
@@ -239,12 +240,16 @@ def _billed_before(books: Billable) -> dict[ContractKey, Billed]:
         usage[key_of(books, row, payer)] += Metered(int(row["requests_sum"]), row["cost_sum"])
     amounts: dict[ContractKey, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     creators: dict[ContractKey, int] = defaultdict(int)
-    lines = InvoiceLine.objects.filter(
-        subscription__in=subscription_ids,
-        service_starts_at__gte=starts_at,
-        service_starts_at__lt=ends_at,
-        invoice__period__in=names,
-    ).select_related("invoice")
+    lines = (
+        InvoiceLine.objects.filter(
+            subscription__in=subscription_ids,
+            service_starts_at__gte=starts_at,
+            service_starts_at__lt=ends_at,
+            invoice__period__in=names,
+        )
+        .exclude(code__in=extra_lines.CODES)
+        .select_related("invoice")
+    )
     for line in lines:
         month = month_of(line.service_starts_at)
         key = ContractKey(line.app_id, month, line.invoice.currency, line.subscription_id, line.plan_id)
@@ -268,7 +273,7 @@ def share_in_force(
     for one in agreements:
         if one.starts_at <= at and (one.ends_at is None or at < one.ends_at):
             basis: Basis = "gross" if one.basis == RevenueShareAgreement.Basis.GROSS else "net_of_cost"
-            return ShareTerms(one.share, basis)
+            return ShareTerms(one.share, basis, agreed_terms.fees_of(one.fees))
     return default
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from billing import extra_lines
 from billing.billable import Billable, ContractKey, Payer, read
 from billing.bills import Contract, Metered, PricedLine, price, share_out
 from billing.models import Invoice
@@ -90,6 +91,8 @@ def bills_of(month: Period, *, default_share: ShareTerms) -> list[Bill]:
     for key, by_payer in sorted(books.usage.items(), key=lambda item: _order(books, item[0])):
         for payer, found in _lines_of(books, key, by_payer).items():
             lines[payer] += found
+    for payer, extra in extra_lines.of_month(books):
+        lines[payer].append(BillLine(is_correction=False, **vars(extra)))
     bills = [
         Bill(
             organization=books.organizations[payer.organization_id],

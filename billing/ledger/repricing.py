@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from billing import extra_lines
 from billing.billable import Billable, ContractKey, Payer, read
 from billing.bills import ZERO, Contract, Metered, price
 from billing.models import Invoice, InvoiceLine
@@ -57,7 +58,8 @@ class Comparison:
 
 def compare(month: Period) -> Comparison:
     """Price a closed month again and set it beside its invoice lines."""
-    lines = list(InvoiceLine.objects.filter(invoice__period=month.name).select_related("invoice"))
+    priced = InvoiceLine.objects.filter(invoice__period=month.name).exclude(code__in=extra_lines.CODES)
+    lines = list(priced.select_related("invoice"))
     by_contract: dict[ContractKey, list[InvoiceLine]] = defaultdict(list)
     for line in lines:
         by_contract[_key(line)].append(line)
