@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from billing import extra_lines
 from billing.billable import Billable, ContractKey, Payer, read
 from billing.bills import ZERO, Contract, Metered, price
 from billing.models import Invoice, InvoiceLine
@@ -58,7 +57,7 @@ class Comparison:
 
 def compare(month: Period) -> Comparison:
     """Price a closed month again and set it beside its invoice lines."""
-    priced = InvoiceLine.objects.filter(invoice__period=month.name).exclude(code__in=extra_lines.CODES)
+    priced = InvoiceLine.objects.filter(invoice__period=month.name, kind__in=InvoiceLine.PRICED)
     lines = list(priced.select_related("invoice"))
     by_contract: dict[ContractKey, list[InvoiceLine]] = defaultdict(list)
     for line in lines:
@@ -83,9 +82,9 @@ def _billing_then(month: Period) -> dict[int, str]:
 def _key(line: InvoiceLine) -> ContractKey:
     month, currency = month_of(line.service_starts_at), line.invoice.currency
     if line.subscription_id:
-        return ContractKey(line.app_id, month, currency, line.subscription_id, line.plan_id)
+        return ContractKey(line.app_id or 0, month, currency, line.subscription_id, line.plan_id)
     payer = Payer(line.invoice.organization_id, line.invoice.cost_center_id, currency)
-    return ContractKey(line.app_id, month, currency, payer=payer)
+    return ContractKey(line.app_id or 0, month, currency, payer=payer)
 
 
 def _expected(books: Billable, key: ContractKey, lines: list[InvoiceLine]) -> ByCharge:
