@@ -9,12 +9,14 @@ from django.db.models import F, Q
 from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protect, Row, Trigger, Update
 
 from billing.agreement_models import AgreementProposal, ShareTrueUp
+from billing.balance_models import BalanceEntry, CustomerBalance
 from billing.creator_models import CreatorMovement
 from billing.credit_note_models import CreditNote, CreditNoteLine
-from billing.payment_models import ReceivedPayment
+from billing.payment_models import PaymentReversal, ReceivedPayment
 from billing.payout_models import BankFile, Payout, PayoutAccount, SelfBill
 from billing.run_models import AddedLine, MonthlyRun, ParkedBill, RunBatch
 from billing.service_credit_models import MaintenanceWindow, ServiceCredit, ServiceResult, ServiceTerms
+from billing.write_off_models import WriteOff
 from marketplace.core.ids import uuid7
 from marketplace.core.ranges import DateTimeRange
 from marketplace.core.transitions import Transitions
@@ -22,17 +24,20 @@ from marketplace.core.transitions import Transitions
 __all__ = [
     "AddedLine",
     "AgreementProposal",
+    "BalanceEntry",
     "BankFile",
     "BillingPeriod",
     "CreatorMovement",
     "CreditNote",
     "CreditNoteLine",
+    "CustomerBalance",
     "Invoice",
     "InvoiceLine",
     "JournalEntry",
     "MaintenanceWindow",
     "MonthlyRun",
     "ParkedBill",
+    "PaymentReversal",
     "Payout",
     "PayoutAccount",
     "Posting",
@@ -44,6 +49,7 @@ __all__ = [
     "ServiceResult",
     "ServiceTerms",
     "ShareTrueUp",
+    "WriteOff",
 ]
 
 FINAL = Condition("OLD.state <> 'draft'")
@@ -181,7 +187,8 @@ class Invoice(models.Model):
         "draft": frozenset({"finalized"}),
         "finalized": frozenset({"paid", "overdue", "written_off"}),
         "overdue": frozenset({"paid", "written_off"}),
-        "paid": frozenset(),
+        # A payment that went back makes it due again.
+        "paid": frozenset({"finalized", "overdue"}),
         "written_off": frozenset(),
     }
 
