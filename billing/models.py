@@ -10,12 +10,15 @@ from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protec
 
 from billing.agreement_models import AgreementProposal, ShareTrueUp
 from billing.balance_models import BalanceEntry, CustomerBalance
+from billing.billing_profile_models import BillingProfile, ExemptionCertificate
 from billing.creator_models import CreatorMovement
 from billing.credit_note_models import CreditNote, CreditNoteLine
+from billing.legal_entity_models import LegalEntity, LegalEntityFacts
 from billing.payment_models import PaymentReversal, ReceivedPayment
 from billing.payout_models import BankFile, Payout, PayoutAccount, SelfBill
 from billing.run_models import AddedLine, MonthlyRun, ParkedBill, RunBatch
 from billing.service_credit_models import MaintenanceWindow, ServiceCredit, ServiceResult, ServiceTerms
+from billing.tax_rate_models import AppTaxCategory, TaxCategory, TaxRate
 from billing.write_off_models import WriteOff
 from marketplace.core.ids import uuid7
 from marketplace.core.ranges import DateTimeRange
@@ -24,16 +27,21 @@ from marketplace.core.transitions import Transitions
 __all__ = [
     "AddedLine",
     "AgreementProposal",
+    "AppTaxCategory",
     "BalanceEntry",
     "BankFile",
     "BillingPeriod",
+    "BillingProfile",
     "CreatorMovement",
     "CreditNote",
     "CreditNoteLine",
     "CustomerBalance",
+    "ExemptionCertificate",
     "Invoice",
     "InvoiceLine",
     "JournalEntry",
+    "LegalEntity",
+    "LegalEntityFacts",
     "MaintenanceWindow",
     "MonthlyRun",
     "ParkedBill",
@@ -49,6 +57,8 @@ __all__ = [
     "ServiceResult",
     "ServiceTerms",
     "ShareTrueUp",
+    "TaxCategory",
+    "TaxRate",
     "WriteOff",
 ]
 
