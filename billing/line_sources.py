@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from billing import added_lines, progressive_lines
 from billing.bill_lines import BillLine
 from billing.billable import Payer
+from billing.service_credits import lines as service_credits
 from marketplace.core.periods import Period
 
 LinesByPayer = Mapping[Payer, Sequence[BillLine]]
@@ -17,5 +18,6 @@ LineSource = Callable[[Period, Collection[int] | None, LinesByPayer], LinesByPay
 
 SOURCES: tuple[LineSource, ...] = (
     added_lines.lines_by_payer,
+    service_credits.lines_by_payer,
     progressive_lines.lines_by_payer,
 )

@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0001_initial'),
-        ('billing', '0004_parties_and_taxes'),
+        ('billing', '0005_payouts'),
         ('catalog', '0002_subscription_life'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
