@@ -97,7 +97,7 @@ class CostStatement(models.Model):
         return self.period_id if self.revision == 1 else f"{self.period_id}, revision {self.revision}"
 
 
-class Dispute(models.Model):
+class StatementDispute(models.Model):
     """That who answers for a cost center does not agree with a part of its statement."""
 
     class State(models.TextChoices):
@@ -163,7 +163,7 @@ class Dispute(models.Model):
 class DisputeFile(models.Model):
     """A file that came as evidence: small, of a kind that was recognized by its bytes."""
 
-    dispute = models.ForeignKey("billing.Dispute", models.PROTECT, related_name="files")
+    dispute = models.ForeignKey("billing.StatementDispute", models.PROTECT, related_name="files")
     file_name = models.CharField(max_length=120)
     content_type = models.CharField(max_length=40)
     size_bytes = models.PositiveIntegerField()
@@ -196,7 +196,7 @@ class StatementCorrection(models.Model):
     app = models.ForeignKey("catalog.App", models.PROTECT, null=True, blank=True, related_name="+")
     currency = models.CharField(max_length=3)
     amount_minor = models.BigIntegerField()
-    dispute = models.ForeignKey("billing.Dispute", models.PROTECT, related_name="corrections")
+    dispute = models.ForeignKey("billing.StatementDispute", models.PROTECT, related_name="corrections")
     description = models.CharField(max_length=90)
     made_at = models.DateTimeField()
 

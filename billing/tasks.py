@@ -7,8 +7,11 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import background, margin_checks, settling
+from billing import background, margin_checks, overdue
+from billing.allocation.running import allocate
+from billing.chargeback import statements, switching
 from billing.close import close_period
+from billing.closing import discrepancies
 from billing.house import house_terms
 from billing.ledger.verify import verify
 from billing.thresholds import Thresholds
@@ -16,6 +19,7 @@ from marketplace.accounts.models import User
 from marketplace.catalog.check_runs import MARGIN_JOB
 from marketplace.core import jobs, notices
 from marketplace.core.models import Job
+from marketplace.core.periods import month_of
 
 
 @jobs.work(background.CLOSE_PERIOD)
@@ -30,6 +34,7 @@ def close_month(*, job: Job, period: str, by_id: int | None = None) -> dict[str,
         by=person,
         on_progress=lambda done, total: jobs.progress(job, done=done, total=total),
     )
+    statements.publish_when_closed(period, terms=house_terms(), at=now, by=person)
     notices.notify(
         [person] if person else [],
         text=f"{period} is closed: {closed.invoices} invoices and statements.",
@@ -45,13 +50,30 @@ def close_month(*, job: Job, period: str, by_id: int | None = None) -> dict[str,
 @shared_task(name="billing.mark_overdue", expires=3000)
 def mark_overdue() -> None:
     """Call invoices overdue whose day has passed; safe to run twice."""
-    settling.mark_overdue(at=timezone.now())
+    overdue.mark_overdue(at=timezone.now())
 
 
 @jobs.work(background.VERIFY)
 def verify_totals(*, job: Job) -> list[dict[str, Any]]:
     """Compare all totals; the result is kept on the job for the page that shows it."""
-    return [verdict.as_json() for verdict in verify()]
+    verdicts = [verdict.as_json() for verdict in verify()]
+    discrepancies.judge(verdicts, at=timezone.now())
+    return verdicts
+
+
+@shared_task(name="billing.compare_totals", expires=3000)
+def compare_totals() -> None:
+    """Compare all totals, once a day; what differs opens an incident."""
+    background.request_verification(at=timezone.now(), by=None)
+
+
+@shared_task(name="billing.allocate_months", expires=3000)
+def allocate_months() -> None:
+    """Give cost centers the mode that has begun, and work out the months that are open; safe to run twice."""
+    now = timezone.now()
+    switching.begin(at=now)
+    for month in (month_of(now).previous(), month_of(now)):
+        allocate(month.name, terms=house_terms(), at=now)
 
 
 @jobs.work(MARGIN_JOB)

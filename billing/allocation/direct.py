@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db.models import F, Q, Sum
 
 from billing.billable import MONTH_OF_USE
-from billing.drafting import bills_of
+from billing.drafting import work_out
 from billing.models import BillingPeriod, InvoiceLine
 from billing.terms import ShareTerms
 from marketplace.accounts.models import CostCenter
@@ -44,7 +44,7 @@ class DirectLine:
 
     organization_id: int
     cost_center_id: int | None
-    app_id: int
+    app_id: int | None
     plan_id: int | None
     subscription_id: UUID | None
     code: str
@@ -62,8 +62,8 @@ class Leaf:
 
     organization_id: int
     cost_center_id: int
-    team_id: int
-    app_id: int
+    team_id: int | None
+    app_id: int | None
     plan_id: int | None
     environment: str
     sku: str
@@ -83,13 +83,13 @@ class _Used:
     classes: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
 
 
-Place = tuple[int, int, str]  # cost center, team, environment
-UsageKey = tuple[int, UUID | None, int | None, Period]
+Place = tuple[int, int | None, str]  # cost center, team, environment
+UsageKey = tuple[int | None, UUID | None, int | None, Period]
 Usage = dict[UsageKey, dict[Place, _Used]]
 
 
 def leaves(period: BillingPeriod, *, default_share: ShareTerms) -> list[Leaf]:
-    """Cut every line of a month into its leaves; in a stable order. Raises what pricing raises while it is open."""
+    """Cut every line of a month into its leaves; in a stable order. While it is open, what has no price is left out."""
     month = parse_month(period.name)
     is_closed = period.state == BillingPeriod.State.CLOSED
     lines = _issued(period) if is_closed else _estimated(month, default_share)
@@ -121,7 +121,7 @@ def _issued(period: BillingPeriod) -> Iterable[DirectLine]:
 
 
 def _estimated(month: Period, default_share: ShareTerms) -> Iterable[DirectLine]:
-    for bill in bills_of(month, default_share=default_share):
+    for bill in work_out(month, default_share=default_share).bills:
         for line in bill.lines:
             yield DirectLine(
                 organization_id=bill.organization.pk,
@@ -262,12 +262,11 @@ def _places(line: DirectLine, usage: Usage) -> dict[Place, _Used]:
 
 
 def _of_nobody(line: DirectLine) -> Place:
-    """Name a place for own use whose roll-ups are gone from the month: the payer's cost center and its first team."""
-    center = CostCenter.objects.filter(
-        **({"pk": line.cost_center_id} if line.cost_center_id else {"organization": line.organization_id})
-    ).order_by("pk")[0]
-    team = center.teams.order_by("pk").first() or center.organization.teams.order_by("pk")[0]
-    return center.pk, team.pk, Environment.PRODUCTION
+    """Place what was not used anywhere, such as a credit: on the payer's cost center, its first where it gets invoices."""
+    if line.cost_center_id is not None:
+        return line.cost_center_id, None, ""
+    first = CostCenter.objects.filter(organization=line.organization_id).order_by("pk")[0]
+    return first.pk, None, ""
 
 
 def _add(whole: _Used, used: _Used) -> None:

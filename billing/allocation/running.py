@@ -29,7 +29,7 @@ _PARTS = (
 def allocate(name: str, *, terms: Terms, at: datetime, by: Any = None) -> AllocationRun:
     """Work a month out, and keep it as its newest run; when nothing has changed, return the run that says so.
 
-    Locks the month, so that two at once make one run. Raises what pricing raises while the month is open.
+    Locks the month, so that two at once make one run. While it is open, payers whose bill cannot be made are left out.
     """
     month = parse_month(name)
     with transaction.atomic():

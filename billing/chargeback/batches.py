@@ -19,12 +19,12 @@ from billing.models import (
     BillingPeriod,
     BudgetDebit,
     CostStatement,
-    Dispute,
     JournalBatch,
     JournalBatchLine,
     JournalEntry,
     Posting,
     StatementCorrection,
+    StatementDispute,
 )
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
@@ -111,8 +111,10 @@ def reasons_against(
         reasons.append("No statement is published.")
     if facts["until"] and at < facts["until"]:
         reasons.append(f"Statements can be disputed until {facts['until']:%d %B %Y, %H:%M} UTC.")
-    is_open = Q(state=Dispute.State.OPEN, statement__period=period, statement__organization=organization)
-    if count := Dispute.objects.filter(is_open, statement__currency=currency).count():
+    is_open = Q(
+        state=StatementDispute.State.OPEN, statement__period=period, statement__organization=organization
+    )
+    if count := StatementDispute.objects.filter(is_open, statement__currency=currency).count():
         reasons.append(f"{count} disputes wait for a decision.")
     return reasons
 

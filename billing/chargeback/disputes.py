@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from billing.allocation.months import next_open_month
 from billing.chargeback import statements
-from billing.models import AllocationRow, CostStatement, Dispute, DisputeFile, StatementCorrection
+from billing.models import AllocationRow, CostStatement, DisputeFile, StatementCorrection, StatementDispute
 from billing.terms import Terms
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
@@ -30,7 +30,7 @@ from marketplace.core.proposing import require_reason
 from marketplace.core.transitions import IllegalTransition, move
 from metering.models import UsageEvent
 
-State = Dispute.State
+State = StatementDispute.State
 MOST_EVENTS = 20
 LONGEST_REASON = 1000
 
@@ -98,8 +98,10 @@ def _is_in_window(statement: CostStatement, at: datetime) -> bool:
     return statement.state == CostStatement.State.PUBLISHED and at < statement.disputable_until
 
 
-def open_dispute(statement: CostStatement, *, claim: Claim, by: Actor, at: datetime, terms: Terms) -> Dispute:
-    """Dispute a part of a statement, with evidence. Finance is told and has a clock.
+def open_dispute(
+    statement: CostStatement, *, claim: Claim, by: Actor, at: datetime, terms: Terms
+) -> StatementDispute:
+    """StatementDispute a part of a statement, with evidence. Finance is told and has a clock.
 
     Raises NotAllowed, WindowOver, DisputedAlready, and InvalidInput for an amount above what there is, events that are
     not of the cost center's month, or files that are not kept.
@@ -116,7 +118,7 @@ def open_dispute(statement: CostStatement, *, claim: Claim, by: Actor, at: datet
     files = attachments.check(claim.files)
     try:
         with transaction.atomic():
-            dispute = Dispute.objects.create(
+            dispute = StatementDispute.objects.create(
                 statement=statement,
                 app=claim.app,
                 amount_minor=claim.amount_minor,
@@ -175,7 +177,7 @@ def _check_events(statement: CostStatement, ids: Sequence[str]) -> None:
         raise InvalidInput("event_ids", f"{missing[0]!r} is no event that this statement bills")
 
 
-def _tell_finance(dispute: Dispute, *, by: Actor, at: datetime) -> None:
+def _tell_finance(dispute: StatementDispute, *, by: Actor, at: datetime) -> None:
     amount = format_money(dispute.amount_minor, dispute.statement.currency)
     notify(
         access.platform_people(Role.FINANCE).exclude(pk=by.user.pk),
@@ -188,12 +190,12 @@ def _tell_finance(dispute: Dispute, *, by: Actor, at: datetime) -> None:
     )
 
 
-def path_of(dispute: Dispute) -> str:
+def path_of(dispute: StatementDispute) -> str:
     """Give the address of a dispute's page."""
     return reverse("billing:dispute", args=[dispute.pk])
 
 
-def may_decide(dispute: Dispute, *, actor: Actor) -> bool:
+def may_decide(dispute: StatementDispute, *, actor: Actor) -> bool:
     """Tell whether a person may decide: another one of the marketplace's finance, who does not answer for the cost center."""
     return (
         dispute.state == State.OPEN
@@ -202,14 +204,14 @@ def may_decide(dispute: Dispute, *, actor: Actor) -> bool:
     )
 
 
-def _require_decider(dispute: Dispute, by: Actor) -> None:
+def _require_decider(dispute: StatementDispute, by: Actor) -> None:
     access.require_platform(by, Role.FINANCE)
     if by.user.pk in (dispute.opened_by_id, dispute.statement.cost_center.owner_id):
         raise OwnDispute
 
 
 def accept(
-    dispute: Dispute,
+    dispute: StatementDispute,
     *,
     note: str,
     by: Actor,
@@ -238,7 +240,7 @@ def accept(
     return made
 
 
-def _check_target(dispute: Dispute, target: CostCenter | None) -> None:
+def _check_target(dispute: StatementDispute, target: CostCenter | None) -> None:
     statement = dispute.statement
     if target is None:
         return
@@ -247,7 +249,7 @@ def _check_target(dispute: Dispute, target: CostCenter | None) -> None:
 
 
 def _correct(
-    dispute: Dispute, granted_minor: int, target: CostCenter | None, *, at: datetime
+    dispute: StatementDispute, granted_minor: int, target: CostCenter | None, *, at: datetime
 ) -> list[StatementCorrection]:
     statement = dispute.statement
     period = next_open_month(statement.period)
@@ -270,7 +272,7 @@ def _correct(
     ]
 
 
-def reject(dispute: Dispute, *, note: str, by: Actor, at: datetime) -> None:
+def reject(dispute: StatementDispute, *, note: str, by: Actor, at: datetime) -> None:
     """Disagree, with a reason. Raises OwnDispute, NotAllowed, InvalidInput, IllegalTransition."""
     _require_decider(dispute, by)
     note = require_reason(note, field="note", who="Who disputes it reads it.")[:LONGEST_REASON]
@@ -279,10 +281,10 @@ def reject(dispute: Dispute, *, note: str, by: Actor, at: datetime) -> None:
         _tell_opener(dispute, at=at)
 
 
-def _end(dispute: Dispute, to: str, *, note: str, by: Actor, at: datetime) -> None:
+def _end(dispute: StatementDispute, to: str, *, note: str, by: Actor, at: datetime) -> None:
     move(
         dispute,
-        Dispute.TRANSITIONS,
+        StatementDispute.TRANSITIONS,
         to=to,
         action=f"billing.dispute.{to}",
         at=at,
@@ -292,14 +294,14 @@ def _end(dispute: Dispute, to: str, *, note: str, by: Actor, at: datetime) -> No
     )
 
 
-def withdraw(dispute: Dispute, *, by: Actor, at: datetime) -> None:
+def withdraw(dispute: StatementDispute, *, by: Actor, at: datetime) -> None:
     """Take one's own dispute back. Raises NotAllowed for somebody else's, IllegalTransition."""
     access.require(dispute.opened_by_id == by.user.pk, message="Only who opened it can take it back.")
     if dispute.state != State.OPEN:
         raise IllegalTransition(dispute, current=dispute.state, to=State.WITHDRAWN)
     move(
         dispute,
-        Dispute.TRANSITIONS,
+        StatementDispute.TRANSITIONS,
         to=State.WITHDRAWN,
         action="billing.dispute.withdrawn",
         at=at,
@@ -308,7 +310,7 @@ def withdraw(dispute: Dispute, *, by: Actor, at: datetime) -> None:
     )
 
 
-def _tell_opener(dispute: Dispute, *, at: datetime) -> None:
+def _tell_opener(dispute: StatementDispute, *, at: datetime) -> None:
     concerned = {dispute.opened_by_id, dispute.statement.cost_center.owner_id}
     notify(
         User.objects.filter(pk__in=concerned, is_active=True),
@@ -320,9 +322,9 @@ def _tell_opener(dispute: Dispute, *, at: datetime) -> None:
     )
 
 
-def disputes(actor: Actor) -> QuerySet[Dispute]:
+def disputes(actor: Actor) -> QuerySet[StatementDispute]:
     """Disputes that a person may see: those of the statements that they speak for, finance those it serves."""
-    found = Dispute.objects.select_related(
+    found = StatementDispute.objects.select_related(
         "statement__cost_center__owner",
         "statement__organization",
         "statement__period",

@@ -70,6 +70,13 @@ def publish(name: str, *, terms: Terms, at: datetime, by: Any = None) -> list[Co
     return [one for one in new if one is not None]
 
 
+def publish_when_closed(name: str, *, terms: Terms, at: datetime, by: Any = None) -> list[CostStatement]:
+    """Publish a month that is closed; nothing while its close goes on."""
+    if not BillingPeriod.objects.filter(pk=name, state=BillingPeriod.State.CLOSED).exists():
+        return []
+    return publish(name, terms=terms, at=at, by=by)
+
+
 def _sums(run: AllocationRun) -> dict[tuple[int, str], _Sums]:
     """Sum a run by cost center of organizations that charge back; those that get invoices pay those."""
     found: dict[tuple[int, str], _Sums] = defaultdict(_Sums)

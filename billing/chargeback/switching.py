@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.urls import reverse
 
-from billing.models import BillingPeriod, CostStatement, Dispute, Invoice, RecoverySwitch
+from billing.models import BillingPeriod, CostStatement, Invoice, RecoverySwitch, StatementDispute
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import CostCenter
@@ -201,7 +201,9 @@ def readiness(center: CostCenter) -> list[Ready]:
     statements = CostStatement.objects.filter(cost_center=center, state=CostStatement.State.PUBLISHED)
     in_parallel = statements.filter(mode=Mode.PARALLEL).count()
     issued = Invoice.objects.filter(cost_center=center, mode=Mode.PARALLEL).exclude(state="draft").count()
-    disputes = Dispute.objects.filter(statement__cost_center=center, state=Dispute.State.OPEN).count()
+    disputes = StatementDispute.objects.filter(
+        statement__cost_center=center, state=StatementDispute.State.OPEN
+    ).count()
     has_budget = Budget.objects.filter(cost_center=center).exists()
     teams = center.teams.count()
     run = max(in_parallel, issued)

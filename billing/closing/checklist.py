@@ -16,10 +16,10 @@ from billing.models import (
     AllocationRow,
     BillingPeriod,
     CostStatement,
-    Dispute,
     Invoice,
     JournalBatch,
     JournalBatchLine,
+    StatementDispute,
     StepMark,
     UnallocatedGoal,
 )
@@ -191,7 +191,9 @@ def _approved(period: BillingPeriod) -> Step:
 
 
 def _posted(period: BillingPeriod) -> Step:
-    disputes = Dispute.objects.filter(statement__period=period, state=Dispute.State.OPEN).count()
+    disputes = StatementDispute.objects.filter(
+        statement__period=period, state=StatementDispute.State.OPEN
+    ).count()
     charged = CostStatement.objects.filter(
         period=period, state=CostStatement.State.PUBLISHED, mode=CostCenter.Mode.CHARGEBACK
     ).aggregate(count=Count("pk"), total=Sum("total_minor", default=0))

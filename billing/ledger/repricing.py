@@ -57,7 +57,8 @@ class Comparison:
 
 def compare(month: Period) -> Comparison:
     """Price a closed month again and set it beside its invoice lines."""
-    lines = list(InvoiceLine.objects.filter(invoice__period=month.name).select_related("invoice"))
+    priced = InvoiceLine.objects.filter(invoice__period=month.name, kind__in=InvoiceLine.PRICED)
+    lines = list(priced.select_related("invoice"))
     by_contract: dict[ContractKey, list[InvoiceLine]] = defaultdict(list)
     for line in lines:
         by_contract[_key(line)].append(line)
@@ -81,9 +82,9 @@ def _billing_then(month: Period) -> dict[int, str]:
 def _key(line: InvoiceLine) -> ContractKey:
     month, currency = month_of(line.service_starts_at), line.invoice.currency
     if line.subscription_id:
-        return ContractKey(line.app_id, month, currency, line.subscription_id, line.plan_id)
+        return ContractKey(line.app_id or 0, month, currency, line.subscription_id, line.plan_id)
     payer = Payer(line.invoice.organization_id, line.invoice.cost_center_id, currency)
-    return ContractKey(line.app_id, month, currency, payer=payer)
+    return ContractKey(line.app_id or 0, month, currency, payer=payer)
 
 
 def _expected(books: Billable, key: ContractKey, lines: list[InvoiceLine]) -> ByCharge:

@@ -30,6 +30,11 @@ DEFAULT_REVENUE_SHARE = env.decimal("HALFPENNY_REVENUE_SHARE", Decimal("0.20"))
 CREDIT_ALONE_UP_TO = env.decimal("HALFPENNY_CREDIT_ALONE_UP_TO", Decimal(100))
 DISPUTE_DAYS = env.int("HALFPENNY_DISPUTE_DAYS", 5)
 DISPUTE_DECISION_DAYS = env.int("HALFPENNY_DISPUTE_DECISION_DAYS", 5)
+# The same of what is written off; up to the second, the rest of a payment that came short is too small to ask for.
+WRITE_OFF_ALONE_UP_TO = env.decimal("HALFPENNY_WRITE_OFF_ALONE_UP_TO", Decimal(100))
+SMALL_DIFFERENCE_UP_TO = env.decimal("HALFPENNY_SMALL_DIFFERENCE_UP_TO", Decimal(1))
+# Whether creators are not paid for what a payer never paid; else the platform pays them all the same.
+CREATORS_BEAR_LOSSES = env.bool("HALFPENNY_CREATORS_BEAR_LOSSES", True)
 # Parts of an app's price that the platform has to keep: below the first its check fails, below the second it warns.
 MARGIN_FAIL_BELOW = env.decimal("HALFPENNY_MARGIN_FAIL_BELOW", Decimal(0))
 MARGIN_WARN_BELOW = env.decimal("HALFPENNY_MARGIN_WARN_BELOW", Decimal("0.01"))
@@ -281,6 +286,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_ROUTES = {
     "core.run_job": {"queue": "celery"},
     "billing.mark_overdue": {"queue": "celery"},
+    "billing.compare_totals": {"queue": "celery"},
+    "billing.allocate_months": {"queue": "celery"},
     "core.sweep_jobs": {"queue": "celery"},
     "gateway.deliver_notices": {"queue": "celery"},
     "gateway.collect_digests": {"queue": "celery"},
@@ -326,6 +333,8 @@ CELERY_TASK_ROUTES = {
 CELERY_BEAT_SCHEDULE = {
     "index-documents": {"task": "gateway.index_documents", "schedule": 60.0},
     "mark-overdue": {"task": "billing.mark_overdue", "schedule": crontab(minute="25")},
+    "compare-totals": {"task": "billing.compare_totals", "schedule": crontab(hour="5", minute="15")},
+    "allocate-months": {"task": "billing.allocate_months", "schedule": crontab(hour="5", minute="5")},
     "sweep-jobs": {"task": "core.sweep_jobs", "schedule": 5.0},
     "deliver-notices": {"task": "gateway.deliver_notices", "schedule": 10.0},
     "collect-digests": {"task": "gateway.collect_digests", "schedule": 60.0},
@@ -404,7 +413,11 @@ SPECTACULAR_SETTINGS = {
         "BillingPeriodStateEnum": "billing.models.BillingPeriod.State",
         "InvoiceKindEnum": "billing.models.Invoice.Kind",
         "InvoiceStateEnum": "billing.models.Invoice.State",
+        "StatementDisputeStateEnum": "billing.models.StatementDispute.State",
+        "CostStatementStateEnum": "billing.models.CostStatement.State",
+        "ReopeningStateEnum": "billing.models.Reopening.State",
         "CreditNoteStateEnum": "billing.models.CreditNote.State",
+        "WriteOffStateEnum": "billing.models.WriteOff.State",
         "PoolStateEnum": "marketplace.gateway.pool_models.Pool.State",
         "PoolReplicaStateEnum": "marketplace.gateway.pool_models.PoolReplica.State",
         "PoolEventKindEnum": "marketplace.gateway.pool_models.PoolEvent.Kind",

@@ -74,6 +74,20 @@ STATE_TONES: dict[str, dict[str, str]] = {
         "withdrawn": NEUTRAL,
         "expired": NEUTRAL,
     },
+    "write_off": {"proposed": WARN, "posted": DANGER, "rejected": NEUTRAL, "withdrawn": NEUTRAL},
+    "cost_statement": {"published": OK, "replaced": NEUTRAL},
+    "dispute": {"open": WARN, "accepted": OK, "rejected": DANGER, "withdrawn": NEUTRAL},
+    "journal_batch": {"posted": OK, "reversed": NEUTRAL},
+    "split_rule": {"proposed": WARN, "approved": OK, "rejected": DANGER, "withdrawn": NEUTRAL},
+    "recovery_switch": {"proposed": WARN, "approved": OK, "rejected": DANGER, "withdrawn": NEUTRAL},
+    "reopening": {
+        "proposed": WARN,
+        "approved": WARN,
+        "rejected": DANGER,
+        "withdrawn": NEUTRAL,
+        "ended": NEUTRAL,
+    },
+    "totals_incident": {"open": DANGER, "acknowledged": WARN, "closed": OK},
     "document_index": {"queued": NEUTRAL, "running": INFO, "ready": OK, "failed": DANGER},
     "takedown": {
         "proposed": INFO,
@@ -161,6 +175,7 @@ STATE_TONES: dict[str, dict[str, str]] = {
     "billing_period": {"open": INFO, "closing": WARN, "closed": OK},
     "invoice": {"draft": NEUTRAL, "finalized": INFO, "paid": OK, "overdue": DANGER, "written_off": NEUTRAL},
     "credit_note": {"proposed": INFO, "issued": OK, "rejected": DANGER, "withdrawn": NEUTRAL},
+    "tax_rate": {"proposed": INFO, "approved": OK, "rejected": DANGER, "withdrawn": NEUTRAL},
     "payout": {"scheduled": INFO, "held": WARN, "paid": OK, "failed": DANGER},
     "budget_move": {"offered": INFO, "accepted": OK, "declined": DANGER, "withdrawn": NEUTRAL},
     "channel": {"active": OK, "paused": WARN, "off": DANGER},
@@ -172,7 +187,7 @@ STATE_TONES: dict[str, dict[str, str]] = {
         "canceled": NEUTRAL,
     },
     "smoke_call": {"begun": INFO, "answered": OK, "failed": DANGER, "lost": WARN},
-    "subscription": {"active": OK, "suspended": DANGER, "canceled": NEUTRAL},
+    "subscription": {"active": OK, "paused": WARN, "suspended": DANGER, "canceled": NEUTRAL},
     "job": {"queued": NEUTRAL, "running": INFO, "done": OK, "failed": DANGER, "canceled": NEUTRAL},
 }
 
