@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing import collecting_urls, party_urls
+from billing import allocation_urls, collecting_urls, party_urls
 from billing.views import (
     approvals,
     books,
@@ -23,6 +23,7 @@ app_name = "billing"
 
 urlpatterns = [
     *party_urls.urlpatterns,
+    *allocation_urls.urlpatterns,
     *collecting_urls.urlpatterns,
     path("finance/", periods.overview, name="overview"),
     path("finance/periods/<str:name>/", periods.period, name="period"),

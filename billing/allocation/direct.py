@@ -218,7 +218,7 @@ def _cut(line: DirectLine, usage: Usage, homes: Mapping[UUID, Subscription]) -> 
     by_place = _places(line, usage)
     if line.subscription_id is not None:
         home = homes[line.subscription_id]
-        place = (line.cost_center_id or home.cost_center_id, home.team_id, home.environment)
+        place: Place = (line.cost_center_id or home.cost_center_id, home.team_id, home.environment)
         whole = _Used()
         for used in by_place.values():
             _add(whole, used)

@@ -80,7 +80,11 @@ def _keep(
 
 def _fingerprint(rows: Iterable[AllocationRow], *, is_final: bool) -> str:
     told = [
-        [*(getattr(row, name) for name in _PARTS), to_text(row.cost), to_text(row.weight or Decimal(0))]
+        [
+            *(getattr(row, name) for name in _PARTS),
+            to_text(Decimal(row.cost)),
+            to_text(row.weight or Decimal(0)),
+        ]
         for row in rows
     ]
     text = json.dumps([is_final, told], default=str)

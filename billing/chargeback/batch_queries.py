@@ -10,7 +10,8 @@ from django.db.models import Q, QuerySet, Sum
 
 from billing.ledger.chart import BY_CODE
 from billing.models import BillingPeriod, BudgetDebit, CostStatement, JournalBatch, JournalBatchLine
-from marketplace.accounts.models import Organization
+from marketplace.accounts.models import CostCenter, Organization, Team
+from marketplace.catalog.models import App
 from marketplace.core.money import from_minor
 from quotas.budget_models import BudgetVersion
 
@@ -147,3 +148,22 @@ def as_json(batch: JournalBatch) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, int) else str(value)
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the lines of a preview are called by."""
+
+    centers: dict[int, str]
+    teams: dict[int, str]
+    apps: dict[int, str]
+
+
+def names(organization: Organization) -> Names:
+    """Read the names that lines of an organization may have (three queries)."""
+    centers = CostCenter.objects.filter(organization=organization)
+    return Names(
+        {center.pk: str(center) for center in centers},
+        dict(Team.objects.values_list("pk", "name")),
+        dict(App.objects.values_list("pk", "name")),
+    )

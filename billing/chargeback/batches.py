@@ -26,6 +26,7 @@ from billing.models import (
     StatementCorrection,
     StatementDispute,
 )
+from billing.posting_months import running_month
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import CostCenter, Organization
@@ -320,12 +321,19 @@ def _should_be_booked(
     return due
 
 
+def _key(period: BillingPeriod, organization: Organization, currency: str) -> str:
+    """Name the entries of a month's shared parts. They stand in the month that is running: a closed one takes none."""
+    return f"allocation:{period.name}:{organization.pk}:{currency}:"
+
+
 def _booked(
     period: BillingPeriod, organization: Organization, currency: str
 ) -> list[tuple[str, int | None, int | None, int]]:
     rows = (
         Posting.objects.filter(
-            entry__kind=KIND, entry__period=period, organization=organization, currency=currency
+            entry__kind=KIND,
+            entry__idempotency_key__startswith=_key(period, organization, currency),
+            currency=currency,
         )
         .values_list("account", "cost_center", "app")
         .annotate(total=Sum("amount_minor"))
@@ -339,11 +347,11 @@ def _book_shared(
 ) -> list[JournalEntry]:
     entry = journal.post(
         Fact(
-            key=f"allocation:{period.name}:{organization.pk}:{currency}:{number}",
+            key=f"{_key(period, organization, currency)}{number}",
             kind=KIND,
             memo=f"Shared costs and corrections of {period.name}, {organization.name}",
             legs=_shared_legs(period, organization, currency),
-            period=period,
+            period=running_month(at),
         ),
         at=at,
     )
@@ -371,7 +379,7 @@ def _unbook_shared(batch: JournalBatch, *, at: datetime) -> None:
                 KIND,
                 memo,
                 legs,
-                period=batch.period,
+                period=running_month(at),
                 corrects=one.entry,
             ),
             at=at,
