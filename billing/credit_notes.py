@@ -300,7 +300,7 @@ def _issue(
         },
     )
     journal.post(fact_of(note, parts, at=at), at=at)
-    settle(note.invoice, by=by, at=at)
+    settle(note.invoice, by=by.user, at=at)
     _tell_payer(note, at=at)
 
 

@@ -10,13 +10,30 @@ from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protec
 
 from billing.credit_note_models import CreditNote, CreditNoteLine
 from billing.payment_models import ReceivedPayment
+from billing.payments.models import (
+    BalanceTransaction,
+    FakeCall,
+    FakeObject,
+    MethodSetup,
+    PaymentAttempt,
+    PaymentCustomer,
+    PaymentDispute,
+    PaymentMethod,
+    PaymentRefund,
+    PayoutAccount,
+    ProcessorEvent,
+    Transfer,
+    TransferReversal,
+)  # fmt: skip
 from marketplace.core.ids import uuid7
 from marketplace.core.ranges import DateTimeRange
 from marketplace.core.transitions import Transitions
 
 __all__ = [
-    "BillingPeriod", "CreditNote", "CreditNoteLine", "Invoice", "InvoiceLine", "JournalEntry", "Posting",
-    "ReceivedPayment", "RevenueShareAgreement",
+    "BalanceTransaction", "BillingPeriod", "CreditNote", "CreditNoteLine", "FakeCall", "FakeObject", "Invoice",
+    "InvoiceLine", "JournalEntry", "MethodSetup", "PaymentAttempt", "PaymentCustomer", "PaymentDispute", "PaymentMethod",
+    "PaymentRefund", "PayoutAccount", "Posting", "ProcessorEvent", "ReceivedPayment", "RevenueShareAgreement", "Transfer",
+    "TransferReversal",
 ]  # fmt: skip
 
 FINAL = Condition("OLD.state <> 'draft'")

@@ -22,14 +22,16 @@ RETURN NEW;
 
 
 class ReceivedPayment(models.Model):
-    """Money that came in for an invoice, as finance saw it on the bank's statement."""
+    """Money that came in for an invoice: finance saw it on the bank's statement, or the payment processor has it."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     invoice = models.ForeignKey("billing.Invoice", models.PROTECT, related_name="payments")
     amount_minor = models.BigIntegerField()
-    reference = models.CharField(max_length=100, help_text="As the bank names it; once per invoice.")
+    reference = models.CharField(
+        max_length=100, help_text="As the bank or the processor names it; once per invoice."
+    )
     received_date = models.DateField()
-    recorded_by = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
+    recorded_by = models.ForeignKey("accounts.User", models.PROTECT, null=True, blank=True, related_name="+")
     recorded_at = models.DateTimeField()
 
     class Meta:

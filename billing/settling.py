@@ -11,12 +11,14 @@ from django.db.models.functions import Coalesce
 from django.urls import reverse
 
 from billing.ledger import chart, journal
+from billing.ledger.chart import Account
 from billing.ledger.journal import Fact, Leg
-from billing.models import CreditNote, Invoice, ReceivedPayment
+from billing.models import CreditNote, Invoice, PaymentRefund, ReceivedPayment
 from billing.notified import payers_people
 from billing.posting_months import running_month
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
+from marketplace.accounts.models import User
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, InvalidInput
 from marketplace.core.money import format_money
@@ -60,29 +62,42 @@ class Due:
     total_minor: int
     credited_minor: int
     paid_minor: int
+    refunded_minor: int = 0
 
     @property
     def minor(self) -> int:
-        return self.total_minor - self.credited_minor - self.paid_minor
+        return self.total_minor - self.credited_minor - self.paid_minor + self.refunded_minor
 
 
 def due_of(invoice: Invoice) -> Due:
-    """Read what is due of an invoice (two queries)."""
+    """Read what is due of an invoice (three queries)."""
     notes = invoice.credit_notes.filter(state=CreditNote.State.ISSUED)
     return Due(
         invoice.total_minor,
         int(notes.aggregate(total=Sum("total_minor", default=0))["total"]),
         int(invoice.payments.aggregate(total=Sum("amount_minor", default=0))["total"]),
+        int(refunds_of_credit(invoice=invoice).aggregate(total=Sum("amount_minor", default=0))["total"]),
     )
 
 
 def with_due(invoices: QuerySet[Invoice]) -> Any:
-    """Add `credited_minor`, `paid_minor` and `due_minor` to each invoice, in the same query."""
+    """Add `credited_minor`, `paid_minor`, `refunded_minor` and `due_minor` to each invoice, in the same query."""
     notes = CreditNote.objects.filter(invoice=OuterRef("pk"), state=CreditNote.State.ISSUED)
     paid = ReceivedPayment.objects.filter(invoice=OuterRef("pk"))
     return invoices.annotate(
-        credited_minor=_sum(notes, "total_minor"), paid_minor=_sum(paid, "amount_minor")
-    ).annotate(due_minor=F("total_minor") - F("credited_minor") - F("paid_minor"))
+        credited_minor=_sum(notes, "total_minor"),
+        paid_minor=_sum(paid, "amount_minor"),
+        refunded_minor=_sum(refunds_of_credit(invoice=OuterRef("pk")), "amount_minor"),
+    ).annotate(due_minor=F("total_minor") - F("credited_minor") - F("paid_minor") + F("refunded_minor"))
+
+
+def refunds_of_credit(**of: Any) -> QuerySet[PaymentRefund]:
+    """Narrow to money that went back because of a credit note, and is not on its way back to us."""
+    return PaymentRefund.objects.filter(
+        credit_note__isnull=False,
+        state__in=(PaymentRefund.State.PENDING, PaymentRefund.State.SUCCEEDED),
+        **of,
+    )
 
 
 def _sum(rows: QuerySet[Any], amount: str) -> Coalesce:
@@ -110,6 +125,32 @@ def record_payment(
         raise InvalidInput("reference", message, limit=LONGEST_REFERENCE)
     if received_date > at.date():
         raise InvalidInput("received_date", "lies in the future")
+    return take(
+        invoice,
+        amount_minor=amount_minor,
+        reference=reference,
+        received_date=received_date,
+        into=chart.BANK,
+        by=by.user,
+        at=at,
+    )
+
+
+def take(
+    invoice: Invoice,
+    *,
+    amount_minor: int,
+    reference: str,
+    received_date: date,
+    into: Account,
+    at: datetime,
+    by: User | None = None,
+) -> ReceivedPayment:
+    """Settle an invoice with money that is on an account of ours, whoever or whatever saw it there.
+
+    The same reference and amount again returns the first payment. Locks the invoice. Raises InvalidInput, NotPayable,
+    ReferenceUsed.
+    """
     with transaction.atomic():
         invoice = Invoice.objects.select_for_update(of=("self",)).get(pk=invoice.pk)
         if earlier := invoice.payments.filter(reference=reference).first():
@@ -122,12 +163,12 @@ def record_payment(
             amount_minor=amount_minor,
             reference=reference,
             received_date=received_date,
-            recorded_by=by.user,
+            recorded_by=by,
             recorded_at=at,
         )
-        journal.post(_fact(payment, at=at), at=at)
+        journal.post(_fact(payment, into=into, at=at), at=at)
         new = {"amount_minor": amount_minor, "reference": reference, "received": str(received_date)}
-        audit.record("billing.invoice.payment_received", subject=invoice, at=at, by=by.user, new=new)
+        audit.record("billing.invoice.payment_received", subject=invoice, at=at, by=by, new=new)
         settle(invoice, by=by, at=at)
     return payment
 
@@ -143,7 +184,7 @@ def _check_amount(invoice: Invoice, amount_minor: int) -> None:
         raise InvalidInput("amount", message, limit=due_minor, code="out_of_range")
 
 
-def _fact(payment: ReceivedPayment, *, at: datetime) -> Fact:
+def _fact(payment: ReceivedPayment, *, into: Account, at: datetime) -> Fact:
     invoice = payment.invoice
     who = {"organization_id": invoice.organization_id}
     return Fact(
@@ -151,7 +192,7 @@ def _fact(payment: ReceivedPayment, *, at: datetime) -> Fact:
         kind="billing.payment",
         memo=f"Payment {payment.reference} for {invoice}",
         legs=[
-            Leg(chart.BANK, payment.amount_minor, invoice.currency, **who),
+            Leg(into, payment.amount_minor, invoice.currency, **who),
             Leg(chart.RECEIVABLE, -payment.amount_minor, invoice.currency, **who),
         ],
         period=running_month(at),
@@ -159,10 +200,10 @@ def _fact(payment: ReceivedPayment, *, at: datetime) -> Fact:
     )
 
 
-def settle(invoice: Invoice, *, by: Actor, at: datetime) -> None:
+def settle(invoice: Invoice, *, by: User | None, at: datetime) -> None:
     """Call an open invoice paid when nothing of it is due any more, by money or by credit notes."""
     if is_payable(invoice) and due_of(invoice).minor <= 0:
-        move(invoice, Invoice.TRANSITIONS, to=State.PAID, action="billing.invoice.paid", at=at, by=by.user)
+        move(invoice, Invoice.TRANSITIONS, to=State.PAID, action="billing.invoice.paid", at=at, by=by)
 
 
 def mark_overdue(*, at: datetime) -> int:

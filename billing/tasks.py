@@ -11,6 +11,7 @@ from billing import background, margin_checks, settling
 from billing.close import close_period
 from billing.house import house_terms
 from billing.ledger.verify import verify
+from billing.payments import tasks as _payments  # noqa: F401  registers the work of payments
 from billing.thresholds import Thresholds
 from marketplace.accounts.models import User
 from marketplace.catalog.check_runs import MARGIN_JOB

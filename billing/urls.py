@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from billing.payments.paths import PATHS as PAYMENT_PATHS
 from billing.views import (
     approvals,
     books,
@@ -20,6 +21,7 @@ from metering.usage_events import paths as _paths  # noqa: F401  registers how i
 app_name = "billing"
 
 urlpatterns = [
+    *PAYMENT_PATHS,
     path("finance/", periods.overview, name="overview"),
     path("finance/periods/<str:name>/", periods.period, name="period"),
     path("finance/periods/<str:name>/preview/", periods.preview, name="period-preview"),
