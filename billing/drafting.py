@@ -10,13 +10,16 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from billing import measures
+from billing.bill_discounts import BilledToPayer, bill_discount_lines
 from billing.billable import Billable, ContractKey, Payer, read
 from billing.bills import Contract, Metered, PricedLine, price, share_out
 from billing.models import Invoice
+from billing.pricing.discounts import PREFIX
 from billing.terms import ShareTerms
 from marketplace.accounts.models import CostCenter, Organization
 from marketplace.catalog.models import Subscription
-from marketplace.core.periods import Period
+from marketplace.core.periods import Period, month_of
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ def bills_of(month: Period, *, default_share: ShareTerms) -> list[Bill]:
     for key, by_payer in sorted(books.usage.items(), key=lambda item: _order(books, item[0])):
         for payer, found in _lines_of(books, key, by_payer).items():
             lines[payer] += found
+    for payer, found in lines.items():
+        found += _bill_discounts(books, payer, found)
     bills = [
         Bill(
             organization=books.organizations[payer.organization_id],
@@ -111,7 +116,7 @@ def _lines_of(
     service = on_plan or key.month
     is_correction = key.month != books.month
     contract = Contract(
-        charges=books.charges(key.plan_id),
+        charges=books.charges_of(key),
         currency=key.currency,
         month=key.month,
         active=service,
@@ -119,6 +124,7 @@ def _lines_of(
         share=books.share(key.app_id, service.starts_at) if subscription else None,
         with_fee=on_plan is not None and not is_correction,
         billed=books.billed.get(key) if is_correction else None,
+        discounts=books.discounts_of(key),
     )
     priced = price(contract)
     home = _home(books, key, subscription, by_payer)
@@ -127,6 +133,23 @@ def _lines_of(
         payer: [_bill_line(books, key, subscription, service, line) for line in lines]
         for payer, lines in shared.items()
     }
+
+
+def _bill_discounts(books: Billable, payer: Payer, lines: Iterable[BillLine]) -> list[BillLine]:
+    """Take off what a payer's coupons give off the whole bill, after everything else."""
+    by_month: dict[Period, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    for line in lines:
+        by_month[month_of(line.service.starts_at)][line.app_id] += line.priced.amount_minor
+    found = []
+    for month, by_app in by_month.items():
+        priced = bill_discount_lines(
+            books.own_prices.bill_discounts(payer.place, currency=payer.currency, month=month),
+            by_app=by_app,
+            billed=books.billed_to_payers.get(((*payer.place, payer.currency), month), BilledToPayer()),
+            currency=payer.currency,
+        )
+        found += [_bill_discount(books, app_id, month, line) for app_id, line in priced]
+    return found
 
 
 def _on_plan(books: Billable, key: ContractKey, subscription: Subscription | None) -> Period | None:
@@ -150,7 +173,7 @@ def _home(
     return books.payer(center.organization_id, center.pk, key.currency)
 
 
-_WORDS = {"fee": "monthly fee", "calls": "calls", "cost": "model cost with markup"}
+_WORDS = {"fee": "monthly fee", "credit": "included credit"}
 
 
 def _bill_line(
@@ -164,9 +187,7 @@ def _bill_line(
     if subscription is None or key.plan_id is None:
         what = f"{app}: own use at cost"
     else:
-        charge, _, bound = line.code.partition(":")
-        words = _WORDS.get(charge, charge) + (f", {bound}" if bound else "")
-        what = f"{app}, {books.plans[key.plan_id].name}, {subscription.team.name}: {words}"
+        what = f"{app}, {books.plans[key.plan_id].name}, {subscription.team.name}: {_in_words(line)}"
     is_correction = key.month != books.month
     return BillLine(
         priced=line,
@@ -177,6 +198,32 @@ def _bill_line(
         service=service,
         is_correction=is_correction,
     )
+
+
+def _in_words(line: PricedLine) -> str:
+    if line.is_discount:
+        return _coupon_in_words(line)
+    charge, _, bound = line.code.partition(":")
+    words = _WORDS.get(charge) or measures.in_words(charge)
+    return f"{words}, {bound}" if bound else words
+
+
+def _bill_discount(books: Billable, app_id: int, month: Period, line: PricedLine) -> BillLine:
+    what = f"{books.apps[app_id].name}: {_coupon_in_words(line)}"
+    is_correction = month != books.month
+    return BillLine(
+        priced=line,
+        description=(f"Correction {month.name}. {what}" if is_correction else what)[:200],
+        app_id=app_id,
+        subscription_id=None,
+        plan_id=None,
+        service=month,
+        is_correction=is_correction,
+    )
+
+
+def _coupon_in_words(line: PricedLine) -> str:
+    return f"coupon {line.code.removeprefix(PREFIX)}, {line.explanation[0]['label']}"
 
 
 def _order(books: Billable, key: ContractKey) -> tuple[Any, ...]:

@@ -8,14 +8,17 @@ from django.db import models
 from django.db.models import F, Q
 from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protect, Row, Trigger, Update
 
+from billing.coupon_models import Coupon, CouponRedemption
 from billing.credit_note_models import CreditNote, CreditNoteLine
+from billing.negotiated_models import NegotiatedPrice
 from billing.payment_models import ReceivedPayment
 from marketplace.core.ids import uuid7
 from marketplace.core.ranges import DateTimeRange
 from marketplace.core.transitions import Transitions
 
 __all__ = [
-    "BillingPeriod", "CreditNote", "CreditNoteLine", "Invoice", "InvoiceLine", "JournalEntry", "Posting",
+    "BillingPeriod", "Coupon", "CouponRedemption", "CreditNote", "CreditNoteLine", "Invoice", "InvoiceLine",
+    "JournalEntry", "NegotiatedPrice", "Posting",
     "ReceivedPayment", "RevenueShareAgreement",
 ]  # fmt: skip
 

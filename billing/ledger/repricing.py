@@ -12,6 +12,7 @@ from decimal import Decimal
 from billing.billable import Billable, ContractKey, Payer, read
 from billing.bills import ZERO, Contract, Metered, price
 from billing.models import Invoice, InvoiceLine
+from billing.pricing.discounts import is_discount
 from billing.terms import ShareTerms
 from marketplace.accounts.models import Organization
 from marketplace.core.money import exact
@@ -60,7 +61,9 @@ def compare(month: Period) -> Comparison:
     lines = list(InvoiceLine.objects.filter(invoice__period=month.name).select_related("invoice"))
     by_contract: dict[ContractKey, list[InvoiceLine]] = defaultdict(list)
     for line in lines:
-        by_contract[_key(line)].append(line)
+        # A discount off the whole bill belongs to no contract; `billing.ledger.coupon_checks` looks at those.
+        if line.subscription_id or not is_discount(line.code):
+            by_contract[_key(line)].append(line)
     books = read(month, default_share=_NOBODY, billing_then=_billing_then(month))
     used = {key for key, by_payer in books.usage.items() if by_payer}
     expected: ByCharge = {}
@@ -87,7 +90,7 @@ def _key(line: InvoiceLine) -> ContractKey:
 
 
 def _expected(books: Billable, key: ContractKey, lines: list[InvoiceLine]) -> ByCharge:
-    charges = books.charges(key.plan_id)
+    charges = books.charges_of(key)
     flat = {charge.code for charge in charges if not charge.shape.is_metered}
     active = Period(lines[0].service_starts_at, lines[0].service_ends_at) if lines else key.month
     contract = Contract(
@@ -99,6 +102,7 @@ def _expected(books: Billable, key: ContractKey, lines: list[InvoiceLine]) -> By
         share=None,
         with_fee=any(line.code.split(":")[0] in flat for line in lines),
         billed=books.billed.get(key) if key.month != books.month else None,
+        discounts=books.discounts_of(key),
     )
     return {
         (key, line.code): Sums(line.quantity, line.amount_minor, line.platform_cost)
