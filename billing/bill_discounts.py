@@ -14,6 +14,15 @@ from billing.pricing.lines import ZERO
 from marketplace.core.money import allocate, from_minor
 from marketplace.core.periods import Period, month_of
 
+# What a discount off the bill looks at; what was paid before or is given for bad service is not made less by it.
+DISCOUNTED = frozenset(
+    {
+        *InvoiceLine.PRICED,
+        InvoiceLine.Kind.DISCOUNT,
+        InvoiceLine.Kind.PRORATION,
+        InvoiceLine.Kind.MANUAL,
+    }
+)
 PayerKey = tuple[int, int | None, str]
 
 
@@ -34,7 +43,9 @@ def billed_to_payers(
     if not starts:
         return found
     rows = (
-        InvoiceLine.objects.filter(invoice__period__in=list(names), service_starts_at__gte=min(starts))
+        InvoiceLine.objects.filter(
+            kind__in=DISCOUNTED, invoice__period__in=list(names), service_starts_at__gte=min(starts)
+        )
         .values(
             "invoice__organization", "invoice__cost_center", "invoice__currency", "service_starts_at", "code",
             "subscription",
@@ -53,14 +64,14 @@ def billed_to_payers(
 
 
 def bill_discount_lines(
-    discounts: Iterable[Discount], *, by_app: Mapping[int, int], billed: BilledToPayer, currency: str
-) -> list[tuple[int, PricedLine]]:
+    discounts: Iterable[Discount], *, by_app: Mapping[int | None, int], billed: BilledToPayer, currency: str
+) -> list[tuple[int | None, PricedLine]]:
     """Work out what comes off a payer's lines of one month of service; `by_app` is what they come to, in minor units.
 
     Each discount works on what the one before left. Returns a line for each app that has a part of it.
     """
     left = billed.amount_minor + sum(by_app.values())
-    found: list[tuple[int, PricedLine]] = []
+    found: list[tuple[int | None, PricedLine]] = []
     for one in discounts:
         whole = one.off(left, currency)
         left -= whole
@@ -70,8 +81,8 @@ def bill_discount_lines(
 
 
 def _shared(
-    discount: Discount, minor: int, by_app: Mapping[int, int], currency: str
-) -> list[tuple[int, PricedLine]]:
+    discount: Discount, minor: int, by_app: Mapping[int | None, int], currency: str
+) -> list[tuple[int | None, PricedLine]]:
     weights = [max(0, one) for one in by_app.values()]
     if not any(weights):
         weights = [abs(one) for one in by_app.values()]

@@ -1,7 +1,7 @@
 """What there is to bill in a month: usage, subscriptions, plans and agreements, read set by set."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -23,12 +23,17 @@ from billing.revenue_share import Basis
 from billing.terms import ShareTerms
 from marketplace.accounts.models import CostCenter, Organization
 from marketplace.catalog.models import App, Environment, Plan, Subscription
-from marketplace.core.errors import Conflict
+from marketplace.core.errors import Conflict, HalfpennyError
 from marketplace.core.periods import Period, month_of, parse_month
 from metering.models import DailyRollup
 
 # As a moment, which months are told by everywhere else; the session of the database counts in UTC.
 MONTH_OF_USE = Cast(TruncMonth("day"), DateTimeField())
+
+# What is priced by contract and can be worked out again: charges with their bounds, and discounts of subscriptions.
+OF_CONTRACTS = Q(kind__in=InvoiceLine.PRICED) | Q(
+    kind=InvoiceLine.Kind.DISCOUNT, code__startswith=PREFIX, subscription__isnull=False
+)
 
 
 class CurrencyMismatch(Conflict):
@@ -85,6 +90,8 @@ class Billable:
     charges_of_plan: dict[int, tuple[Charge, ...]] = field(default_factory=dict)
     own_prices: OwnPrices = field(default_factory=OwnPrices)
     billed_to_payers: Mapping[tuple[PayerKey, Period], BilledToPayer] = field(default_factory=dict)
+    # Usage that has no price, by who would pay for it; whoever writes bills decides whether that stops all of them.
+    refused: dict[Payer, HalfpennyError] = field(default_factory=dict)
 
     def charges(self, plan_id: int | None) -> tuple[Charge, ...]:
         if plan_id is None:
@@ -131,14 +138,23 @@ class Billable:
 
 
 def read(
-    month: Period, *, default_share: ShareTerms, billing_then: Mapping[int, str] | None = None
+    month: Period,
+    *,
+    default_share: ShareTerms,
+    billing_then: Mapping[int, str] | None = None,
+    organizations: Collection[int] | None = None,
 ) -> Billable:
-    """Read a month in a fixed number of queries, however many subscriptions there are.
+    """Read a month, of all or of some organizations, in a fixed number of queries.
 
-    `billing_then` says how organizations were billed, by id, when a month that is closed is read again. Raises CurrencyMismatch when usage cost something in another currency than its plan is sold in.
+    `billing_then` says how organizations were billed, by id, when a month that is closed is read again. Usage that cost
+    something in another currency than its plan is sold in is left out, and `refused` has it.
     """
-    rows = list(usage_rows(Q(period=month.starts_at.date())))
-    subscriptions = _subscriptions(month, {row["subscription"] for row in rows if row["subscription"]})
+    condition = Q(period=month.starts_at.date())
+    if organizations is not None:
+        condition &= Q(attribution__organization__in=organizations)
+    rows = list(usage_rows(condition))
+    used = {row["subscription"] for row in rows if row["subscription"]}
+    subscriptions = _subscriptions(month, used, organizations)
     changes = changes_since(min([month.starts_at, *(row["month"] for row in rows)]))
     centers = CostCenter.objects.select_related("organization").in_bulk(
         {row["cost_center"] for row in rows} | {one.cost_center_id for one in subscriptions.values()}
@@ -212,7 +228,9 @@ def usage_rows(condition: Q) -> Iterable[Mapping[str, Any]]:
     )
 
 
-def _subscriptions(month: Period, used: set[UUID]) -> dict[UUID, Subscription]:
+def _subscriptions(
+    month: Period, used: set[UUID], organizations: Collection[int] | None
+) -> dict[UUID, Subscription]:
     """Read the subscriptions that existed in a month for a moment, and those that were used."""
     existed = Q(starts_at__lt=month.ends_at) & (Q(ends_at=None) | Q(ends_at__gt=month.starts_at))
     never = Q(ends_at=F("starts_at"))
@@ -220,7 +238,8 @@ def _subscriptions(month: Period, used: set[UUID]) -> dict[UUID, Subscription]:
     query = Subscription.objects.exclude(environment=Environment.SANDBOX).select_related(
         "cost_center", "team"
     )
-    found = {one.pk: one for one in query.filter(billable)}
+    of_asked = query if organizations is None else query.filter(cost_center__organization__in=organizations)
+    found = {one.pk: one for one in of_asked.filter(billable)}
     missing = used - found.keys()
     if missing:
         found |= {one.pk: one for one in query.filter(pk__in=missing)}
@@ -230,7 +249,13 @@ def _subscriptions(month: Period, used: set[UUID]) -> dict[UUID, Subscription]:
 def _add_usage(books: Billable, rows: Iterable[Mapping[str, Any]]) -> None:
     for row in rows:
         metered = _metered(row)
-        payer = books.payer(row["organization"], row["cost_center"], _currency(books, row))
+        try:
+            currency = _currency(books, row)
+        except CurrencyMismatch as error:
+            payer = books.payer(row["organization"], row["cost_center"], error.plan_currency)
+            books.refused[payer] = error
+            continue
+        payer = books.payer(row["organization"], row["cost_center"], currency)
         key = key_of(books, row, payer)
         by_payer = books.usage.setdefault(key, {})
         by_payer[payer] = by_payer.get(payer, Metered()) + metered
@@ -290,6 +315,7 @@ def _billed_before(books: Billable) -> dict[ContractKey, Billed]:
     given: dict[ContractKey, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     creators: dict[ContractKey, int] = defaultdict(int)
     lines = InvoiceLine.objects.filter(
+        OF_CONTRACTS,
         subscription__in=subscription_ids,
         service_starts_at__gte=starts_at,
         service_starts_at__lt=ends_at,
@@ -297,7 +323,7 @@ def _billed_before(books: Billable) -> dict[ContractKey, Billed]:
     ).select_related("invoice")
     for line in lines:
         month = month_of(line.service_starts_at)
-        key = ContractKey(line.app_id, month, line.invoice.currency, line.subscription_id, line.plan_id)
+        key = ContractKey(line.app_id or 0, month, line.invoice.currency, line.subscription_id, line.plan_id)
         if is_discount(line.code):
             given[key][line.code.removeprefix(PREFIX)] -= line.amount_minor
         else:

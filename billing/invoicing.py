@@ -62,8 +62,18 @@ def _existing(bill: Bill, period: BillingPeriod) -> Invoice | None:
 
 
 def draft(bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime) -> Invoice:
-    """Write a bill down as a draft with its lines. Totals are sums of rounded lines; no tax applies yet."""
-    invoice = Invoice.objects.create(
+    """Write a bill down as a draft with its lines."""
+    invoice, lines = build(bill, period=period, terms=terms, at=at)
+    invoice.save(force_insert=True)
+    InvoiceLine.objects.bulk_create(lines, batch_size=1_000)
+    return invoice
+
+
+def build(
+    bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime
+) -> tuple[Invoice, list[InvoiceLine]]:
+    """Make a draft and its lines, unsaved. Totals are sums of rounded lines; no tax applies yet."""
+    invoice = Invoice(
         kind=bill.kind,
         period=period,
         organization=bill.organization,
@@ -76,9 +86,7 @@ def draft(bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime) -> I
         payer=_payer(bill, terms),
         created_at=at,
     )
-    lines = [_line(invoice, place, line) for place, line in enumerate(bill.lines, start=1)]
-    InvoiceLine.objects.bulk_create(lines, batch_size=1_000)
-    return invoice
+    return invoice, [_line(invoice, place, line) for place, line in enumerate(bill.lines, start=1)]
 
 
 def _payer(bill: Bill, terms: Terms) -> dict[str, str]:
@@ -99,6 +107,7 @@ def _line(invoice: Invoice, position: int, line: BillLine) -> InvoiceLine:
     return InvoiceLine(
         invoice=invoice,
         position=position,
+        kind=line.kind,
         code=priced.code,
         description=line.description,
         app_id=line.app_id,
@@ -169,8 +178,8 @@ def _fact(invoice: Invoice) -> Fact:
     """Debit who pays; credit creators by app and the team of its time, the platform by app, and tax."""
     account = chart.COST_CENTER_CHARGE if invoice.cost_center_id else chart.RECEIVABLE
     legs = [_leg(invoice, account, invoice.total_minor), _leg(invoice, chart.TAX_PAYABLE, -invoice.tax_minor)]
-    for (app_id, team_id), creator_minor in owners.creator_parts(invoice).items():
-        legs.append(_app_leg(invoice, chart.CREATOR_PAYABLE, -creator_minor, app_id, team_id))
+    for (owned_id, team_id), creator_minor in owners.creator_parts(invoice).items():
+        legs.append(_app_leg(invoice, chart.CREATOR_PAYABLE, -creator_minor, owned_id, team_id))
     for app_id, platform_minor in _platform_parts(invoice).items():
         legs.append(_app_leg(invoice, chart.PLATFORM_REVENUE, -platform_minor, app_id, None))
     return Fact(
@@ -183,8 +192,8 @@ def _fact(invoice: Invoice) -> Fact:
     )
 
 
-def _platform_parts(invoice: Invoice) -> dict[int, int]:
-    parts: dict[int, int] = {}
+def _platform_parts(invoice: Invoice) -> dict[int | None, int]:
+    parts: dict[int | None, int] = {}
     for app_id, platform_minor in invoice.lines.order_by("position").values_list("app_id", "platform_minor"):
         parts[app_id] = parts.get(app_id, 0) + platform_minor
     return parts
@@ -201,6 +210,6 @@ def _leg(invoice: Invoice, account: chart.Account, amount_minor: int) -> Leg:
 
 
 def _app_leg(
-    invoice: Invoice, account: chart.Account, amount_minor: int, app_id: int, team_id: int | None
+    invoice: Invoice, account: chart.Account, amount_minor: int, app_id: int | None, team_id: int | None
 ) -> Leg:
     return Leg(account, amount_minor, invoice.currency, app_id=app_id, team_id=team_id)

@@ -8,19 +8,39 @@ from django.db import models
 from django.db.models import F, Q
 from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protect, Row, Trigger, Update
 
+from billing.balance_models import BalanceEntry, CustomerBalance
 from billing.coupon_models import Coupon, CouponRedemption
 from billing.credit_note_models import CreditNote, CreditNoteLine
 from billing.negotiated_models import NegotiatedPrice
-from billing.payment_models import ReceivedPayment
+from billing.payment_models import PaymentReversal, ReceivedPayment
+from billing.run_models import AddedLine, MonthlyRun, ParkedBill, RunBatch
+from billing.write_off_models import WriteOff
 from marketplace.core.ids import uuid7
 from marketplace.core.ranges import DateTimeRange
 from marketplace.core.transitions import Transitions
 
 __all__ = [
-    "BillingPeriod", "Coupon", "CouponRedemption", "CreditNote", "CreditNoteLine", "Invoice", "InvoiceLine",
-    "JournalEntry", "NegotiatedPrice", "Posting",
-    "ReceivedPayment", "RevenueShareAgreement",
-]  # fmt: skip
+    "AddedLine",
+    "BalanceEntry",
+    "BillingPeriod",
+    "Coupon",
+    "CouponRedemption",
+    "CreditNote",
+    "CreditNoteLine",
+    "CustomerBalance",
+    "Invoice",
+    "InvoiceLine",
+    "JournalEntry",
+    "MonthlyRun",
+    "NegotiatedPrice",
+    "ParkedBill",
+    "PaymentReversal",
+    "Posting",
+    "ReceivedPayment",
+    "RevenueShareAgreement",
+    "RunBatch",
+    "WriteOff",
+]
 
 FINAL = Condition("OLD.state <> 'draft'")
 # A finalized invoice may only move between states; everything printed on it stays.
@@ -47,6 +67,15 @@ IF EXISTS (
     RAISE EXCEPTION 'journal entry % does not sum to zero', NEW.entry_id USING ERRCODE = 'integrity_constraint_violation';
 END IF;
 RETURN NULL;
+"""
+
+
+# A closed month takes no more entries. The shared lock makes a closing wait for postings under way, and the reverse.
+POSTED_INTO_CLOSED = """
+IF EXISTS (SELECT 1 FROM billing_billingperiod WHERE name = NEW.period_id AND state = 'closed' FOR SHARE) THEN
+    RAISE EXCEPTION 'the month % is closed, nothing is posted into it', NEW.period_id USING ERRCODE = 'integrity_constraint_violation';
+END IF;
+RETURN NEW;
 """
 
 
@@ -130,7 +159,8 @@ class Invoice(models.Model):
         "draft": frozenset({"finalized"}),
         "finalized": frozenset({"paid", "overdue", "written_off"}),
         "overdue": frozenset({"paid", "written_off"}),
-        "paid": frozenset(),
+        # A payment that went back makes it due again.
+        "paid": frozenset({"finalized", "overdue"}),
         "written_off": frozenset(),
     }
 
@@ -193,11 +223,28 @@ class Invoice(models.Model):
 class InvoiceLine(models.Model):
     """One charge: quantity, unrounded amount and, rounded once, the amount that counts."""
 
+    class Kind(models.TextChoices):
+        """What a line is. The first three are the price of usage, which anybody can work out again from roll-ups."""
+
+        CHARGE = "charge"
+        MINIMUM = "minimum"
+        MAXIMUM = "maximum"
+        DISCOUNT = "discount"
+        CREDIT = "credit"
+        SLA_CREDIT = "sla_credit"
+        PRORATION = "proration"
+        PROGRESSIVE = "progressive", "Billed before"
+        MANUAL = "manual"
+
+    # What `billing.ledger.repricing` works out again; lines of other kinds are proved where they come from.
+    PRICED = (Kind.CHARGE, Kind.MINIMUM, Kind.MAXIMUM)
+
     invoice = models.ForeignKey("billing.Invoice", models.CASCADE, related_name="lines")
     position = models.PositiveIntegerField()
+    kind = models.CharField(max_length=12, choices=Kind, default=Kind.CHARGE, db_default=Kind.CHARGE)
     code = models.CharField(max_length=60, help_text="Charge of the plan: fee, calls, cost, …:minimum.")
     description = models.CharField(max_length=200)
-    app = models.ForeignKey("catalog.App", models.PROTECT, related_name="+")
+    app = models.ForeignKey("catalog.App", models.PROTECT, null=True, blank=True, related_name="+")
     subscription = models.ForeignKey("catalog.Subscription", models.PROTECT, null=True, related_name="+")
     plan = models.ForeignKey("catalog.Plan", models.PROTECT, null=True, related_name="+")
     service_starts_at = models.DateTimeField()
@@ -252,7 +299,10 @@ class JournalEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "journal entries"
-        triggers = [Protect(name="append_only", operation=Update | Delete)]
+        triggers = [
+            Protect(name="append_only", operation=Update | Delete),
+            Trigger(name="closed_takes_no_entries", when=Before, operation=Insert, func=POSTED_INTO_CLOSED),
+        ]
 
     def __str__(self) -> str:
         return self.memo

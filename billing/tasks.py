@@ -7,7 +7,7 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import background, margin_checks, settling
+from billing import background, margin_checks, overdue
 from billing.close import close_period
 from billing.house import house_terms
 from billing.ledger.verify import verify
@@ -45,7 +45,7 @@ def close_month(*, job: Job, period: str, by_id: int | None = None) -> dict[str,
 @shared_task(name="billing.mark_overdue", expires=3000)
 def mark_overdue() -> None:
     """Call invoices overdue whose day has passed; safe to run twice."""
-    settling.mark_overdue(at=timezone.now())
+    overdue.mark_overdue(at=timezone.now())
 
 
 @jobs.work(background.VERIFY)

@@ -9,10 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from billing.billable import Billable, ContractKey, Payer, read
+from billing.billable import OF_CONTRACTS, Billable, ContractKey, Payer, read
 from billing.bills import ZERO, Contract, Metered, price
 from billing.models import Invoice, InvoiceLine
-from billing.pricing.discounts import is_discount
 from billing.terms import ShareTerms
 from marketplace.accounts.models import Organization
 from marketplace.core.money import exact
@@ -58,12 +57,11 @@ class Comparison:
 
 def compare(month: Period) -> Comparison:
     """Price a closed month again and set it beside its invoice lines."""
-    lines = list(InvoiceLine.objects.filter(invoice__period=month.name).select_related("invoice"))
+    priced = InvoiceLine.objects.filter(OF_CONTRACTS, invoice__period=month.name)
+    lines = list(priced.select_related("invoice"))
     by_contract: dict[ContractKey, list[InvoiceLine]] = defaultdict(list)
     for line in lines:
-        # A discount off the whole bill belongs to no contract; `billing.ledger.coupon_checks` looks at those.
-        if line.subscription_id or not is_discount(line.code):
-            by_contract[_key(line)].append(line)
+        by_contract[_key(line)].append(line)
     books = read(month, default_share=_NOBODY, billing_then=_billing_then(month))
     used = {key for key, by_payer in books.usage.items() if by_payer}
     expected: ByCharge = {}
@@ -84,9 +82,9 @@ def _billing_then(month: Period) -> dict[int, str]:
 def _key(line: InvoiceLine) -> ContractKey:
     month, currency = month_of(line.service_starts_at), line.invoice.currency
     if line.subscription_id:
-        return ContractKey(line.app_id, month, currency, line.subscription_id, line.plan_id)
+        return ContractKey(line.app_id or 0, month, currency, line.subscription_id, line.plan_id)
     payer = Payer(line.invoice.organization_id, line.invoice.cost_center_id, currency)
-    return ContractKey(line.app_id, month, currency, payer=payer)
+    return ContractKey(line.app_id or 0, month, currency, payer=payer)
 
 
 def _expected(books: Billable, key: ContractKey, lines: list[InvoiceLine]) -> ByCharge:
