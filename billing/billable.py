@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models import DateTimeField, F, Q, Sum
 from django.db.models.functions import Cast, TruncMonth
 
-from billing import measures, own_prices
+from billing import agreed_terms, measures, own_prices
 from billing.bill_discounts import BilledToPayer, PayerKey, billed_to_payers
 from billing.bills import PASS_THROUGH, ZERO, Billed, Metered
 from billing.models import BillingPeriod, InvoiceLine, RevenueShareAgreement
@@ -347,7 +347,7 @@ def share_in_force(
     for one in agreements:
         if one.starts_at <= at and (one.ends_at is None or at < one.ends_at):
             basis: Basis = "gross" if one.basis == RevenueShareAgreement.Basis.GROSS else "net_of_cost"
-            return ShareTerms(one.share, basis)
+            return ShareTerms(one.share, basis, agreed_terms.fees_of(one.fees))
     return default
 
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from billing import added_lines
 from billing.bill_lines import BillLine
 from billing.billable import Payer
+from billing.service_credits import lines as service_credits
 from marketplace.core.periods import Period
 
 LinesByPayer = Mapping[Payer, Sequence[BillLine]]
 LineSource = Callable[[Period, Collection[int] | None, LinesByPayer], LinesByPayer]
 
-SOURCES: tuple[LineSource, ...] = (added_lines.lines_by_payer,)
+SOURCES: tuple[LineSource, ...] = (added_lines.lines_by_payer, service_credits.lines_by_payer)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing import collecting_urls
+from billing import collecting_urls, party_urls
 from billing.views import (
     approvals,
     books,
@@ -21,6 +21,7 @@ from metering.usage_events import paths as _paths  # noqa: F401  registers how i
 app_name = "billing"
 
 urlpatterns = [
+    *party_urls.urlpatterns,
     *collecting_urls.urlpatterns,
     path("finance/", periods.overview, name="overview"),
     path("finance/periods/<str:name>/", periods.period, name="period"),
