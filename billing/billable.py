@@ -16,7 +16,7 @@ from billing.bill_discounts import BilledToPayer, PayerKey, billed_to_payers
 from billing.bills import PASS_THROUGH, ZERO, Billed, Metered
 from billing.models import BillingPeriod, InvoiceLine, RevenueShareAgreement
 from billing.own_prices import OwnPrices
-from billing.plan_history import PlanChange, changes_since, plan_periods
+from billing.plan_history import Free, PlanChange, changes_since, free_days_since, plan_periods
 from billing.pricing import Charge, Discount, parse_charges
 from billing.pricing.discounts import PREFIX, is_discount
 from billing.revenue_share import Basis
@@ -86,6 +86,7 @@ class Billable:
     default_share: ShareTerms
     billing_then: Mapping[int, str]
     plan_changes: dict[str, list[PlanChange]] = field(default_factory=dict)
+    free_days: dict[str, list[Free]] = field(default_factory=dict)
     billed: dict[ContractKey, Billed] = field(default_factory=dict)
     charges_of_plan: dict[int, tuple[Charge, ...]] = field(default_factory=dict)
     own_prices: OwnPrices = field(default_factory=OwnPrices)
@@ -131,7 +132,8 @@ class Billable:
         return Payer(organization_id, None if pays_invoice else cost_center_id, currency)
 
     def plan_periods(self, subscription: Subscription, month: Period) -> dict[int, Period]:
-        return plan_periods(subscription, month, self.plan_changes.get(str(subscription.pk), ()))
+        key = str(subscription.pk)
+        return plan_periods(subscription, month, self.plan_changes.get(key, ()), self.free_days.get(key, ()))
 
     def share(self, app_id: int, at: datetime) -> ShareTerms:
         return share_in_force(self.agreements.get(app_id, ()), at=at, default=self.default_share)
@@ -155,7 +157,8 @@ def read(
     rows = list(usage_rows(condition))
     used = {row["subscription"] for row in rows if row["subscription"]}
     subscriptions = _subscriptions(month, used, organizations)
-    changes = changes_since(min([month.starts_at, *(row["month"] for row in rows)]))
+    since = min([month.starts_at, *(row["month"] for row in rows)])
+    changes = changes_since(since)
     centers = CostCenter.objects.select_related("organization").in_bulk(
         {row["cost_center"] for row in rows} | {one.cost_center_id for one in subscriptions.values()}
     )
@@ -172,6 +175,7 @@ def read(
         default_share=default_share,
         billing_then=billing_then or {},
         plan_changes=changes,
+        free_days=free_days_since(since),
     )
     _add_usage(books, rows)
     _add_fees(books)
