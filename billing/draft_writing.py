@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import AutoField, Field, JSONField, Model
 from django.db.models.expressions import DatabaseDefault
 
-from billing import invoicing
+from billing import invoicing, parties
 from billing.billable import Payer
 from billing.drafting import Bill
 from billing.models import BillingPeriod, Invoice
@@ -37,10 +37,11 @@ def write(
     wanted = [bill for bill in bills if bill.payer not in known or bill.payer in drafts]
     invoices: list[Model] = []
     lines: list[Model] = []
+    register = parties.read(at=at, terms=terms, organizations=organizations)
     refused: dict[Payer, HalfpennyError] = {}
     for bill in wanted:
         try:
-            invoice, its_lines = invoicing.build(bill, period=period, terms=terms, at=at)
+            invoice, its_lines = invoicing.build(bill, period=period, terms=terms, at=at, register=register)
         except HalfpennyError as error:
             refused[bill.payer] = error
             continue
@@ -55,7 +56,7 @@ def write(
 
 
 def _known(period: BillingPeriod, organizations: Collection[int]) -> dict[Payer, tuple[UUID, str]]:
-    rows = Invoice.objects.filter(period=period, organization__in=organizations)
+    rows = Invoice.objects.filter(period=period, part=0, organization__in=organizations)
     return {
         Payer(organization_id, center_id, currency): (pk, state)
         for organization_id, center_id, currency, pk, state in rows.values_list(

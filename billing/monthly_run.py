@@ -14,9 +14,10 @@ from uuid import UUID
 from django.db import DataError, IntegrityError, connection, transaction
 from django.db.models import Count, Q, QuerySet, Sum
 
-from billing import draft_writing, drafting, invoicing, parking, run_planning
+from billing import draft_writing, drafting, invoicing, parking, parties, run_planning
 from billing.billable import Payer
 from billing.models import BillingPeriod, Invoice, MonthlyRun, ParkedBill, RunBatch
+from billing.parties import Register
 from billing.terms import Terms
 from marketplace.core.errors import Conflict, HalfpennyError, Unavailable
 from marketplace.core.periods import Period, parse_month
@@ -120,14 +121,15 @@ class Worker:
         done = 0
         while not _has_batches(self.run) and (waiting := self._waiting()):
             left = _finalizable(self.run).count()
+            register = self._register(waiting)
             taken = 0
             for pk in waiting:
-                taken += self._finalize(pk, skip_locked=True)
+                taken += self._finalize(pk, register=register, skip_locked=True)
                 self._tell(done + taken, done + left)
                 self._look_at_the_time()
             if not taken:
                 # All of them are in others' hands: wait for one, so that this worker ends after them.
-                taken = self._finalize(waiting[0], skip_locked=False)
+                taken = self._finalize(waiting[0], register=register, skip_locked=False)
             done += taken
 
     def _draft_next(self, *, skip_locked: bool) -> bool:
@@ -148,7 +150,11 @@ class Worker:
     def _waiting(self) -> list[UUID]:
         return list(_finalizable(self.run).values_list("pk", flat=True)[:CLAIMED_AT_ONCE])
 
-    def _finalize(self, pk: UUID, *, skip_locked: bool) -> int:
+    def _register(self, invoices: list[UUID]) -> Register:
+        found = Invoice.objects.filter(pk__in=invoices).order_by().values_list("organization", flat=True)
+        return parties.read(at=self.at, terms=self.terms, organizations=found.distinct())
+
+    def _finalize(self, pk: UUID, *, register: Register, skip_locked: bool) -> int:
         """Finalize one draft in a transaction of its own, or park it; 0 when somebody else has it or did it."""
         with transaction.atomic():
             # What was released meanwhile is drafted anew first; releasing waits for the lock that is held here.
@@ -160,7 +166,7 @@ class Worker:
                 return 0
             try:
                 with transaction.atomic():
-                    invoicing.finalize(invoice, terms=self.terms, at=self.at, by=self.by)
+                    invoicing.finalize(invoice, terms=self.terms, at=self.at, by=self.by, register=register)
             except (HalfpennyError, IntegrityError, DataError) as error:
                 self._park(invoice, error)
         return 1
@@ -259,7 +265,9 @@ def _has_batches(run: MonthlyRun) -> bool:
 
 
 def _finalizable(run: MonthlyRun) -> QuerySet[Invoice]:
-    found = Invoice.objects.filter(parking.not_parked(), period=run.period_id, state=Invoice.State.DRAFT)
+    found = Invoice.objects.filter(
+        parking.not_parked(), part=0, period=run.period_id, state=Invoice.State.DRAFT
+    )
     return found.order_by("organization__slug", "cost_center__code", "currency")
 
 

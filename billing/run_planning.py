@@ -35,7 +35,7 @@ SELECT home, other, count(DISTINCT contract) FROM (
     WHERE period_id = %(name)s AND removed_at IS NULL
     UNION ALL
     SELECT organization_id, organization_id, id::text FROM billing_invoice
-    WHERE period_id = %(name)s AND state = 'draft'
+    WHERE period_id = %(name)s AND part = 0 AND state = 'draft'
 ) contracts GROUP BY home, other
 """
 _SLUGS = "SELECT id FROM accounts_organization WHERE id = ANY(%s) ORDER BY slug"

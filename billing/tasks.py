@@ -9,7 +9,7 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import announcing, background, margin_checks, monthly_run, settling
+from billing import announcing, background, margin_checks, monthly_run, overdue
 from billing.close import close_period
 from billing.house import house_terms
 from billing.ledger import differing
@@ -91,7 +91,7 @@ def verify_daily() -> None:
 @shared_task(name="billing.mark_overdue", expires=3000)
 def mark_overdue() -> None:
     """Call invoices overdue whose day has passed; safe to run twice."""
-    settling.mark_overdue(at=timezone.now())
+    overdue.mark_overdue(at=timezone.now())
 
 
 @jobs.work(background.VERIFY)

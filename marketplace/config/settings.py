@@ -32,6 +32,11 @@ CREDIT_ALONE_UP_TO = env.decimal("HALFPENNY_CREDIT_ALONE_UP_TO", Decimal(100))
 GRACE_DAYS = env.int("HALFPENNY_GRACE_DAYS", -1)
 # How many workers share the work of closing a month.
 CLOSE_WORKERS = env.int("HALFPENNY_CLOSE_WORKERS", 2)
+# The same of what is written off; up to the second, the rest of a payment that came short is too small to ask for.
+WRITE_OFF_ALONE_UP_TO = env.decimal("HALFPENNY_WRITE_OFF_ALONE_UP_TO", Decimal(100))
+SMALL_DIFFERENCE_UP_TO = env.decimal("HALFPENNY_SMALL_DIFFERENCE_UP_TO", Decimal(1))
+# Whether creators are not paid for what a payer never paid; else the platform pays them all the same.
+CREATORS_BEAR_LOSSES = env.bool("HALFPENNY_CREATORS_BEAR_LOSSES", True)
 # Parts of an app's price that the platform has to keep: below the first its check fails, below the second it warns.
 MARGIN_FAIL_BELOW = env.decimal("HALFPENNY_MARGIN_FAIL_BELOW", Decimal(0))
 MARGIN_WARN_BELOW = env.decimal("HALFPENNY_MARGIN_WARN_BELOW", Decimal("0.01"))
@@ -411,6 +416,7 @@ SPECTACULAR_SETTINGS = {
         "InvoiceKindEnum": "billing.models.Invoice.Kind",
         "InvoiceStateEnum": "billing.models.Invoice.State",
         "CreditNoteStateEnum": "billing.models.CreditNote.State",
+        "WriteOffStateEnum": "billing.models.WriteOff.State",
         "PoolStateEnum": "marketplace.gateway.pool_models.Pool.State",
         "PoolReplicaStateEnum": "marketplace.gateway.pool_models.PoolReplica.State",
         "PoolEventKindEnum": "marketplace.gateway.pool_models.PoolEvent.Kind",
