@@ -1,11 +1,11 @@
-"""Payout accounts of teams: opened here, filled in on the processor's page, and ready when the processor says so."""
+"""Connected accounts of teams: opened here, filled in on the processor's page, and ready when the processor says so."""
 
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 
-from billing.models import PayoutAccount
+from billing.models import ConnectedAccount
 from billing.payments.processor import Processor
 from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import Team
@@ -13,7 +13,7 @@ from marketplace.core import audit
 from marketplace.core.errors import InvalidInput, NotAllowed
 from marketplace.core.transitions import IllegalTransition, move
 
-State = PayoutAccount.State
+State = ConnectedAccount.State
 # Where Stripe opens accounts for who is paid by us.
 COUNTRIES = (
     "AT", "AU", "BE", "BG", "CA", "CH", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GB", "GR", "HR", "HU", "IE", "IT",
@@ -28,13 +28,13 @@ def require_creator(team: Team, *, by: Actor) -> None:
         raise NotAllowed(f"This is for creators of {team} and the finance of {team.organization} only.")
 
 
-def open_account(team: Team, *, country: str, by: Actor, at: datetime) -> PayoutAccount:
-    """Return the team's payout account, made when it is missing; nobody is called. Raises NotAllowed, InvalidInput."""
+def open_account(team: Team, *, country: str, by: Actor, at: datetime) -> ConnectedAccount:
+    """Return the team's connected account, made when it is missing; nobody is called. Raises NotAllowed, InvalidInput."""
     require_creator(team, by=by)
     if country not in COUNTRIES:
         raise InvalidInput("country", "is not one in which the payment processor opens accounts")
     with transaction.atomic():
-        account, is_new = PayoutAccount.objects.get_or_create(
+        account, is_new = ConnectedAccount.objects.get_or_create(
             team=team,
             defaults={
                 "name": team.organization.legal_name or team.organization.name,
@@ -44,16 +44,16 @@ def open_account(team: Team, *, country: str, by: Actor, at: datetime) -> Payout
             },
         )
         if is_new:
-            audit.record("billing.payout_account.opened", subject=account, at=at, by=by.user)
+            audit.record("billing.connected_account.opened", subject=account, at=at, by=by.user)
     return account
 
 
-def known(account: PayoutAccount, *, processor: Processor) -> str:
+def known(account: ConnectedAccount, *, processor: Processor) -> str:
     """Return the account's id at the processor, which opens it once. Raises ProcessorAway, ProcessorRefused."""
     if account.account_id is None:
         made = processor.write(
             "accounts.create",
-            key=f"payout-account:{account.pk}",
+            key=f"connected-account:{account.pk}",
             country=account.country,
             controller={
                 "stripe_dashboard": {"type": "express"},
@@ -62,15 +62,15 @@ def known(account: PayoutAccount, *, processor: Processor) -> str:
             },
             capabilities={"transfers": {"requested": True}},
             business_profile={"name": account.name},
-            metadata={"payout_account": str(account.pk)},
+            metadata={"connected_account": str(account.pk)},
         )
-        PayoutAccount.objects.filter(pk=account.pk).update(account_id=made["id"])
+        ConnectedAccount.objects.filter(pk=account.pk).update(account_id=made["id"])
         account.account_id = made["id"]
     return str(account.account_id)
 
 
 def onboarding_url(
-    account: PayoutAccount,
+    account: ConnectedAccount,
     *,
     refresh_url: str,
     return_url: str,
@@ -94,29 +94,29 @@ def onboarding_url(
     return str(link["url"])
 
 
-def refresh(account: PayoutAccount, *, processor: Processor, at: datetime) -> PayoutAccount:
+def refresh(account: ConnectedAccount, *, processor: Processor, at: datetime) -> ConnectedAccount:
     """Ask the processor how an account stands, and note that down. Raises ProcessorAway, ProcessorRefused."""
     if account.account_id is None:
         return account
     # Locked while it is asked: accounts go to and fro, so of two answers the later one has to be written last.
     with transaction.atomic():
-        locked = PayoutAccount.objects.select_for_update(of=("self",)).get(pk=account.pk)
+        locked = ConnectedAccount.objects.select_for_update(of=("self",)).get(pk=account.pk)
         found = processor.read("accounts.retrieve", account.account_id)
         _apply(locked, found, at=at)
     account.refresh_from_db()
     return account
 
 
-def _apply(account: PayoutAccount, found: dict[str, Any], *, at: datetime) -> None:
+def _apply(account: ConnectedAccount, found: dict[str, Any], *, at: datetime) -> None:
     wanted = found.get("requirements") or {}
     missing = sorted({*(wanted.get("currently_due") or ()), *(wanted.get("past_due") or ())})
-    PayoutAccount.objects.filter(pk=account.pk).update(missing=missing, read_at=at)
+    ConnectedAccount.objects.filter(pk=account.pk).update(missing=missing, read_at=at)
     to = _state_of(found, missing)
     if to == account.state:
         return
     try:
         move(
-            account, PayoutAccount.TRANSITIONS, to=to, action=f"billing.payout_account.{to}", at=at
+            account, ConnectedAccount.TRANSITIONS, to=to, action=f"billing.connected_account.{to}", at=at
         )  # fmt: skip
     except IllegalTransition:
         account.refresh_from_db()

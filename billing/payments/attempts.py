@@ -6,16 +6,14 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
-from billing import settling
-from billing.ledger import chart, journal
-from billing.ledger.journal import Fact, Leg
-from billing.models import Invoice, PaymentAttempt, PaymentCustomer, PaymentMethod
+from billing import balances, settling
+from billing.ledger import chart
+from billing.models import Invoice, PaymentAttempt, PaymentCustomer, PaymentMethod, ReceivedPayment
 from billing.payments import background
 from billing.payments.customers import customer_of, known, require_payer
 from billing.payments.methods import MethodGone
 from billing.payments.processor import Declined, Processor, ProcessorRefused
 from billing.payments.telling import tell_of_failure
-from billing.posting_months import running_month
 from marketplace.accounts.access import Actor
 from marketplace.core.errors import Conflict
 from marketplace.core.transitions import IllegalTransition, move
@@ -82,9 +80,9 @@ def begin(
     """Write an attempt down with the job that carries it out. Without `by` it is an automatic one."""
     try:
         with transaction.atomic():
-            invoice = Invoice.objects.select_for_update(of=("self",)).get(pk=invoice.pk)
+            invoice = settling.locked(invoice)
             due_minor = settling.due_of(invoice).minor
-            if not settling.is_payable(invoice) or due_minor <= 0:
+            if not settling.is_open(invoice) or due_minor <= 0:
                 raise NothingDue(invoice)
             attempt = PaymentAttempt(
                 invoice=invoice,
@@ -263,42 +261,25 @@ def _fail(attempt: PaymentAttempt, *, code: str, message: str, at: datetime) -> 
 def _succeed(
     attempt: PaymentAttempt, changes: dict[str, Any], *, received_minor: int, at: datetime
 ) -> PaymentAttempt:
-    """Settle what is due with what came in; what came beyond it is booked apart and goes back."""
+    """Settle what is due with what came in; what came beyond it is the payer's balance."""
     with transaction.atomic():
-        invoice = Invoice.objects.select_for_update(of=("self",)).get(pk=attempt.invoice_id)
-        due_minor = max(settling.due_of(invoice).minor, 0) if settling.is_payable(invoice) else 0
-        part_minor = min(received_minor, due_minor)
-        surplus_minor = received_minor - part_minor
-        if not _move(attempt, State.SUCCEEDED, at=at, changes={**changes, "surplus_minor": surplus_minor}):
+        # In the order of everybody who settles: the invoice first.
+        invoice = settling.locked(attempt.invoice)
+        if not _move(attempt, State.SUCCEEDED, at=at, changes=changes):
             return attempt
-        if part_minor:
-            settling.take(
-                invoice,
-                amount_minor=part_minor,
-                reference=str(changes["intent_id"]),
-                received_date=at.date(),
-                into=chart.PROCESSOR_BALANCE,
-                by=attempt.created_by,
-                at=at,
-            )
-        if surplus_minor:
-            journal.post(_surplus(attempt, surplus_minor, at=at), at=at)
-            background.queue_surplus(attempt, at=at)
+        money: dict[str, Any] = {
+            "amount_minor": received_minor,
+            "reference": str(changes["intent_id"]),
+            "received_date": at.date(),
+            "by": attempt.created_by,
+            "at": at,
+            "money": chart.PROCESSOR_BALANCE,
+        }
+        if settling.is_payable(invoice):
+            settling.book_payment(invoice, source=ReceivedPayment.Source.CARD, **money)
+        else:
+            balances.keep(invoice.organization_id, currency=attempt.currency, **money)
     return attempt
-
-
-def _surplus(attempt: PaymentAttempt, surplus_minor: int, *, at: datetime) -> Fact:
-    who = {"organization_id": attempt.invoice.organization_id}
-    return Fact(
-        key=f"payment-surplus:{attempt.pk}",
-        kind="billing.payment",
-        memo=f"Payment {attempt.intent_id} beyond what was due of {attempt.invoice}",
-        legs=[
-            Leg(chart.PROCESSOR_BALANCE, surplus_minor, attempt.currency, **who),
-            Leg(chart.UNAPPLIED_PAYMENTS, -surplus_minor, attempt.currency, **who),
-        ],
-        period=running_month(at),
-    )
 
 
 def cancel(attempt: PaymentAttempt, *, processor: Processor, by: Actor, at: datetime) -> PaymentAttempt:

@@ -10,7 +10,6 @@ from marketplace.core.models import Job
 CARRY_OUT = "billing.carry_out_payment"
 COLLECT = "billing.collect_invoice"
 REFUND = "billing.carry_out_refund"
-REFUND_SURPLUS = "billing.refund_surplus"
 READ_EVENT = "billing.read_processor_event"
 DELIVER_FAKE = "billing.deliver_fake_event"
 ADVANCE_FAKE = "billing.advance_fake"
@@ -40,13 +39,6 @@ def queue_refund(refund: PaymentRefund, *, at: datetime, by: Any = None) -> Job:
     """Queue a refund that was written down."""
     return jobs.enqueue(
         REFUND, idempotency_key=f"payment-refund:{refund.pk}", at=at, by=by, refund_id=str(refund.pk)
-    )
-
-
-def queue_surplus(attempt: PaymentAttempt, *, at: datetime) -> Job:
-    """Queue the way back of what came in beyond what was due."""
-    return jobs.enqueue(
-        REFUND_SURPLUS, idempotency_key=f"payment-surplus:{attempt.pk}", at=at, attempt_id=str(attempt.pk)
     )
 
 

@@ -10,6 +10,7 @@ from django.db.models import Max, Q, Sum
 from billing.ledger import chart, journal
 from billing.ledger.journal import Fact, Leg
 from billing.models import (
+    BalanceEntry,
     BalanceTransaction,
     JournalEntry,
     PaymentAttempt,
@@ -20,6 +21,7 @@ from billing.models import (
     TransferReversal,
 )
 from billing.payments.processor import Processor
+from billing.payments.refunds import reference_of
 from billing.posting_months import running_month
 from marketplace.core.money import format_money
 
@@ -129,9 +131,13 @@ def _keys(line: BalanceTransaction) -> Iterator[str]:
     if attempt := PaymentAttempt.objects.filter(charge_id=source).exclude(charge_id="").first():
         if payment := attempt.invoice.payments.filter(reference=attempt.intent_id).first():
             yield f"payment:{payment.pk}"
-        yield f"payment-surplus:{attempt.pk}"
+            yield from (f"balance:{entry.pk}" for entry in payment.balance_entries.filter(amount_minor__gt=0))
+        elif kept := BalanceEntry.objects.filter(reference=attempt.intent_id, kind="on_account").first():
+            yield f"balance:{kept.pk}"
     if refund := PaymentRefund.objects.filter(refund_id=source).first():
-        yield f"payment-refund{'-failed' if line.amount_minor > 0 else ''}:{refund.pk}"
+        kind = "on_account" if line.amount_minor > 0 else "paid_back"
+        moved = BalanceEntry.objects.filter(reference=reference_of(refund), kind=kind)
+        yield from (f"balance:{entry.pk}" for entry in moved)
     if dispute := PaymentDispute.objects.filter(dispute_id=source).first():
         yield f"payment-dispute-{'reinstated' if line.amount_minor > 0 else 'withdrawn'}:{dispute.pk}"
     if sent := Transfer.objects.filter(transfer_id=source).first():

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db import transaction
 
+from billing import settling
 from billing.ledger import chart, journal
 from billing.ledger.chart import Account
 from billing.ledger.journal import Fact, Leg
@@ -92,10 +93,33 @@ def _book(dispute: PaymentDispute, moved: list[dict[str, Any]], *, at: datetime)
         ("withdrawn", chart.DISPUTED_PAYMENTS, chart.PROCESSOR_BALANCE, withdrawn),
         ("reinstated", chart.PROCESSOR_BALANCE, chart.DISPUTED_PAYMENTS, reinstated),
     ]
-    if dispute.state == State.LOST:
-        steps.append(("lost", chart.DISPUTE_LOSSES, chart.DISPUTED_PAYMENTS, withdrawn - reinstated))
     for step, debit, credit, amount_minor in steps:
         journal.post(_fact(dispute, step, debit, credit, amount_minor, currency, at=at), at=at)
+    if dispute.state == State.LOST:
+        _lose(dispute, withdrawn - reinstated, currency, at=at)
+
+
+def _lose(dispute: PaymentDispute, amount_minor: int, currency: str, *, at: datetime) -> None:
+    """Take the payment back, so that its invoice is due again; what it did not pay of the invoice is lost."""
+    invoice = dispute.attempt.invoice
+    payment = invoice.payments.filter(reference=dispute.attempt.intent_id).first()
+    back_minor = 0
+    if payment is not None:
+        earlier = payment.reversals.filter(reference=dispute.dispute_id).first()
+        gone = payment.reversals.exclude(reference=dispute.dispute_id).values_list("amount_minor", flat=True)
+        most = 0 if payment.is_recovery and gone else payment.amount_minor - sum(gone)
+        back_minor = earlier.amount_minor if earlier else min(amount_minor, most)
+    if payment is not None and back_minor > 0:
+        settling.reverse_payment(
+            payment,
+            amount_minor=back_minor,
+            reference=dispute.dispute_id,
+            reason=f"The payer's bank took it back: {dispute.reason}.",
+            at=at,
+            money=chart.DISPUTED_PAYMENTS,
+        )
+    rest = ("lost", chart.DISPUTE_LOSSES, chart.DISPUTED_PAYMENTS, amount_minor - back_minor)
+    journal.post(_fact(dispute, *rest, currency, at=at), at=at)
 
 
 def _fact(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from billing.models import MethodSetup, PaymentAttempt, PaymentMethod, PayoutAccount, ProcessorEvent
+from billing.models import ConnectedAccount, MethodSetup, PaymentAttempt, PaymentMethod, ProcessorEvent
 from billing.payments import accounts, attempts, balance, disputes, methods, refunds
 from billing.payments.processor import Processor, ProcessorRefused
 from marketplace.core.transitions import move
@@ -101,7 +101,7 @@ def _dispute(found: dict[str, Any], processor: Processor, at: datetime) -> bool:
 
 
 def _account(found: dict[str, Any], processor: Processor, at: datetime) -> bool:
-    account = PayoutAccount.objects.filter(account_id=found["id"]).first()
+    account = ConnectedAccount.objects.filter(account_id=found["id"]).first()
     if account is not None:
         accounts.refresh(account, processor=processor, at=at)
     return account is not None

@@ -163,7 +163,6 @@ class PaymentAttempt(models.Model):
     return_url = models.TextField(blank=True)
     failure_code = models.CharField(max_length=60, blank=True)
     failure_message = models.CharField(max_length=300, blank=True)
-    surplus_minor = models.BigIntegerField(default=0, help_text="What came in beyond what was due by then.")
     created_by = models.ForeignKey("accounts.User", models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -176,7 +175,7 @@ class PaymentAttempt(models.Model):
                 name="payment_attempt_one_at_a_time",
             ),
             models.CheckConstraint(
-                condition=Q(amount_minor__gt=0, surplus_minor__gte=0, surplus_minor__lte=F("amount_minor")),
+                condition=Q(amount_minor__gt=0),
                 name="payment_attempt_has_amount",
             ),
             models.CheckConstraint(
@@ -203,7 +202,7 @@ class PaymentAttempt(models.Model):
 
 
 class PaymentRefund(models.Model):
-    """Money that goes back to the card or account it came from: for a credit note, or what was paid too much."""
+    """Money of a payer's balance that goes back to the card or account it came from."""
 
     class State(models.TextChoices):
         CREATED = "created"
@@ -226,7 +225,7 @@ class PaymentRefund(models.Model):
     invoice = models.ForeignKey("billing.Invoice", models.PROTECT, related_name="refunds")
     credit_note = models.ForeignKey(
         "billing.CreditNote", models.PROTECT, null=True, blank=True, related_name="refunds",
-        help_text="Empty: what was paid beyond what was due.",
+        help_text="What it goes back for; empty: what was paid too much.",
     )  # fmt: skip
     amount_minor = models.BigIntegerField()
     state = models.CharField(max_length=9, choices=State, default=State.CREATED)
@@ -299,7 +298,7 @@ class PaymentDispute(models.Model):
         return f"{self.dispute_id}: {self.amount_minor} {self.currency}, {self.state}"
 
 
-class PayoutAccount(models.Model):
+class ConnectedAccount(models.Model):
     """Where a team that makes apps is paid: an account at the processor that belongs to the team's company."""
 
     class State(models.TextChoices):
@@ -315,7 +314,7 @@ class PayoutAccount(models.Model):
     }
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    team = models.OneToOneField("accounts.Team", models.PROTECT, related_name="payout_account")
+    team = models.OneToOneField("accounts.Team", models.PROTECT, related_name="connected_account")
     name = models.CharField(max_length=160)
     country = models.CharField(max_length=2)
     account_id = models.CharField(max_length=80, null=True, blank=True, unique=True)
@@ -329,7 +328,7 @@ class PayoutAccount(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=~Q(state="ready") | Q(account_id__isnull=False),
-                name="payout_account_ready_is_known",
+                name="connected_account_ready_is_known",
             ),
         ]
 
@@ -338,7 +337,7 @@ class PayoutAccount(models.Model):
 
 
 class Transfer(models.Model):
-    """Money to a payout account. The key names what it is for, once."""
+    """Money to a connected account. The key names what it is for, once."""
 
     class State(models.TextChoices):
         CREATED = "created"
@@ -353,7 +352,7 @@ class Transfer(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     key = models.CharField(max_length=120, unique=True)
-    account = models.ForeignKey("billing.PayoutAccount", models.PROTECT, related_name="transfers")
+    account = models.ForeignKey("billing.ConnectedAccount", models.PROTECT, related_name="transfers")
     amount_minor = models.BigIntegerField()
     currency = models.CharField(max_length=3)
     memo = models.CharField(max_length=200)
@@ -383,7 +382,7 @@ class Transfer(models.Model):
 
 
 class TransferReversal(models.Model):
-    """Money that came back from a payout account, in part or in full."""
+    """Money that came back from a connected account, in part or in full."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     key = models.CharField(max_length=120, unique=True)

@@ -8,13 +8,13 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Sum
 from billing.ledger import chart
 from billing.models import (
     BalanceTransaction,
+    ConnectedAccount,
     Invoice,
     JournalEntry,
     MethodSetup,
     PaymentAttempt,
     PaymentDispute,
     PaymentMethod,
-    PayoutAccount,
     Posting,
     ProcessorEvent,
 )
@@ -65,15 +65,15 @@ def own_attempts(actor: Actor) -> QuerySet[PaymentAttempt]:
 
 
 def creator_teams(actor: Actor) -> QuerySet[Team]:
-    """Teams whose payout account the person may open: they make apps there, or do the finance of its organization."""
+    """Teams whose connected account the person may open: they make apps there, or do the finance of its organization."""
     served = actor.organizations_as(Role.FINANCE)
     found = Team.objects.filter(Q(pk__in=actor.teams_as(Role.CREATOR)) | Q(organization__in=served))
-    return found.select_related("organization", "payout_account").order_by("organization__name", "name")
+    return found.select_related("organization", "connected_account").order_by("organization__name", "name")
 
 
-def payout_accounts() -> QuerySet[PayoutAccount]:
-    """Payout accounts, for the marketplace's finance."""
-    return PayoutAccount.objects.select_related("team__organization").order_by("team__name")
+def connected_accounts() -> QuerySet[ConnectedAccount]:
+    """Connected accounts, for the marketplace's finance."""
+    return ConnectedAccount.objects.select_related("team__organization").order_by("team__name")
 
 
 def disputes() -> QuerySet[PaymentDispute]:

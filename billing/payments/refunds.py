@@ -1,4 +1,8 @@
-"""Money back to the card or account it came from: for credit notes of paid invoices, and what was paid too much."""
+"""Money back to the card or account it came from, out of what a payer has in their favor.
+
+A credit note of a paid invoice, and what was paid too much, become the payer's balance; from there it can be used for
+the next invoice, or go back as said here.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -7,22 +11,20 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet, Sum
 
-from billing import settling
-from billing.ledger import chart, journal
-from billing.ledger.journal import Fact, Leg
-from billing.models import CreditNote, Invoice, JournalEntry, PaymentAttempt, PaymentRefund
+from billing import balances, settling
+from billing.ledger import chart
+from billing.models import CreditNote, PaymentAttempt, PaymentRefund
 from billing.payments import background
 from billing.payments.attempts import KEYS_ARE_SURE_FOR, LONGEST
 from billing.payments.processor import Processor, ProcessorRefused
-from billing.posting_months import running_month
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
-from marketplace.core.errors import Conflict
+from marketplace.core.errors import Conflict, InvalidInput
+from marketplace.core.money import format_money
 from marketplace.core.transitions import IllegalTransition, move
 
 State = PaymentRefund.State
 GONE = (State.FAILED, State.CANCELED)
-BOOKED = (State.PENDING, State.SUCCEEDED)
 OF_STATUS = {
     "pending": State.PENDING,
     "requires_action": State.PENDING,
@@ -37,25 +39,24 @@ class NothingToRefund(Conflict):
 
     code = "nothing_to_refund"
 
-    def __init__(self, note: CreditNote) -> None:
-        self.note = note
+    def __init__(self, what: object) -> None:
         super().__init__(
-            f"Nothing of {note} can go back: the invoice is not paid beyond what is left of it, or not by card or debit."
+            f"Nothing of {what} can go back: the payer has no balance, or nothing of it came by card or debit."
         )
 
 
 def refundable_minor(attempt: PaymentAttempt) -> int:
-    """Return what of a payment has not gone back yet."""
+    """Return what can go back of a payment: what has not, as far as its payer's balance has it."""
     if attempt.state != PaymentAttempt.State.SUCCEEDED:
         return 0
-    return attempt.amount_minor - _sum(attempt.refunds.exclude(state__in=GONE))
+    left_minor = attempt.amount_minor - _sum(attempt.refunds.exclude(state__in=GONE))
+    return max(min(left_minor, balances.balance_of(attempt.invoice.organization_id, attempt.currency)), 0)
 
 
 def open_credit_minor(note: CreditNote) -> int:
-    """Return what of a credit note the payer has in their favor, and no refund is on its way for."""
-    under_way = _sum(note.invoice.refunds.filter(credit_note__isnull=False, state=State.CREATED))
-    in_favor = -settling.due_of(note.invoice).minor - under_way
-    return max(min(note.total_minor - _sum(note.refunds.exclude(state__in=GONE)), in_favor), 0)
+    """Return what of a credit note has not gone back, as far as the payer's balance has it."""
+    left_minor = note.total_minor - _sum(note.refunds.exclude(state__in=GONE))
+    return max(min(left_minor, balances.balance_of(note.invoice.organization_id, note.invoice.currency)), 0)
 
 
 def _sum(refunds: QuerySet[PaymentRefund]) -> int:
@@ -63,56 +64,73 @@ def _sum(refunds: QuerySet[PaymentRefund]) -> int:
 
 
 def refund_credit(note: CreditNote, *, by: Actor, at: datetime) -> list[PaymentRefund]:
-    """Give back what an issued credit note leaves in a payer's favor, to where it came from, the newest payment first.
+    """Give back what an issued credit note left in a payer's favor, to where it came from, the newest payment first.
 
-    A job carries it out. Locks the invoice. Raises NotAllowed for who is not the marketplace's finance, NothingToRefund.
+    Taken from the payer's balance at once; a job asks the processor. Locks the invoice, then the balance. Raises
+    NotAllowed for who is not the marketplace's finance, NothingToRefund.
     """
     access.require_platform(by, Role.FINANCE)
     with transaction.atomic():
-        invoice = Invoice.objects.select_for_update(of=("self",)).get(pk=note.invoice_id)
+        invoice = settling.locked(note.invoice)
+        balances.locked_balance(invoice.organization_id, invoice.currency)
         left_minor = open_credit_minor(note) if note.state == CreditNote.State.ISSUED else 0
         made = []
-        for attempt in invoice.payment_attempts.filter(state=PaymentAttempt.State.SUCCEEDED).order_by(
-            "-created_at"
-        ):
+        paid = invoice.payment_attempts.filter(state=PaymentAttempt.State.SUCCEEDED)
+        for attempt in paid.select_related("invoice__organization").order_by("-created_at"):
             part_minor = min(left_minor, refundable_minor(attempt))
             if part_minor > 0:
-                made.append(_create(attempt, invoice, part_minor, note=note, by=by, at=at))
+                made.append(_create(attempt, part_minor, note=note, by=by, at=at))
                 left_minor -= part_minor
         if not made:
             raise NothingToRefund(note)
     return made
 
 
-def refund_surplus(attempt: PaymentAttempt, *, at: datetime) -> PaymentRefund | None:
-    """Give back what a payment brought beyond what was due; None when that is done. Locks the invoice."""
+def refund(attempt: PaymentAttempt, *, amount_minor: int, by: Actor, at: datetime) -> PaymentRefund:
+    """Give a part of the payer's balance back to the card or account of one payment, such as what was paid twice.
+
+    Locks the invoice, then the balance. Raises NotAllowed, InvalidInput, NothingToRefund.
+    """
+    access.require_platform(by, Role.FINANCE)
     with transaction.atomic():
-        invoice = Invoice.objects.select_for_update(of=("self",)).get(pk=attempt.invoice_id)
-        gone_minor = _sum(attempt.refunds.filter(credit_note=None).exclude(state__in=GONE))
-        left_minor = min(attempt.surplus_minor - gone_minor, refundable_minor(attempt))
-        return _create(attempt, invoice, left_minor, note=None, by=None, at=at) if left_minor > 0 else None
+        invoice = settling.locked(attempt.invoice)
+        balances.locked_balance(invoice.organization_id, attempt.currency)
+        most = refundable_minor(attempt)
+        if not most:
+            raise NothingToRefund(attempt.invoice)
+        if not 0 < amount_minor <= most:
+            limit = format_money(most, attempt.currency)
+            raise InvalidInput("amount", f"must be more than zero and at most {limit}", limit=most)
+        return _create(attempt, amount_minor, note=None, by=by, at=at)
 
 
 def _create(
-    attempt: PaymentAttempt,
-    invoice: Invoice,
-    amount_minor: int,
-    *,
-    note: CreditNote | None,
-    by: Actor | None,
-    at: datetime,
+    attempt: PaymentAttempt, amount_minor: int, *, note: CreditNote | None, by: Actor, at: datetime
 ) -> PaymentRefund:
-    person = by.user if by else None
     refund = PaymentRefund.objects.create(
         attempt=attempt,
-        invoice=invoice,
+        invoice=attempt.invoice,
         credit_note=note,
         amount_minor=amount_minor,
-        created_by=person,
+        created_by=by.user,
         created_at=at,
     )
-    background.queue_refund(refund, at=at, by=person)
+    balances.pay_back(
+        attempt.invoice.organization,
+        amount_minor=amount_minor,
+        currency=attempt.currency,
+        reference=reference_of(refund),
+        by=by,
+        at=at,
+        money=chart.PROCESSOR_BALANCE,
+    )
+    background.queue_refund(refund, at=at, by=by.user)
     return refund
+
+
+def reference_of(refund: PaymentRefund) -> str:
+    """Name a refund as the payer's balance does."""
+    return f"refund {refund.pk}"
 
 
 def carry_out(refund: PaymentRefund, *, processor: Processor, at: datetime) -> PaymentRefund:
@@ -152,58 +170,42 @@ def refresh(refund: PaymentRefund, *, processor: Processor, at: datetime) -> Pay
 
 
 def apply(refund: PaymentRefund, found: dict[str, Any], *, at: datetime) -> PaymentRefund:
-    """Note down what the processor says of a refund; the books take it when it leaves, and take it back when it returns."""
+    """Note down what the processor says of a refund; forward only."""
     to = OF_STATUS[found["status"]]
-    if to == refund.state:
-        return refund
     changes = {
         "refund_id": found["id"],
         "failure": str(found.get("failure_reason") or "").replace("_", " ")[:LONGEST],
         "ended_at": None if to == State.PENDING else at,
     }
-    with transaction.atomic():
-        # In the order of everybody who settles: the invoice first.
-        Invoice.objects.select_for_update(of=("self",)).get(pk=refund.invoice_id)
-        if _move(refund, to, at=at, changes=changes):
-            _book(refund, at=at)
+    if to != refund.state:
+        _move(refund, to, at=at, changes=changes)
     return refund
 
 
-def _book(refund: PaymentRefund, *, at: datetime) -> None:
-    entry = JournalEntry.objects.filter(idempotency_key=f"payment-refund:{refund.pk}").first()
-    if refund.state in BOOKED:
-        journal.post(_fact(refund, at=at), at=at)
-    elif entry is not None:
-        journal.post(_fact(refund, at=at, corrects=entry), at=at)
-
-
-def _fact(refund: PaymentRefund, *, at: datetime, corrects: JournalEntry | None = None) -> Fact:
-    account = chart.RECEIVABLE if refund.credit_note_id else chart.UNAPPLIED_PAYMENTS
-    amount_minor = -refund.amount_minor if corrects else refund.amount_minor
-    currency, who = refund.attempt.currency, {"organization_id": refund.invoice.organization_id}
-    return Fact(
-        key=f"payment-refund-failed:{refund.pk}" if corrects else f"payment-refund:{refund.pk}",
-        kind="billing.payment_refund",
-        memo=f"Refund {refund.refund_id} for {refund.invoice}" + (" came back" if corrects else ""),
-        legs=[
-            Leg(account, amount_minor, currency, **who),
-            Leg(chart.PROCESSOR_BALANCE, -amount_minor, currency, **who),
-        ],
-        period=running_month(at),
-        invoice=refund.invoice,
-        corrects=corrects,
-    )
-
-
-def _move(refund: PaymentRefund, to: str, *, at: datetime, changes: dict[str, Any]) -> bool:
+def _move(refund: PaymentRefund, to: str, *, at: datetime, changes: dict[str, Any]) -> None:
+    """Move a refund; what did not go back is the payer's balance again."""
     try:
-        move(
-            refund, PaymentRefund.TRANSITIONS, to=to, action=f"billing.payment_refund.{to}", at=at, changes=changes
-        )  # fmt: skip
+        with transaction.atomic():
+            move(
+                refund,
+                PaymentRefund.TRANSITIONS,
+                to=to,
+                action=f"billing.payment_refund.{to}",
+                at=at,
+                changes=changes,
+            )
+            if to in GONE:
+                balances.keep(
+                    refund.invoice.organization_id,
+                    amount_minor=refund.amount_minor,
+                    currency=refund.attempt.currency,
+                    reference=reference_of(refund),
+                    received_date=at.date(),
+                    at=at,
+                    money=chart.PROCESSOR_BALANCE,
+                )
     except IllegalTransition:
         refund.refresh_from_db()
-        return False
-    return True
 
 
 def refund_of(refund_id: str, metadata: dict[str, Any]) -> PaymentRefund | None:

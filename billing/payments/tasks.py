@@ -7,7 +7,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from billing.models import Invoice, PaymentAttempt, PaymentRefund, PayoutAccount, ProcessorEvent
+from billing.models import ConnectedAccount, Invoice, PaymentAttempt, PaymentRefund, ProcessorEvent
 from billing.payments import accounts, attempts, background, balance, collecting, events, refunds
 from billing.payments.fake import delivering
 from billing.payments.house import has_processor, house_processor
@@ -41,13 +41,6 @@ def refund(*, job: Job, refund_id: str) -> dict[str, Any]:
     """Give money back."""
     found = PaymentRefund.objects.select_related("attempt", "invoice").get(pk=refund_id)
     return {"state": refunds.carry_out(found, processor=house_processor(), at=timezone.now()).state}
-
-
-@jobs.work(background.REFUND_SURPLUS)
-def refund_surplus(*, job: Job, attempt_id: str) -> dict[str, Any]:
-    """Write down that what was paid too much goes back."""
-    made = refunds.refund_surplus(PaymentAttempt.objects.get(pk=attempt_id), at=timezone.now())
-    return {"refund": str(made.pk) if made else None}
 
 
 @jobs.work(background.READ_EVENT)
@@ -90,7 +83,7 @@ def tend_payments() -> None:
             state__in=("created", "pending"), created_at__lt=before
         ).select_related("attempt", "invoice")[:200]:
             refunds.refresh(one, processor=processor, at=now)
-        for account in PayoutAccount.objects.exclude(state=PayoutAccount.State.READY).exclude(
+        for account in ConnectedAccount.objects.exclude(state=ConnectedAccount.State.READY).exclude(
             account_id=None
         )[:200]:
             accounts.refresh(account, processor=processor, at=now)

@@ -9,7 +9,7 @@ from django.db.models import Sum
 
 from billing.ledger import chart, journal
 from billing.ledger.journal import Fact, Leg
-from billing.models import PayoutAccount, Transfer, TransferReversal
+from billing.models import ConnectedAccount, JournalEntry, Payout, Transfer, TransferReversal
 from billing.payments.attempts import KEYS_ARE_SURE_FOR, LONGEST
 from billing.payments.processor import Processor, ProcessorRefused
 from billing.posting_months import running_month
@@ -21,14 +21,18 @@ from marketplace.core.transitions import IllegalTransition, move
 State = Transfer.State
 
 
-class NoPayoutAccount(Conflict):
+class NoConnectedAccount(Conflict):
     """Nobody is paid before the processor knows who they are."""
 
-    code = "no_payout_account"
+    code = "no_connected_account"
 
     def __init__(self, team: Team) -> None:
         self.team = team
-        super().__init__(f"{team} has no payout account that is ready.")
+        super().__init__(f"{team} has no connected account that is ready.")
+
+
+# What payouts take: the entry with the processor's name of it, or why it failed.
+Sent = tuple[JournalEntry, str] | str
 
 
 class TransferKeyReused(Conflict):
@@ -41,9 +45,9 @@ class TransferKeyReused(Conflict):
         super().__init__(f"The key {key} names another transfer.")
 
 
-def ready_account(team: Team) -> PayoutAccount | None:
+def ready_account(team: Team) -> ConnectedAccount | None:
     """Return the account that a team can be paid to, if there is one."""
-    return PayoutAccount.objects.filter(team=team, state=PayoutAccount.State.READY).first()
+    return ConnectedAccount.objects.filter(team=team, state=ConnectedAccount.State.READY).first()
 
 
 def transfer(
@@ -58,19 +62,19 @@ def transfer(
     by: User | None = None,
     debits: Sequence[Leg] | None = None,
 ) -> Transfer:
-    """Send money to a team's payout account and book it: what is payable to creators falls, so does our balance.
+    """Send money to a team's connected account and book it: what is payable to creators falls, so does our balance.
 
     The same key again carries on with the first transfer, whatever happened to it. What the processor refuses is a
     transfer that failed, with its reason; it takes another key to try again. `debits` are the postings against our
     balance where they are others than one of `creator_payable` for the team; they are needed again when it is repeated.
-    Call it outside of a transaction. Raises InvalidInput, NoPayoutAccount, TransferKeyReused, ProcessorAway (then nobody
+    Call it outside of a transaction. Raises InvalidInput, NoConnectedAccount, TransferKeyReused, ProcessorAway (then nobody
     knows yet; call again).
     """
     if amount_minor <= 0:
         raise InvalidInput("amount", "must be more than zero")
-    account = PayoutAccount.objects.filter(team=team).select_related("team").first()
+    account = ConnectedAccount.objects.filter(team=team).select_related("team").first()
     if account is None:
-        raise NoPayoutAccount(team)
+        raise NoConnectedAccount(team)
     sent, is_new = Transfer.objects.get_or_create(
         key=key,
         defaults={
@@ -81,7 +85,7 @@ def transfer(
             "created_by": by,
             "created_at": at,
         },
-    ) if account.state == PayoutAccount.State.READY else (_known(key, team), False)  # fmt: skip
+    ) if account.state == ConnectedAccount.State.READY else (_known(key, team), False)  # fmt: skip
     if not is_new and (sent.account_id, sent.amount_minor, sent.currency) != (
         account.pk,
         amount_minor,
@@ -93,11 +97,33 @@ def transfer(
     )
 
 
+def pay(payout: Payout, *, processor: Processor, at: datetime) -> Sent:
+    """Send a payout, once for each of its attempts; returns its entry and reference, or the reason why it failed.
+
+    Call it outside of a transaction. Raises ProcessorAway (then nobody knows yet; call again).
+    """
+    try:
+        sent = transfer(
+            payout.team,
+            key=f"payout:{payout.pk}:{payout.attempts}",
+            amount_minor=payout.amount_minor,
+            currency=payout.currency,
+            memo=f"Payout of {payout.due_date}",
+            processor=processor,
+            at=at,
+        )
+    except NoConnectedAccount as error:
+        return error.message
+    if sent.state == State.FAILED:
+        return sent.failure
+    return JournalEntry.objects.get(idempotency_key=f"transfer:{sent.pk}"), str(sent.transfer_id)
+
+
 def _known(key: str, team: Team) -> Transfer:
     """Return a transfer that was begun while the account was still ready."""
     found = Transfer.objects.filter(key=key).first()
     if found is None:
-        raise NoPayoutAccount(team)
+        raise NoConnectedAccount(team)
     return found
 
 

@@ -21,26 +21,26 @@ from marketplace.core.errors import HalfpennyError, InvalidInput
 
 @login_required
 @require_safe
-def payout_accounts(request: PersonRequest) -> HttpResponse:
-    """List the teams for which the person may open a payout account."""
+def connected_accounts(request: PersonRequest) -> HttpResponse:
+    """List the teams for which the person may open a connected account."""
     context = {
         "teams": list(queries.creator_teams(request.actor)),
         "has_processor": has_processor(),
     }
-    return render(request, "billing/payments/payout_accounts.html", context)
+    return render(request, "billing/payments/connected_accounts.html", context)
 
 
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
-def payout_account(request: PersonRequest, team_id: int) -> HttpResponse:
-    """Show a team's payout account; a POST leads to the page on which it is filled in."""
+def connected_account(request: PersonRequest, team_id: int) -> HttpResponse:
+    """Show a team's connected account; a POST leads to the page on which it is filled in."""
     team = access.get(queries.creator_teams(request.actor), pk=team_id)
-    account = getattr(team, "payout_account", None)
+    account = getattr(team, "connected_account", None)
     form = CountryForm(request.POST or None) if account is None else None
     if request.method == "POST" and (form is None or form.is_valid()):
-        country = form.cleaned_data["country"] if form else account.country
+        country = form.cleaned_data["country"] if form else str(account.country if account else "")
         try:
-            return leave(request, _onboarding_url(request, team, country), "Payout account")
+            return leave(request, _onboarding_url(request, team, country), "Connected account")
         except InvalidInput as error:
             messages.error(request, error.message)
         except HalfpennyError as error:
@@ -51,16 +51,16 @@ def payout_account(request: PersonRequest, team_id: int) -> HttpResponse:
         "form": form or CountryForm(),
         "has_processor": has_processor(),
     }
-    return render(request, "billing/payments/payout_account.html", context)
+    return render(request, "billing/payments/connected_account.html", context)
 
 
 def _onboarding_url(request: PersonRequest, team: Team, country: str) -> str:
     now = timezone.now()
     opened = accounts.open_account(team, country=country, by=request.actor, at=now)
-    back = request.build_absolute_uri(reverse("billing:payout-account-back", args=[team.pk]))
+    back = request.build_absolute_uri(reverse("billing:connected-account-back", args=[team.pk]))
     return accounts.onboarding_url(
         opened,
-        refresh_url=request.build_absolute_uri(reverse("billing:payout-account", args=[team.pk])),
+        refresh_url=request.build_absolute_uri(reverse("billing:connected-account", args=[team.pk])),
         return_url=back,
         processor=house_processor(),
         by=request.actor,
@@ -70,13 +70,13 @@ def _onboarding_url(request: PersonRequest, team: Team, country: str) -> str:
 
 @login_required
 @require_safe
-def payout_account_back(request: PersonRequest, team_id: int) -> HttpResponse:
+def connected_account_back(request: PersonRequest, team_id: int) -> HttpResponse:
     """See what became of a visit to the processor's page."""
     team = access.get(queries.creator_teams(request.actor), pk=team_id)
-    account = getattr(team, "payout_account", None)
+    account = getattr(team, "connected_account", None)
     if account is not None:
         try:
             accounts.refresh(account, processor=house_processor(), at=timezone.now())
         except ProcessorAway as error:
             messages.warning(request, error.message)
-    return redirect("billing:payout-account", team.pk)
+    return redirect("billing:connected-account", team.pk)

@@ -95,9 +95,9 @@ def _attempt_at_bank(request: PersonRequest, world: World, intent_id: str) -> Pa
 @require_http_methods(["GET", "HEAD", "POST"])
 @transaction.atomic
 def onboarding(request: PersonRequest, account_id: str, link_id: str) -> HttpResponse:
-    """Let the owner of a payout account tell who they are, or leave something out."""
+    """Let the owner of a connected account tell who they are, or leave something out."""
     world = _world("page", account_id)
-    team = access.get(queries.creator_teams(request.actor), payout_account__account_id=account_id)
+    team = access.get(queries.creator_teams(request.actor), connected_account__account_id=account_id)
     try:
         link = world.get("account_link", link_id)
     except Refusal:

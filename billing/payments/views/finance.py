@@ -1,5 +1,6 @@
 """Pages of the marketplace's finance: payments, what the processor told, disputes, and its account beside our books."""
 
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from billing.credit_asks import read_minor
 from billing.models import CreditNote, PaymentAttempt, PaymentDispute, ProcessorEvent
 from billing.payments import attempts, balance, disputes, queries, refunds, webhooks
 from billing.payments.forms import EvidenceForm
@@ -68,13 +70,19 @@ def payment(request: PersonRequest, attempt_id: UUID) -> HttpResponse:
 def _act(request: PersonRequest, found: PaymentAttempt) -> None:
     now = timezone.now()
     try:
-        if "note" in request.POST:
+        if "amount" in request.POST:
+            typed = read_minor(Decimal(request.POST["amount"]), field="amount", currency=found.currency)
+            refunds.refund(found, amount_minor=typed, by=request.actor, at=now)
+            messages.success(request, "The refund is on the way.")
+        elif "note" in request.POST:
             note = access.get(found.invoice.credit_notes.all(), pk=request.POST["note"])
             made = refunds.refund_credit(note, by=request.actor, at=now)
             messages.success(request, f"{len(made)} refund{'s' if len(made) > 1 else ''} on the way.")
         else:
             attempts.carry_out(found, processor=house_processor(), at=now)
             messages.success(request, "Read anew from the payment processor.")
+    except InvalidOperation:
+        messages.error(request, "The amount must be a number.")
     except HalfpennyError as error:
         messages.error(request, error.message)
 

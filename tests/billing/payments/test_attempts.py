@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, transaction
 
-from billing import settling
+from billing import balances, settling
 from billing.ledger.verify import verify
 from billing.models import FakeCall, Invoice, PaymentAttempt, PaymentMethod, ReceivedPayment
 from billing.payments import attempts
@@ -208,7 +208,7 @@ def forget_keys() -> None:
 
 
 class TestSurplus:
-    def test_of_an_invoice_that_was_paid_meanwhile_is_booked_apart(
+    def test_of_an_invoice_that_was_paid_meanwhile_is_the_payers_balance(
         self,
         invoice: Invoice,
         payer: Actor,
@@ -226,10 +226,30 @@ class TestSurplus:
         intents.advance(fake.world(), str(attempt.intent_id))
         attempts.refresh(attempt, processor=processor, at=AT)
 
-        assert attempt.surplus_minor == 2_000
-        assert accounts()["unapplied_payments"] == -2_000
+        assert balances.balance_of(invoice.organization_id, "USD") == 2_000
         assert (accounts()["processor_balance"], accounts()["receivable"]) == (5_000, 0)
         assert all(verdict.is_ok for verdict in verify())
+
+    def test_of_an_invoice_with_nothing_due_is_kept_as_a_whole(
+        self,
+        invoice: Invoice,
+        payer: Actor,
+        finance: Actor,
+        fake: FakeTransport,
+        processor: Processor,
+        cards: Callable[..., Cards],
+    ) -> None:
+        attempt = pay(invoice, cards(processor).add(invoice.organization, "pm_fake_sepa"), payer, processor)
+        settling.record_payment(
+            invoice, amount_minor=5_000, reference="R-1", received_date=AT.date(), by=finance, at=AT
+        )
+
+        intents.advance(fake.world(), str(attempt.intent_id))
+        for _ in range(2):
+            attempts.refresh(attempt, processor=processor, at=AT)
+
+        assert balances.balance_of(invoice.organization_id, "USD") == 5_000
+        assert accounts()["processor_balance"] == 5_000
 
 
 class TestStates:
