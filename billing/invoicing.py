@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
-from billing import owners, parties
+from billing import owners, parties, wallet_spending
 from billing.drafting import Bill, BillLine
 from billing.ledger import chart, journal
 from billing.ledger.journal import Fact, Leg
@@ -60,6 +60,7 @@ def _existing(bill: Bill, period: BillingPeriod) -> Invoice | None:
         organization=bill.organization,
         cost_center=bill.cost_center,
         currency=bill.currency,
+        part=0,
     ).first()
 
 
@@ -153,6 +154,7 @@ def finalize(
         )
         if is_posted(invoice):
             journal.post(_fact(invoice), at=at)
+        wallet_spending.pay(invoice, at=at, by=by)
 
 
 def is_posted(invoice: Invoice) -> bool:
