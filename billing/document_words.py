@@ -35,6 +35,8 @@ WORDS: dict[str, dict[str, str]] = {
     "carried": {"en": "Carried over", "de": "Übertrag"},
     "subtotal": {"en": "Subtotal", "de": "Zwischensumme"},
     "tax_on": {"en": "{percent}% tax on {base}", "de": "{percent} % USt auf {base}"},
+    "before_credit": {"en": "Total", "de": "Gesamt"},
+    "prepaid": {"en": "Paid from prepaid credit", "de": "Aus Guthaben bezahlt"},
     "total_due": {"en": "Total due", "de": "Rechnungsbetrag"},
     "total": {"en": "Total", "de": "Gesamt"},
     "given_back": {"en": "Given back", "de": "Gutschrift"},

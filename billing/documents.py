@@ -85,7 +85,7 @@ def printed(document: Document, *, note: str) -> dict[str, Any]:
         "lines": _lines(document),
         "totals": _totals(document),
         "total_label": say(_TOTALS.get(kind, "total")),
-        "total": document.money(document.total_minor),
+        "total": document.money(document.due_minor),
         "notes": _notes(document),
         "rounding": say("parts" if document.kind == "credit_note" else "rounding"),
         "footer": _footer(document),
@@ -97,10 +97,10 @@ _TOTALS = {"invoice": "total_due", "credit_note": "given_back"}
 
 
 def _headline(document: Document) -> str:
-    total = document.money(document.total_minor)
+    total = document.money(document.due_minor)
     if document.is_credit:
         return document.say("amount_back", total=total)
-    if document.due and document.total_minor > 0:
+    if document.due and document.due_minor > 0:
         return document.say("amount_due", total=total, day=document.day(document.due))
     return ""
 
@@ -139,7 +139,7 @@ def _lines(document: Document) -> list[dict[str, str]]:
                 "description": line.name,
                 "service": _service(line, document),
                 "quantity": line.quantity,
-                "tax": f"{words.number(line.percent, document.language)} %" if line.percent else "",
+                "tax": f"{words.number(line.percent, document.language)} %",
                 "amount": document.money(line.amount_minor),
                 "sum": document.money(sum_minor),
             }
@@ -161,6 +161,9 @@ def _totals(document: Document) -> list[tuple[str, str]]:
             totals.append(
                 (document.say("tax_on", percent=percent, base=base), document.money(rate.tax_minor))
             )
+    if document.prepaid_minor:
+        totals.append((document.say("before_credit"), document.money(document.total_minor)))
+        totals.append((document.say("prepaid"), document.money(-document.prepaid_minor)))
     return totals
 
 
@@ -170,8 +173,8 @@ def _notes(document: Document) -> list[str]:
     has_tax_number = bool(document.seller.get("vat_id"))
     codes = dict.fromkeys(rate.tax_code for rate in document.rates) if has_tax_number else ()
     notes += [words_ for code in codes if (words_ := reasons.reason(code, document))]
-    if document.due and document.total_minor > 0:
-        total, day = document.money(document.total_minor), document.day(document.due)
+    if document.due and document.due_minor > 0:
+        total, day = document.money(document.due_minor), document.day(document.due)
         notes.append(document.say("pay", total=total, day=day, number=document.number))
     elif document.is_credit:
         notes.append(reasons.terms(document))

@@ -236,7 +236,10 @@ def _sums(document: Document) -> str:
         text("ram:TaxBasisTotalAmount", net),
         text("ram:TaxTotalAmount", tax, currencyID=document.currency),
         text("ram:GrandTotalAmount", total),
-        text("ram:DuePayableAmount", total),
+        text("ram:TotalPrepaidAmount", _amount(document.prepaid_minor, document))
+        if document.prepaid_minor
+        else "",
+        text("ram:DuePayableAmount", _amount(document.due_minor, document)),
     )
 
 

@@ -7,14 +7,14 @@ is given back; its number stays, for it is one of the series of bills.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from billing import document_words as words
 from billing import queries
 from billing.credit_note_queries import lines as lines_of_note
-from billing.models import CreditNote, Invoice, InvoiceLine
+from billing.models import CreditNote, Invoice, InvoiceLine, ReceivedPayment
 from billing.tax_treatment import code_of
 from marketplace.core.errors import Conflict
 
@@ -83,11 +83,17 @@ class Document:
     tax_reason: str = ""
     note: str = ""
     mode: str = ""
+    prepaid_minor: int = 0
     preceding: Sequence[tuple[str, date]] = field(default=())
 
     @property
     def total_minor(self) -> int:
         return self.net_minor + self.tax_minor
+
+    @property
+    def due_minor(self) -> int:
+        """What is asked for: the total, less what prepaid credit paid at the moment of issue."""
+        return self.total_minor - self.prepaid_minor
 
     @property
     def is_credit(self) -> bool:
@@ -118,11 +124,18 @@ def of_invoice(invoice: Invoice) -> Document:
         rates=[_rate(row, tax) for row in tax.get("rates", ())],
         net_minor=invoice.subtotal_minor,
         tax_minor=invoice.tax_minor,
+        prepaid_minor=_prepaid(invoice, invoice.issued_at),
         **_common(invoice),
     )
     if invoice.kind == Invoice.Kind.INVOICE and invoice.total_minor < 0:
         return _turned(found, preceding=_corrected(invoice))
     return found
+
+
+def _prepaid(invoice: Invoice, at: datetime) -> int:
+    """Sum what the payer's wallet paid when the invoice was issued; what came in later is not printed."""
+    paid = invoice.payments.filter(source=ReceivedPayment.Source.PREPAID, recorded_at=at)
+    return sum(paid.values_list("amount_minor", flat=True))
 
 
 def of_credit_note(note: CreditNote) -> Document:
@@ -248,6 +261,5 @@ def _corrected(invoice: Invoice) -> list[tuple[str, date]]:
         period__in=months,
         issued_at__lt=invoice.issued_at,
     )
-    return [
-        (number, at.date()) for number, at in before.order_by("number").values_list("number", "issued_at")
-    ]
+    found = before.order_by("number").values_list("number", "issued_at")
+    return [(number, at.date()) for number, at in found if number and at]

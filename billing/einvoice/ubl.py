@@ -166,7 +166,8 @@ def _sums(document: Document) -> str:
         _amount("cbc:LineExtensionAmount", document.net_minor, document),
         _amount("cbc:TaxExclusiveAmount", document.net_minor, document),
         _amount("cbc:TaxInclusiveAmount", document.total_minor, document),
-        _amount("cbc:PayableAmount", document.total_minor, document),
+        _amount("cbc:PrepaidAmount", document.prepaid_minor, document) if document.prepaid_minor else "",
+        _amount("cbc:PayableAmount", document.due_minor, document),
     )
 
 

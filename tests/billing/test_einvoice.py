@@ -99,6 +99,7 @@ CASES = {
     # 10 percent off 50.00, then 5.00 off: 19 percent of 40.00 is 7.60.
     "discount lines": document([line(1, 5_000), line(2, -500), line(3, -500)], [rate(4_000, 760)]),
     "negative correction lines": document([line(1, 2_000), line(2, -1_606)], [rate(394, 75)]),
+    "paid in part from prepaid credit": replace(SIMPLE, prepaid_minor=5_000),
     "nothing due": document([line(1, 500), line(2, -500)], [rate(0, 0)]),
     "credit note": document(
         [line(1, 5_000), line(2, -500)],
