@@ -1,7 +1,7 @@
 """What there is to bill in a month: usage, subscriptions, plans and agreements, read set by set."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -11,20 +11,29 @@ from uuid import UUID
 from django.db.models import DateTimeField, F, Q, Sum
 from django.db.models.functions import Cast, TruncMonth
 
+from billing import agreed_terms, measures, own_prices
+from billing.bill_discounts import BilledToPayer, PayerKey, billed_to_payers
 from billing.bills import PASS_THROUGH, ZERO, Billed, Metered
 from billing.models import BillingPeriod, InvoiceLine, RevenueShareAgreement
-from billing.plan_history import PlanChange, changes_since, plan_periods
-from billing.pricing import Charge, parse_charges
+from billing.own_prices import OwnPrices
+from billing.plan_history import Free, PlanChange, changes_since, free_days_since, plan_periods
+from billing.pricing import Charge, Discount, parse_charges
+from billing.pricing.discounts import PREFIX, is_discount
 from billing.revenue_share import Basis
 from billing.terms import ShareTerms
 from marketplace.accounts.models import CostCenter, Organization
 from marketplace.catalog.models import App, Environment, Plan, Subscription
-from marketplace.core.errors import Conflict
+from marketplace.core.errors import Conflict, HalfpennyError
 from marketplace.core.periods import Period, month_of, parse_month
 from metering.models import DailyRollup
 
 # As a moment, which months are told by everywhere else; the session of the database counts in UTC.
 MONTH_OF_USE = Cast(TruncMonth("day"), DateTimeField())
+
+# What is priced by contract and can be worked out again: charges with their bounds, and discounts of subscriptions.
+OF_CONTRACTS = Q(kind__in=InvoiceLine.PRICED) | Q(
+    kind=InvoiceLine.Kind.DISCOUNT, code__startswith=PREFIX, subscription__isnull=False
+)
 
 
 class CurrencyMismatch(Conflict):
@@ -44,6 +53,10 @@ class Payer:
     organization_id: int
     cost_center_id: int | None
     currency: str
+
+    @property
+    def place(self) -> tuple[int, int | None]:
+        return self.organization_id, self.cost_center_id
 
 
 @dataclass(frozen=True)
@@ -73,8 +86,13 @@ class Billable:
     default_share: ShareTerms
     billing_then: Mapping[int, str]
     plan_changes: dict[str, list[PlanChange]] = field(default_factory=dict)
+    free_days: dict[str, list[Free]] = field(default_factory=dict)
     billed: dict[ContractKey, Billed] = field(default_factory=dict)
     charges_of_plan: dict[int, tuple[Charge, ...]] = field(default_factory=dict)
+    own_prices: OwnPrices = field(default_factory=OwnPrices)
+    billed_to_payers: Mapping[tuple[PayerKey, Period], BilledToPayer] = field(default_factory=dict)
+    # Usage that has no price, by who would pay for it; whoever writes bills decides whether that stops all of them.
+    refused: dict[Payer, HalfpennyError] = field(default_factory=dict)
 
     def charges(self, plan_id: int | None) -> tuple[Charge, ...]:
         if plan_id is None:
@@ -84,28 +102,63 @@ class Billable:
             self.charges_of_plan[plan_id] = parse_charges(charges) if charges else ()
         return self.charges_of_plan[plan_id]
 
+    def charges_of(self, key: "ContractKey") -> tuple[Charge, ...]:
+        """Give what a contract is priced by: the charges of its plan, or what was negotiated in their place."""
+        plan = self.plans[key.plan_id] if key.plan_id is not None else None
+        return self.own_prices.charges(
+            self.charges(key.plan_id), subscription_id=key.subscription_id, plan=plan, month=key.month
+        )
+
+    def discounts_of(self, key: "ContractKey") -> tuple[Discount, ...]:
+        """Give the discounts of a contract; amounts come off the plan that the subscription was on last in the month."""
+        if (
+            key.subscription_id is None
+            or key.plan_id is None
+            or key.subscription_id not in self.own_prices.coupons
+        ):
+            return ()
+        periods = self.plan_periods(self.subscriptions[key.subscription_id], key.month)
+        return self.own_prices.discounts(
+            subscription_id=key.subscription_id,
+            app=self.apps[key.app_id].slug,
+            plan=self.plans[key.plan_id],
+            month=key.month,
+            takes_amounts=bool(periods) and max(periods, key=lambda one: periods[one].ends_at) == key.plan_id,
+        )
+
     def payer(self, organization_id: int, cost_center_id: int, currency: str) -> Payer:
         billing = self.billing_then.get(organization_id) or self.organizations[organization_id].billing
         pays_invoice = billing == Organization.Billing.INVOICE
         return Payer(organization_id, None if pays_invoice else cost_center_id, currency)
 
     def plan_periods(self, subscription: Subscription, month: Period) -> dict[int, Period]:
-        return plan_periods(subscription, month, self.plan_changes.get(str(subscription.pk), ()))
+        key = str(subscription.pk)
+        return plan_periods(subscription, month, self.plan_changes.get(key, ()), self.free_days.get(key, ()))
 
     def share(self, app_id: int, at: datetime) -> ShareTerms:
         return share_in_force(self.agreements.get(app_id, ()), at=at, default=self.default_share)
 
 
 def read(
-    month: Period, *, default_share: ShareTerms, billing_then: Mapping[int, str] | None = None
+    month: Period,
+    *,
+    default_share: ShareTerms,
+    billing_then: Mapping[int, str] | None = None,
+    organizations: Collection[int] | None = None,
 ) -> Billable:
-    """Read a month in a fixed number of queries, however many subscriptions there are.
+    """Read a month, of all or of some organizations, in a fixed number of queries.
 
-    `billing_then` says how organizations were billed, by id, when a month that is closed is read again. Raises CurrencyMismatch when usage cost something in another currency than its plan is sold in.
+    `billing_then` says how organizations were billed, by id, when a month that is closed is read again. Usage that cost
+    something in another currency than its plan is sold in is left out, and `refused` has it.
     """
-    rows = list(usage_rows(Q(period=month.starts_at.date())))
-    subscriptions = _subscriptions(month, {row["subscription"] for row in rows if row["subscription"]})
-    changes = changes_since(min([month.starts_at, *(row["month"] for row in rows)]))
+    condition = Q(period=month.starts_at.date())
+    if organizations is not None:
+        condition &= Q(attribution__organization__in=organizations)
+    rows = list(usage_rows(condition))
+    used = {row["subscription"] for row in rows if row["subscription"]}
+    subscriptions = _subscriptions(month, used, organizations)
+    since = min([month.starts_at, *(row["month"] for row in rows)])
+    changes = changes_since(since)
     centers = CostCenter.objects.select_related("organization").in_bulk(
         {row["cost_center"] for row in rows} | {one.cost_center_id for one in subscriptions.values()}
     )
@@ -122,10 +175,17 @@ def read(
         default_share=default_share,
         billing_then=billing_then or {},
         plan_changes=changes,
+        free_days=free_days_since(since),
     )
     _add_usage(books, rows)
     _add_fees(books)
+    books.own_prices = own_prices.read(
+        since=min([month, *(key.month for key in books.usage)]).starts_at.date()
+    )
     books.billed = _billed_before(books)
+    if books.own_prices.of_payers:
+        late_months = {key.month for key in books.usage} - {month}
+        books.billed_to_payers = billed_to_payers(_billed_earlier(month), months=late_months)
     return books
 
 
@@ -160,14 +220,21 @@ def usage_rows(condition: Q) -> Iterable[Mapping[str, Any]]:
             cost_center=F("attribution__cost_center_id"),
             subscription=F("attribution__subscription_id"),
             plan=F("attribution__plan_id"),
+            feature=F("attribution__feature"),
             month=MONTH_OF_USE,
         )
-        .annotate(requests_sum=Sum("requests"), cost_sum=Sum("cost"))
+        .annotate(
+            requests_sum=Sum("requests"),
+            cost_sum=Sum("cost"),
+            **{f"{name}_sum": Sum(name) for name in measures.SUMMED},
+        )
         .order_by()
     )
 
 
-def _subscriptions(month: Period, used: set[UUID]) -> dict[UUID, Subscription]:
+def _subscriptions(
+    month: Period, used: set[UUID], organizations: Collection[int] | None
+) -> dict[UUID, Subscription]:
     """Read the subscriptions that existed in a month for a moment, and those that were used."""
     existed = Q(starts_at__lt=month.ends_at) & (Q(ends_at=None) | Q(ends_at__gt=month.starts_at))
     never = Q(ends_at=F("starts_at"))
@@ -175,7 +242,8 @@ def _subscriptions(month: Period, used: set[UUID]) -> dict[UUID, Subscription]:
     query = Subscription.objects.exclude(environment=Environment.SANDBOX).select_related(
         "cost_center", "team"
     )
-    found = {one.pk: one for one in query.filter(billable)}
+    of_asked = query if organizations is None else query.filter(cost_center__organization__in=organizations)
+    found = {one.pk: one for one in of_asked.filter(billable)}
     missing = used - found.keys()
     if missing:
         found |= {one.pk: one for one in query.filter(pk__in=missing)}
@@ -184,11 +252,21 @@ def _subscriptions(month: Period, used: set[UUID]) -> dict[UUID, Subscription]:
 
 def _add_usage(books: Billable, rows: Iterable[Mapping[str, Any]]) -> None:
     for row in rows:
-        metered = Metered(int(row["requests_sum"]), row["cost_sum"])
-        payer = books.payer(row["organization"], row["cost_center"], _currency(books, row))
+        metered = _metered(row)
+        try:
+            currency = _currency(books, row)
+        except CurrencyMismatch as error:
+            payer = books.payer(row["organization"], row["cost_center"], error.plan_currency)
+            books.refused[payer] = error
+            continue
+        payer = books.payer(row["organization"], row["cost_center"], currency)
         key = key_of(books, row, payer)
         by_payer = books.usage.setdefault(key, {})
         by_payer[payer] = by_payer.get(payer, Metered()) + metered
+
+
+def _metered(row: Mapping[str, Any]) -> Metered:
+    return Metered(int(row["requests_sum"]), row["cost_sum"], measures.measures_of(row))
 
 
 def key_of(books: Billable, row: Mapping[str, Any], payer: Payer) -> ContractKey:
@@ -236,10 +314,12 @@ def _billed_before(books: Billable) -> dict[ContractKey, Billed]:
     )
     for row in usage_rows(earlier):
         payer = Payer(row["organization"], None, row["currency"])
-        usage[key_of(books, row, payer)] += Metered(int(row["requests_sum"]), row["cost_sum"])
+        usage[key_of(books, row, payer)] += _metered(row)
     amounts: dict[ContractKey, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    given: dict[ContractKey, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     creators: dict[ContractKey, int] = defaultdict(int)
     lines = InvoiceLine.objects.filter(
+        OF_CONTRACTS,
         subscription__in=subscription_ids,
         service_starts_at__gte=starts_at,
         service_starts_at__lt=ends_at,
@@ -247,10 +327,13 @@ def _billed_before(books: Billable) -> dict[ContractKey, Billed]:
     ).select_related("invoice")
     for line in lines:
         month = month_of(line.service_starts_at)
-        key = ContractKey(line.app_id, month, line.invoice.currency, line.subscription_id, line.plan_id)
-        amounts[key][line.code.split(":")[0]] += line.amount_minor
+        key = ContractKey(line.app_id or 0, month, line.invoice.currency, line.subscription_id, line.plan_id)
+        if is_discount(line.code):
+            given[key][line.code.removeprefix(PREFIX)] -= line.amount_minor
+        else:
+            amounts[key][line.code.split(":")[0]] += line.amount_minor
         creators[key] += line.creator_minor
-    return {key: Billed(usage[key], dict(amounts[key]), creators[key]) for key in late}
+    return {key: Billed(usage[key], dict(amounts[key]), creators[key], dict(given[key])) for key in late}
 
 
 def _billed_earlier(month: Period) -> list[str]:
@@ -268,7 +351,7 @@ def share_in_force(
     for one in agreements:
         if one.starts_at <= at and (one.ends_at is None or at < one.ends_at):
             basis: Basis = "gross" if one.basis == RevenueShareAgreement.Basis.GROSS else "net_of_cost"
-            return ShareTerms(one.share, basis)
+            return ShareTerms(one.share, basis, agreed_terms.fees_of(one.fees))
     return default
 
 

@@ -25,14 +25,14 @@ def fact_of(note: CreditNote, parts: Parts, *, at: datetime) -> Fact:
         Leg(account, -note.total_minor, invoice.currency, **who),
         Leg(chart.TAX_PAYABLE, note.tax_minor, invoice.currency, **who),
     ]
-    by_app = _by_app(invoice, parts)
-    for app_id, part in by_app.items():
+    apps = by_app(invoice, parts)
+    for app_id, part in apps.items():
         legs.append(Leg(chart.PLATFORM_REVENUE, part.platform_minor, invoice.currency, app_id=app_id))
     return Fact(
         key=f"credit-note:{note.pk}",
         kind="billing.credit_note",
         memo=f"Credit note {note.number} for {invoice}: {note.reason}",
-        legs=[*legs, *_creator_legs(invoice, by_app)],
+        legs=[*legs, *creator_legs(invoice, apps)],
         period=running_month(at),
         invoice=invoice,
         credit_note=note,
@@ -40,20 +40,21 @@ def fact_of(note: CreditNote, parts: Parts, *, at: datetime) -> Fact:
     )
 
 
-def _by_app(invoice: Invoice, parts: Parts) -> dict[int, Amounts]:
+def by_app(invoice: Invoice, parts: Parts) -> dict[int, Amounts]:
+    """Sum parts of lines by app, in the order of lines."""
     found: dict[int, Amounts] = defaultdict(Amounts)
     for position, app_id in invoice.lines.order_by("position").values_list("position", "app_id"):
         found[app_id] += parts.get(position, Amounts())
     return dict(found)
 
 
-def _creator_legs(invoice: Invoice, by_app: dict[int, Amounts]) -> list[Leg]:
+def creator_legs(invoice: Invoice, apps: dict[int, Amounts]) -> list[Leg]:
     """Take the creators' part back from the teams that were credited it, an app at a time."""
-    owed = _owed(invoice, by_app)
+    owed = _owed(invoice, apps)
     is_all = not any(line.left.gross_minor for line in creditable(invoice))
     legs: list[Leg] = []
     for app_id, teams in owed.items():
-        taken = teams if is_all else crediting.spread(by_app[app_id].creator_minor, teams)
+        taken = teams if is_all else crediting.spread(apps[app_id].creator_minor, teams)
         for team_id, amount in taken.items():
             legs.append(Leg(chart.CREATOR_PAYABLE, amount, invoice.currency, app_id=app_id, team_id=team_id))
     return legs

@@ -1,35 +1,28 @@
-"""The bills of a month, as values: the preview shows them, the close writes them, verification repeats them.
+"""The bills of a month, as values: the preview shows them, the monthly run writes them, verification repeats them.
 
-The preview and the close use the same function, so what was shown is what is billed. Nothing here writes.
+The preview and the run use the same function, so what was shown is what is billed. Nothing here writes. What has no
+price spoils the bills of those who would pay for it, and no others.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from uuid import UUID
 
+from billing import measures
+from billing.bill_discounts import DISCOUNTED, BilledToPayer, bill_discount_lines
+from billing.bill_lines import BillLine
 from billing.billable import Billable, ContractKey, Payer, read
 from billing.bills import Contract, Metered, PricedLine, price, share_out
-from billing.models import Invoice
+from billing.line_sources import SOURCES
+from billing.models import Invoice, InvoiceLine
+from billing.pricing.discounts import PREFIX
 from billing.terms import ShareTerms
 from marketplace.accounts.models import CostCenter, Organization
 from marketplace.catalog.models import Subscription
-from marketplace.core.periods import Period
-
-
-@dataclass(frozen=True)
-class BillLine:
-    """A priced line, with what it is for."""
-
-    priced: PricedLine
-    description: str
-    app_id: int
-    subscription_id: UUID | None
-    plan_id: int | None
-    service: Period
-    is_correction: bool
+from marketplace.core.errors import HalfpennyError
+from marketplace.core.periods import Period, month_of
 
 
 @dataclass(frozen=True)
@@ -48,6 +41,11 @@ class Bill:
     @property
     def mode(self) -> str:
         return self.cost_center.mode if self.cost_center else ""
+
+    @property
+    def payer(self) -> Payer:
+        center_id = self.cost_center.pk if self.cost_center else None
+        return Payer(self.organization.pk, center_id, self.currency)
 
     @property
     def payer_name(self) -> str:
@@ -79,27 +77,87 @@ class BillsTotal:
         return self.total_minor - self.creator_minor
 
 
+@dataclass(frozen=True)
+class Worked:
+    """A month as it was worked out: the bills, and the payers whose bill cannot be made, with the reason."""
+
+    bills: list[Bill]
+    refused: dict[Payer, HalfpennyError]
+    books: Billable
+
+
 def bills_of(month: Period, *, default_share: ShareTerms) -> list[Bill]:
     """Work out every bill of a month as things stand; sorted by payer, so that a rerun goes the same way.
 
-    Reads a fixed number of times, however many subscriptions there are. Raises CurrencyMismatch and
-    PlanNotBillable when something has no price.
+    Reads a fixed number of times, however many subscriptions there are. Raises what pricing raises
+    (CurrencyMismatch, PlanNotBillable) when something has no price.
     """
-    books = read(month, default_share=default_share)
-    lines: dict[Payer, list[BillLine]] = defaultdict(list)
+    worked = work_out(month, default_share=default_share)
+    for error in worked.refused.values():
+        raise error
+    return worked.bills
+
+
+def work_out(
+    month: Period, *, default_share: ShareTerms, organizations: Collection[int] | None = None
+) -> Worked:
+    """Work out the bills of all payers, or of some organizations, sorted by payer."""
+    books = read(month, default_share=default_share, organizations=organizations)
+    drafted = _Drafted(books, refused=dict(books.refused))
     for key, by_payer in sorted(books.usage.items(), key=lambda item: _order(books, item[0])):
-        for payer, found in _lines_of(books, key, by_payer).items():
-            lines[payer] += found
-    bills = [
+        drafted.add(key, by_payer)
+    for source in SOURCES:
+        for payer, found in source(month, organizations, drafted.lines).items():
+            drafted.lines[payer] += found
+    for payer, lines in drafted.lines.items():
+        lines += _bill_discounts(books, payer, lines)
+    return Worked(_sorted(_bills(books, drafted)), drafted.refused, books)
+
+
+@dataclass
+class _Drafted:
+    """What is worked out so far. A payer that is refused gets no bill, whatever else is priced for it."""
+
+    books: Billable
+    refused: dict[Payer, HalfpennyError]
+    lines: dict[Payer, list[BillLine]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, key: ContractKey, by_payer: Mapping[Payer, Metered]) -> None:
+        try:
+            found = _lines_of(self.books, key, by_payer)
+        except HalfpennyError as error:
+            subscription = self.books.subscriptions.get(key.subscription_id) if key.subscription_id else None
+            payers = {*by_payer, _home(self.books, key, subscription, by_payer)}
+            self.refused |= dict.fromkeys(payers, error)
+            return
+        for payer, lines in found.items():
+            self.lines[payer] += lines
+
+
+def _bills(books: Billable, drafted: _Drafted) -> list[Bill]:
+    wanted = {
+        payer: lines for payer, lines in drafted.lines.items() if lines and payer not in drafted.refused
+    }
+    organizations = _known(books.organizations, Organization, {one.organization_id for one in wanted})
+    centers = _known(books.cost_centers, CostCenter, {one.cost_center_id for one in wanted})
+    return [
         Bill(
-            organization=books.organizations[payer.organization_id],
-            cost_center=books.cost_centers[payer.cost_center_id] if payer.cost_center_id else None,
+            organization=organizations[payer.organization_id],
+            cost_center=centers[payer.cost_center_id] if payer.cost_center_id else None,
             currency=payer.currency,
-            lines=tuple(found),
+            lines=tuple(lines),
         )
-        for payer, found in lines.items()
-        if found
+        for payer, lines in wanted.items()
     ]
+
+
+def _known(read_before: dict[int, Any], model: Any, ids: Collection[int | None]) -> dict[int, Any]:
+    """Give what was read, and what only an added line names."""
+    missing = {one for one in ids if one is not None} - read_before.keys()
+    return read_before | (model.objects.in_bulk(missing) if missing else {})
+
+
+def _sorted(bills: list[Bill]) -> list[Bill]:
     return sorted(bills, key=lambda bill: (bill.organization.slug, _code(bill), bill.currency))
 
 
@@ -111,7 +169,7 @@ def _lines_of(
     service = on_plan or key.month
     is_correction = key.month != books.month
     contract = Contract(
-        charges=books.charges(key.plan_id),
+        charges=books.charges_of(key),
         currency=key.currency,
         month=key.month,
         active=service,
@@ -119,6 +177,7 @@ def _lines_of(
         share=books.share(key.app_id, service.starts_at) if subscription else None,
         with_fee=on_plan is not None and not is_correction,
         billed=books.billed.get(key) if is_correction else None,
+        discounts=books.discounts_of(key),
     )
     priced = price(contract)
     home = _home(books, key, subscription, by_payer)
@@ -127,6 +186,24 @@ def _lines_of(
         payer: [_bill_line(books, key, subscription, service, line) for line in lines]
         for payer, lines in shared.items()
     }
+
+
+def _bill_discounts(books: Billable, payer: Payer, lines: Iterable[BillLine]) -> list[BillLine]:
+    """Take off what a payer's coupons give off the whole bill, after everything else."""
+    by_month: dict[Period, dict[int | None, int]] = defaultdict(lambda: defaultdict(int))
+    for line in lines:
+        if line.kind in DISCOUNTED:
+            by_month[month_of(line.service.starts_at)][line.app_id] += line.priced.amount_minor
+    found = []
+    for month, by_app in by_month.items():
+        priced = bill_discount_lines(
+            books.own_prices.bill_discounts(payer.place, currency=payer.currency, month=month),
+            by_app=by_app,
+            billed=books.billed_to_payers.get(((*payer.place, payer.currency), month), BilledToPayer()),
+            currency=payer.currency,
+        )
+        found += [_bill_discount(books, app_id, month, line) for app_id, line in priced]
+    return found
 
 
 def _on_plan(books: Billable, key: ContractKey, subscription: Subscription | None) -> Period | None:
@@ -150,7 +227,8 @@ def _home(
     return books.payer(center.organization_id, center.pk, key.currency)
 
 
-_WORDS = {"fee": "monthly fee", "calls": "calls", "cost": "model cost with markup"}
+_KINDS = {"minimum": InvoiceLine.Kind.MINIMUM, "maximum": InvoiceLine.Kind.MAXIMUM}
+_WORDS = {"fee": "monthly fee", "credit": "included credit"}
 
 
 def _bill_line(
@@ -164,12 +242,11 @@ def _bill_line(
     if subscription is None or key.plan_id is None:
         what = f"{app}: own use at cost"
     else:
-        charge, _, bound = line.code.partition(":")
-        words = _WORDS.get(charge, charge) + (f", {bound}" if bound else "")
-        what = f"{app}, {books.plans[key.plan_id].name}, {subscription.team.name}: {words}"
+        what = f"{app}, {books.plans[key.plan_id].name}, {subscription.team.name}: {_in_words(line)}"
     is_correction = key.month != books.month
     return BillLine(
         priced=line,
+        kind=_kind(line),
         description=(f"Correction {key.month.name}. {what}" if is_correction else what)[:200],
         app_id=key.app_id,
         subscription_id=key.subscription_id,
@@ -177,6 +254,40 @@ def _bill_line(
         service=service,
         is_correction=is_correction,
     )
+
+
+def _in_words(line: PricedLine) -> str:
+    if line.is_discount:
+        return _coupon_in_words(line)
+    charge, _, bound = line.code.partition(":")
+    words = _WORDS.get(charge) or measures.in_words(charge)
+    return f"{words}, {bound}" if bound else words
+
+
+def _kind(line: PricedLine) -> str:
+    if line.is_discount:
+        return InvoiceLine.Kind.DISCOUNT
+    return _KINDS.get(line.code.partition(":")[2], InvoiceLine.Kind.CHARGE)
+
+
+def _bill_discount(books: Billable, app_id: int | None, month: Period, line: PricedLine) -> BillLine:
+    app = books.apps.get(app_id) if app_id else None
+    what = f"{app.name}: {_coupon_in_words(line)}" if app else _coupon_in_words(line).capitalize()
+    is_correction = month != books.month
+    return BillLine(
+        priced=line,
+        kind=InvoiceLine.Kind.DISCOUNT,
+        description=(f"Correction {month.name}. {what}" if is_correction else what)[:200],
+        app_id=app_id,
+        subscription_id=None,
+        plan_id=None,
+        service=month,
+        is_correction=is_correction,
+    )
+
+
+def _coupon_in_words(line: PricedLine) -> str:
+    return f"coupon {line.code.removeprefix(PREFIX)}, {line.explanation[0]['label']}"
 
 
 def _order(books: Billable, key: ContractKey) -> tuple[Any, ...]:

@@ -59,7 +59,7 @@ def line_rows(lines: Iterable[InvoiceLine], *, invoice: Invoice) -> Iterator[tup
             line.position,
             line.code,
             line.description,
-            line.app.slug,
+            line.app.slug if line.app else None,
             f"{line.plan.code}/{line.plan.number}" if line.plan else None,
             str(line.subscription_id) if line.subscription_id else None,
             line.service_starts_at,

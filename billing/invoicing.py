@@ -1,4 +1,4 @@
-"""From bills to invoices and statements: drafted, numbered, finalized and posted, a payer at a time."""
+"""From bills to invoices and statements: built as drafts, then numbered, finalized and posted, a payer at a time."""
 
 from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
@@ -6,14 +6,14 @@ from typing import Any
 
 from django.db import transaction
 
-from billing import owners
+from billing import owners, parties, wallet_spending
 from billing.drafting import Bill, BillLine
 from billing.ledger import chart, journal
 from billing.ledger.journal import Fact, Leg
 from billing.models import BillingPeriod, Invoice, InvoiceLine
+from billing.parties import Register
 from billing.terms import Terms
 from marketplace.accounts.models import CostCenter
-from marketplace.core.errors import Conflict
 from marketplace.core.money import MAX_DECIMALS, exact
 from marketplace.core.numbering import next_number
 from marketplace.core.transitions import move
@@ -22,48 +22,24 @@ PREFIXES = {Invoice.Kind.INVOICE: "INV", Invoice.Kind.STATEMENT: "ST"}
 _CUT = Decimal(1).scaleb(-MAX_DECIMALS)
 
 
-class PeriodNotClosing(Conflict):
-    """Invoices are made while their month is being closed, neither before nor after."""
+def draft(
+    bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime, register: Register | None = None
+) -> Invoice:
+    """Write one bill down as a draft with its lines. Raises as `build` does."""
+    invoice, lines = build(bill, period=period, terms=terms, at=at, register=register)
+    invoice.save(force_insert=True)
+    InvoiceLine.objects.bulk_create(lines, batch_size=1_000)
+    return invoice
 
-    code = "period_not_closing"
 
-    def __init__(self, period: BillingPeriod) -> None:
-        self.period = period
-        super().__init__(f"The month {period.name} is {period.state}, so nothing can be invoiced for it now.")
+def build(
+    bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime, register: Register | None = None
+) -> tuple[Invoice, list[InvoiceLine]]:
+    """Make a draft and its lines, unsaved, with parties and tax. Totals are sums of rounded lines. Raises NoTaxRate.
 
-
-def issue(bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime, by: Any = None) -> Invoice:
-    """Draft, finalize and post one bill in one transaction, or return the invoice that it already has.
-
-    Locks the period row, so that closers that run at once take turns payer by payer, and one that died leaves
-    nothing half done. Raises PeriodNotClosing.
+    Whoever builds many reads the register once.
     """
-    with transaction.atomic():
-        period = BillingPeriod.objects.select_for_update().get(pk=period.pk)
-        invoice = _existing(bill, period)
-        if invoice is not None and invoice.state != Invoice.State.DRAFT:
-            return invoice
-        if period.state != BillingPeriod.State.CLOSING:
-            raise PeriodNotClosing(period)
-        if invoice is not None:
-            invoice.delete()
-        invoice = draft(bill, period=period, terms=terms, at=at)
-        finalize(invoice, terms=terms, at=at, by=by)
-        return invoice
-
-
-def _existing(bill: Bill, period: BillingPeriod) -> Invoice | None:
-    return Invoice.objects.filter(
-        period=period,
-        organization=bill.organization,
-        cost_center=bill.cost_center,
-        currency=bill.currency,
-    ).first()
-
-
-def draft(bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime) -> Invoice:
-    """Write a bill down as a draft with its lines. Totals are sums of rounded lines; no tax applies yet."""
-    invoice = Invoice.objects.create(
+    invoice = Invoice(
         kind=bill.kind,
         period=period,
         organization=bill.organization,
@@ -73,25 +49,12 @@ def draft(bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime) -> I
         subtotal_minor=bill.subtotal_minor,
         tax_minor=0,
         total_minor=bill.subtotal_minor,
-        payer=_payer(bill, terms),
         created_at=at,
     )
     lines = [_line(invoice, place, line) for place, line in enumerate(bill.lines, start=1)]
-    InvoiceLine.objects.bulk_create(lines, batch_size=1_000)
-    return invoice
-
-
-def _payer(bill: Bill, terms: Terms) -> dict[str, str]:
-    organization = bill.organization
-    payer = {
-        "issuer": terms.legal_entity,
-        "name": organization.legal_name or organization.name,
-        "address": organization.address,
-        "vat_id": organization.vat_id,
-    }
-    if bill.cost_center:
-        payer |= {"cost_center": bill.cost_center.code, "cost_center_name": bill.cost_center.name}
-    return payer
+    register = register or parties.read(at=at, terms=terms, organizations=[bill.organization.pk])
+    parties.put_on(invoice, lines, terms=terms, register=register)
+    return invoice, lines
 
 
 def _line(invoice: Invoice, position: int, line: BillLine) -> InvoiceLine:
@@ -99,6 +62,7 @@ def _line(invoice: Invoice, position: int, line: BillLine) -> InvoiceLine:
     return InvoiceLine(
         invoice=invoice,
         position=position,
+        kind=line.kind,
         code=priced.code,
         description=line.description,
         app_id=line.app_id,
@@ -123,13 +87,16 @@ def cut(amount: Decimal) -> Decimal:
         return amount.quantize(_CUT, rounding=ROUND_DOWN)
 
 
-def finalize(invoice: Invoice, *, terms: Terms, at: datetime, by: Any = None) -> None:
-    """Give a draft its number and post it; from now on nothing on it changes.
+def finalize(
+    invoice: Invoice, *, terms: Terms, at: datetime, by: Any = None, register: Register | None = None
+) -> None:
+    """Freeze parties and tax of a draft, give it its number and post it; from now on nothing on it changes.
 
     The number is taken in this transaction: a rollback gives it back, so there are no gaps.
     """
     with transaction.atomic():
         is_invoice = invoice.kind == Invoice.Kind.INVOICE
+        parties.freeze(invoice, terms=terms, at=at, register=register)
         move(
             invoice,
             Invoice.TRANSITIONS,
@@ -140,11 +107,12 @@ def finalize(invoice: Invoice, *, terms: Terms, at: datetime, by: Any = None) ->
             changes={
                 "number": _number(invoice, at),
                 "issued_at": at,
-                "due_at": at + terms.due_after if is_invoice else None,
+                "due_at": at + parties.due_after(invoice, terms=terms) if is_invoice else None,
             },
         )
         if is_posted(invoice):
             journal.post(_fact(invoice), at=at)
+        wallet_spending.pay(invoice, at=at, by=by)
 
 
 def is_posted(invoice: Invoice) -> bool:
@@ -153,14 +121,14 @@ def is_posted(invoice: Invoice) -> bool:
 
 
 def _number(invoice: Invoice, at: datetime) -> str:
-    prefix = PREFIXES[Invoice.Kind(invoice.kind)]
+    prefix = parties.number_prefix(invoice) + PREFIXES[Invoice.Kind(invoice.kind)]
     return f"{prefix}-{at.year}-{next_number(series(prefix, at.year)):06d}"
 
 
 def series(prefix: str, year: int) -> str:
-    """Name the series that numbers are taken from: one per kind and year.
+    """Name the series that numbers are taken from: one per legal entity, kind and year.
 
-    An installation issues for one legal entity; when that changes its name, its numbers go on.
+    The prefix begins with that of the entity; when an entity changes its name, its numbers go on.
     """
     return f"{prefix}:{year}"
 
@@ -169,8 +137,8 @@ def _fact(invoice: Invoice) -> Fact:
     """Debit who pays; credit creators by app and the team of its time, the platform by app, and tax."""
     account = chart.COST_CENTER_CHARGE if invoice.cost_center_id else chart.RECEIVABLE
     legs = [_leg(invoice, account, invoice.total_minor), _leg(invoice, chart.TAX_PAYABLE, -invoice.tax_minor)]
-    for (app_id, team_id), creator_minor in owners.creator_parts(invoice).items():
-        legs.append(_app_leg(invoice, chart.CREATOR_PAYABLE, -creator_minor, app_id, team_id))
+    for (owned_id, team_id), creator_minor in owners.creator_parts(invoice).items():
+        legs.append(_app_leg(invoice, chart.CREATOR_PAYABLE, -creator_minor, owned_id, team_id))
     for app_id, platform_minor in _platform_parts(invoice).items():
         legs.append(_app_leg(invoice, chart.PLATFORM_REVENUE, -platform_minor, app_id, None))
     return Fact(
@@ -183,8 +151,8 @@ def _fact(invoice: Invoice) -> Fact:
     )
 
 
-def _platform_parts(invoice: Invoice) -> dict[int, int]:
-    parts: dict[int, int] = {}
+def _platform_parts(invoice: Invoice) -> dict[int | None, int]:
+    parts: dict[int | None, int] = {}
     for app_id, platform_minor in invoice.lines.order_by("position").values_list("app_id", "platform_minor"):
         parts[app_id] = parts.get(app_id, 0) + platform_minor
     return parts
@@ -201,6 +169,6 @@ def _leg(invoice: Invoice, account: chart.Account, amount_minor: int) -> Leg:
 
 
 def _app_leg(
-    invoice: Invoice, account: chart.Account, amount_minor: int, app_id: int, team_id: int | None
+    invoice: Invoice, account: chart.Account, amount_minor: int, app_id: int | None, team_id: int | None
 ) -> Leg:
     return Leg(account, amount_minor, invoice.currency, app_id=app_id, team_id=team_id)

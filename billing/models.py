@@ -8,16 +8,71 @@ from django.db import models
 from django.db.models import F, Q
 from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protect, Row, Trigger, Update
 
+from billing.agreement_models import AgreementProposal, ShareTrueUp
+from billing.balance_models import BalanceEntry, CustomerBalance
+from billing.billing_profile_models import BillingProfile, ExemptionCertificate
+from billing.coupon_models import Coupon, CouponRedemption
+from billing.creator_models import CreatorMovement
 from billing.credit_note_models import CreditNote, CreditNoteLine
-from billing.payment_models import ReceivedPayment
+from billing.legal_entity_models import LegalEntity, LegalEntityFacts
+from billing.negotiated_models import NegotiatedPrice
+from billing.payment_models import PaymentReversal, ReceivedPayment
+from billing.payout_models import BankFile, Payout, PayoutAccount, SelfBill
+from billing.progressive_models import ProgressiveBill, ProgressiveThreshold
+from billing.run_models import AddedLine, MonthlyRun, ParkedBill, RunBatch
+from billing.service_credit_models import MaintenanceWindow, ServiceCredit, ServiceResult, ServiceTerms
+from billing.tax_rate_models import AppTaxCategory, TaxCategory, TaxRate
+from billing.wallet_models import Wallet, WalletCredit, WalletMovement
+from billing.write_off_models import WriteOff
 from marketplace.core.ids import uuid7
 from marketplace.core.ranges import DateTimeRange
 from marketplace.core.transitions import Transitions
 
 __all__ = [
-    "BillingPeriod", "CreditNote", "CreditNoteLine", "Invoice", "InvoiceLine", "JournalEntry", "Posting",
-    "ReceivedPayment", "RevenueShareAgreement",
-]  # fmt: skip
+    "AddedLine",
+    "AgreementProposal",
+    "AppTaxCategory",
+    "BalanceEntry",
+    "BankFile",
+    "BillingPeriod",
+    "BillingProfile",
+    "Coupon",
+    "CouponRedemption",
+    "CreatorMovement",
+    "CreditNote",
+    "CreditNoteLine",
+    "CustomerBalance",
+    "ExemptionCertificate",
+    "Invoice",
+    "InvoiceLine",
+    "JournalEntry",
+    "LegalEntity",
+    "LegalEntityFacts",
+    "MaintenanceWindow",
+    "MonthlyRun",
+    "NegotiatedPrice",
+    "ParkedBill",
+    "PaymentReversal",
+    "Payout",
+    "PayoutAccount",
+    "Posting",
+    "ProgressiveBill",
+    "ProgressiveThreshold",
+    "ReceivedPayment",
+    "RevenueShareAgreement",
+    "RunBatch",
+    "SelfBill",
+    "ServiceCredit",
+    "ServiceResult",
+    "ServiceTerms",
+    "ShareTrueUp",
+    "TaxCategory",
+    "TaxRate",
+    "Wallet",
+    "WalletCredit",
+    "WalletMovement",
+    "WriteOff",
+]
 
 FINAL = Condition("OLD.state <> 'draft'")
 # A finalized invoice may only move between states; everything printed on it stays.
@@ -44,6 +99,15 @@ IF EXISTS (
     RAISE EXCEPTION 'journal entry % does not sum to zero', NEW.entry_id USING ERRCODE = 'integrity_constraint_violation';
 END IF;
 RETURN NULL;
+"""
+
+
+# A closed month takes no more entries. The shared lock makes a closing wait for postings under way, and the reverse.
+POSTED_INTO_CLOSED = """
+IF EXISTS (SELECT 1 FROM billing_billingperiod WHERE name = NEW.period_id AND state = 'closed' FOR SHARE) THEN
+    RAISE EXCEPTION 'the month % is closed, nothing is posted into it', NEW.period_id USING ERRCODE = 'integrity_constraint_violation';
+END IF;
+RETURN NEW;
 """
 
 
@@ -87,9 +151,24 @@ class RevenueShareAgreement(models.Model):
         GROSS = "gross"
         NET_OF_COST = "net_of_cost"
 
+    class Window(models.TextChoices):
+        MONTH = "month"
+        YEAR = "year"
+
     app = models.ForeignKey("catalog.App", models.PROTECT, related_name="revenue_shares")
     basis = models.CharField(max_length=12, choices=Basis, default=Basis.NET_OF_COST)
     share = models.DecimalField(max_digits=9, decimal_places=6, help_text="The platform's part, 0 to 1.")
+    fees = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Fees of the platform on each sale: label, percent and fixed amount.",
+    )
+    tiers = models.JSONField(
+        default=list, blank=True, help_text="Other shares of the price from a revenue on: from and share."
+    )
+    tier_window = models.CharField(max_length=5, choices=Window, default=Window.MONTH)
+    guarantee_minor = models.BigIntegerField(default=0, help_text="Least that a month gives the creator.")
+    currency = models.CharField(max_length=3, blank=True, help_text="Of fixed fees, tiers and guarantee.")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
 
@@ -103,6 +182,9 @@ class RevenueShareAgreement(models.Model):
                 ],
             ),
             models.CheckConstraint(condition=Q(share__gte=0, share__lte=1), name="revenue_share_is_fraction"),
+            models.CheckConstraint(
+                condition=Q(guarantee_minor__gte=0), name="revenue_share_guarantee_is_gift"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -127,7 +209,8 @@ class Invoice(models.Model):
         "draft": frozenset({"finalized"}),
         "finalized": frozenset({"paid", "overdue", "written_off"}),
         "overdue": frozenset({"paid", "written_off"}),
-        "paid": frozenset(),
+        # A payment that went back makes it due again.
+        "paid": frozenset({"finalized", "overdue"}),
         "written_off": frozenset(),
     }
 
@@ -150,12 +233,15 @@ class Invoice(models.Model):
     issued_at = models.DateTimeField(null=True, blank=True)
     due_at = models.DateTimeField(null=True, blank=True)
     payer = models.JSONField(default=dict, help_text="Name and address as they were when it was issued.")
+    part = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="0 for the bill of the whole month, else which one before its end."
+    )
     created_at = models.DateTimeField()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["period", "organization", "cost_center", "currency"],
+                fields=["period", "organization", "cost_center", "currency", "part"],
                 name="invoice_one_per_payer",
                 nulls_distinct=False,
             ),
@@ -190,11 +276,28 @@ class Invoice(models.Model):
 class InvoiceLine(models.Model):
     """One charge: quantity, unrounded amount and, rounded once, the amount that counts."""
 
+    class Kind(models.TextChoices):
+        """What a line is. The first three are the price of usage, which anybody can work out again from roll-ups."""
+
+        CHARGE = "charge"
+        MINIMUM = "minimum"
+        MAXIMUM = "maximum"
+        DISCOUNT = "discount"
+        CREDIT = "credit"
+        SLA_CREDIT = "sla_credit"
+        PRORATION = "proration"
+        PROGRESSIVE = "progressive", "Billed before"
+        MANUAL = "manual"
+
+    # What `billing.ledger.repricing` works out again; lines of other kinds are proved where they come from.
+    PRICED = (Kind.CHARGE, Kind.MINIMUM, Kind.MAXIMUM)
+
     invoice = models.ForeignKey("billing.Invoice", models.CASCADE, related_name="lines")
     position = models.PositiveIntegerField()
+    kind = models.CharField(max_length=12, choices=Kind, default=Kind.CHARGE, db_default=Kind.CHARGE)
     code = models.CharField(max_length=60, help_text="Charge of the plan: fee, calls, cost, …:minimum.")
     description = models.CharField(max_length=200)
-    app = models.ForeignKey("catalog.App", models.PROTECT, related_name="+")
+    app = models.ForeignKey("catalog.App", models.PROTECT, null=True, blank=True, related_name="+")
     subscription = models.ForeignKey("catalog.Subscription", models.PROTECT, null=True, related_name="+")
     plan = models.ForeignKey("catalog.Plan", models.PROTECT, null=True, related_name="+")
     service_starts_at = models.DateTimeField()
@@ -249,7 +352,10 @@ class JournalEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "journal entries"
-        triggers = [Protect(name="append_only", operation=Update | Delete)]
+        triggers = [
+            Protect(name="append_only", operation=Update | Delete),
+            Trigger(name="closed_takes_no_entries", when=Before, operation=Insert, func=POSTED_INTO_CLOSED),
+        ]
 
     def __str__(self) -> str:
         return self.memo

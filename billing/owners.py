@@ -49,14 +49,16 @@ class _Used:
 
 def creator_parts(invoice: Invoice) -> dict[tuple[int, int], int]:
     """Sum the creators' part of an invoice by app and team (two queries, and one where an app changed hands)."""
-    lines = list(invoice.lines.order_by("position"))
-    tenures = _tenures({line.app_id for line in lines})
+    # What is of no app has no creator: a line that finance added, a discount on the whole.
+    lines = list(invoice.lines.exclude(app=None).order_by("position"))
+    tenures = _tenures({line.app_id for line in lines if line.app_id})
     moved = {app_id for app_id, found in tenures.items() if len(found) > 1}
     used = _used(invoice, moved) if moved else {}
     parts: dict[tuple[int, int], int] = defaultdict(int)
     for line in lines:
-        for team_id, creator_minor in split_line(line, tenures[line.app_id], used).items():
-            parts[line.app_id, team_id] += creator_minor
+        app_id = line.app_id or 0
+        for team_id, creator_minor in split_line(line, tenures[app_id], used).items():
+            parts[app_id, team_id] += creator_minor
     return dict(parts)
 
 
@@ -72,7 +74,7 @@ def split_line(
     weights: Mapping[int, int | Decimal] = {team: seconds for team, seconds in by_time.items() if seconds}
     charge = line.code.split(":")[0]
     month = month_of(line.service_starts_at).starts_at
-    of_usage = used.get((line.app_id, line.subscription_id, line.plan_id, month), {})
+    of_usage = used.get((line.app_id or 0, line.subscription_id, line.plan_id, month), {})
     if charge != FEE and of_usage:
         measured = {team: one.cost if charge == COST else one.requests for team, one in of_usage.items()}
         weights = measured if any(weight > 0 for weight in measured.values()) else weights

@@ -1,37 +1,38 @@
-"""Invoices after they were issued: what is due, what came in, what is overdue, and when nothing is due any more."""
+"""Payments of invoices: what came in, what went back, and when nothing is due any more."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
 from django.db import transaction
-from django.db.models import F, OuterRef, QuerySet, Subquery, Sum
-from django.db.models.functions import Coalesce
-from django.urls import reverse
 
+from billing import balances
+from billing.dues import OPEN_STATES, Due, due_of, is_open, is_payable, with_due
 from billing.ledger import chart, journal
+from billing.ledger.chart import Account
 from billing.ledger.journal import Fact, Leg
-from billing.models import CreditNote, Invoice, ReceivedPayment
-from billing.notified import payers_people
+from billing.models import BalanceEntry, Invoice, PaymentReversal, ReceivedPayment
 from billing.posting_months import running_month
+from billing.recovering import recovered_legs
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
+from marketplace.accounts.models import User
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, InvalidInput
 from marketplace.core.money import format_money
-from marketplace.core.notices import Kind as NoticeKind
-from marketplace.core.notices import notify
-from marketplace.core.transitions import IllegalTransition, move
+from marketplace.core.transitions import move
+
+__all__ = [
+    "LONGEST_REFERENCE", "OPEN_STATES", "Due", "NotPayable", "ReferenceUsed", "book_payment", "due_of", "is_open",
+    "is_payable", "record_payment", "reverse_payment", "settle", "use_balance", "with_due",
+]  # fmt: skip
 
 State = Invoice.State
-# What may still be paid; statements are settled inside of their organization.
-OPEN_STATES = (State.FINALIZED, State.OVERDUE)
-LONGEST_REFERENCE = 100
+Source = ReceivedPayment.Source
+LONGEST_REFERENCE = balances.LONGEST_REFERENCE
+LONGEST_REASON = 500
 
 
 class NotPayable(Conflict):
-    """Only invoices that are issued and neither paid nor written off take a payment."""
+    """Only invoices that are issued and not paid take a payment."""
 
     code = "not_payable"
 
@@ -53,177 +54,265 @@ class ReferenceUsed(Conflict):
         )
 
 
-@dataclass(frozen=True)
-class Due:
-    """What an invoice came to so far, in minor units; below zero the payer is owed."""
-
-    total_minor: int
-    credited_minor: int
-    paid_minor: int
-
-    @property
-    def minor(self) -> int:
-        return self.total_minor - self.credited_minor - self.paid_minor
-
-
-def due_of(invoice: Invoice) -> Due:
-    """Read what is due of an invoice (two queries)."""
-    notes = invoice.credit_notes.filter(state=CreditNote.State.ISSUED)
-    return Due(
-        invoice.total_minor,
-        int(notes.aggregate(total=Sum("total_minor", default=0))["total"]),
-        int(invoice.payments.aggregate(total=Sum("amount_minor", default=0))["total"]),
-    )
-
-
-def with_due(invoices: QuerySet[Invoice]) -> Any:
-    """Add `credited_minor`, `paid_minor` and `due_minor` to each invoice, in the same query."""
-    notes = CreditNote.objects.filter(invoice=OuterRef("pk"), state=CreditNote.State.ISSUED)
-    paid = ReceivedPayment.objects.filter(invoice=OuterRef("pk"))
-    return invoices.annotate(
-        credited_minor=_sum(notes, "total_minor"), paid_minor=_sum(paid, "amount_minor")
-    ).annotate(due_minor=F("total_minor") - F("credited_minor") - F("paid_minor"))
-
-
-def _sum(rows: QuerySet[Any], amount: str) -> Coalesce:
-    summed = rows.order_by().values("invoice").annotate(total=Sum(amount))
-    return Coalesce(Subquery(summed.values("total")), 0)
-
-
-def is_payable(invoice: Invoice) -> bool:
-    """Tell whether an invoice takes payments."""
-    return invoice.kind == Invoice.Kind.INVOICE and invoice.state in OPEN_STATES
-
-
 def record_payment(
     invoice: Invoice, *, amount_minor: int, reference: str, received_date: date, by: Actor, at: datetime
 ) -> ReceivedPayment:
-    """Record money that came in, in part or in full; an invoice with nothing due any more is paid.
-
-    The same reference and amount again returns the first payment. Locks the invoice. Raises NotAllowed for who is not
-    the marketplace's finance, InvalidInput by field, NotPayable, ReferenceUsed.
-    """
+    """Record money that finance saw come in, see ``book_payment``. Raises NotAllowed for who is not of finance."""
     access.require_platform(by, Role.FINANCE)
-    reference = reference.strip()
-    if not 0 < len(reference) <= LONGEST_REFERENCE:
-        message = f"is needed, at most {LONGEST_REFERENCE} characters"
-        raise InvalidInput("reference", message, limit=LONGEST_REFERENCE)
+    return book_payment(
+        invoice,
+        amount_minor=amount_minor,
+        reference=reference,
+        received_date=received_date,
+        by=by.user,
+        at=at,
+    )
+
+
+def book_payment(
+    invoice: Invoice,
+    *,
+    amount_minor: int,
+    reference: str,
+    received_date: date,
+    at: datetime,
+    by: User | None = None,
+    source: str = Source.TRANSFER,
+    money: Account = chart.BANK,
+) -> ReceivedPayment:
+    """Book money that came in for an invoice, in part or in full; what is beyond its due becomes the payer's balance.
+
+    With nothing due any more the invoice is paid. On an invoice that was written off it is recovered. ``money`` is the
+    account it came into; ``by`` is None for a machine. The same reference and amount again returns the first payment.
+    Locks the invoice. Raises InvalidInput by field, NotPayable, ReferenceUsed.
+    """
+    reference = balances.required_reference(reference)
+    if amount_minor <= 0:
+        raise InvalidInput("amount", "must be more than zero", limit=0, code="out_of_range")
     if received_date > at.date():
         raise InvalidInput("received_date", "lies in the future")
     with transaction.atomic():
-        invoice = Invoice.objects.select_for_update(of=("self",)).get(pk=invoice.pk)
-        if earlier := invoice.payments.filter(reference=reference).first():
-            if earlier.amount_minor != amount_minor:
-                raise ReferenceUsed(earlier)
+        invoice = locked(invoice)
+        if earlier := _earlier(invoice, reference, amount_minor):
             return earlier
-        _check_amount(invoice, amount_minor)
+        taken_minor = min(amount_minor, _takes(invoice))
         payment = ReceivedPayment.objects.create(
             invoice=invoice,
-            amount_minor=amount_minor,
+            amount_minor=taken_minor,
+            source=source,
+            is_recovery=invoice.state == State.WRITTEN_OFF,
             reference=reference,
             received_date=received_date,
-            recorded_by=by.user,
+            recorded_by=by,
             recorded_at=at,
         )
-        journal.post(_fact(payment, at=at), at=at)
-        new = {"amount_minor": amount_minor, "reference": reference, "received": str(received_date)}
-        audit.record("billing.invoice.payment_received", subject=invoice, at=at, by=by.user, new=new)
+        _post(payment, money, at=at)
+        if amount_minor > taken_minor:
+            balances.keep(
+                invoice.organization_id,
+                amount_minor=amount_minor - taken_minor,
+                currency=invoice.currency,
+                reference=f"{invoice.number}/{reference}"[:LONGEST_REFERENCE],
+                received_date=received_date,
+                by=by,
+                at=at,
+                payment=payment,
+                money=money,
+            )
         settle(invoice, by=by, at=at)
     return payment
 
 
-def _check_amount(invoice: Invoice, amount_minor: int) -> None:
+def locked(invoice: Invoice) -> Invoice:
+    """Read an invoice again and hold its row until the transaction ends."""
+    return Invoice.objects.select_for_update(of=("self",)).select_related("organization").get(pk=invoice.pk)
+
+
+def _earlier(invoice: Invoice, reference: str, amount_minor: int) -> ReceivedPayment | None:
+    earlier = invoice.payments.filter(reference=reference).first()
+    if earlier is None:
+        return None
+    beyond = earlier.balance_entries.filter(kind=BalanceEntry.Kind.ON_ACCOUNT).first()
+    if earlier.amount_minor + (beyond.amount_minor if beyond else 0) != amount_minor:
+        raise ReferenceUsed(earlier)
+    return earlier
+
+
+def _takes(invoice: Invoice) -> int:
+    """Say how much an invoice takes: what is due, or what was lost of it. Raises NotPayable when that is nothing."""
     if not is_payable(invoice):
         raise NotPayable(invoice)
-    due_minor = due_of(invoice).minor
-    if not 0 < amount_minor <= due_minor:
-        message = (
-            f"must be more than zero and at most {format_money(due_minor, invoice.currency)}, what is due"
-        )
-        raise InvalidInput("amount", message, limit=due_minor, code="out_of_range")
+    due = due_of(invoice)
+    takes_minor = due.lost_minor if invoice.state == State.WRITTEN_OFF else due.minor
+    if takes_minor <= 0:
+        raise NotPayable(invoice)
+    return takes_minor
 
 
-def _fact(payment: ReceivedPayment, *, at: datetime) -> Fact:
+def _post(payment: ReceivedPayment, money: Account, *, at: datetime) -> None:
     invoice = payment.invoice
     who = {"organization_id": invoice.organization_id}
-    return Fact(
-        key=f"payment:{payment.pk}",
-        kind="billing.payment",
-        memo=f"Payment {payment.reference} for {invoice}",
-        legs=[
-            Leg(chart.BANK, payment.amount_minor, invoice.currency, **who),
-            Leg(chart.RECEIVABLE, -payment.amount_minor, invoice.currency, **who),
-        ],
-        period=running_month(at),
+    legs = [Leg(money, payment.amount_minor, invoice.currency, **who)]
+    if payment.is_recovery:
+        legs += recovered_legs(payment)
+    else:
+        legs.append(Leg(chart.RECEIVABLE, -payment.amount_minor, invoice.currency, **who))
+    what = "Recovered" if payment.is_recovery else "Payment"
+    journal.post(
+        Fact(
+            key=f"payment:{payment.pk}",
+            kind="billing.recovery" if payment.is_recovery else "billing.payment",
+            memo=f"{what} {payment.reference} for {invoice}",
+            legs=legs,
+            period=running_month(at),
+            invoice=invoice,
+        ),
+        at=at,
+    )
+    new = {
+        "amount_minor": payment.amount_minor,
+        "reference": payment.reference,
+        "received": str(payment.received_date),
+    }
+    audit.record("billing.invoice.payment_received", subject=invoice, at=at, by=payment.recorded_by, new=new)
+
+
+def use_balance(invoice: Invoice, *, by: Actor, at: datetime) -> ReceivedPayment | None:
+    """Pay as much of an open invoice as the customer's balance has; None when that is nothing.
+
+    Locks the invoice, then the balance. Raises NotAllowed for who is not of finance, NotPayable.
+    """
+    access.require_platform(by, Role.FINANCE)
+    with transaction.atomic():
+        invoice = locked(invoice)
+        if not is_open(invoice):
+            raise NotPayable(invoice)
+        return _use_balance(invoice, by=by.user, at=at)
+
+
+def use_balance_for_new(invoice: Invoice, *, at: datetime) -> ReceivedPayment | None:
+    """Let an invoice that was just issued use what its payer has; by no person. Safe to run twice."""
+    with transaction.atomic():
+        invoice = locked(invoice)
+        return _use_balance(invoice, by=None, at=at) if is_open(invoice) else None
+
+
+def _use_balance(invoice: Invoice, *, by: User | None, at: datetime) -> ReceivedPayment | None:
+    there_minor = balances.locked_balance(invoice.organization_id, invoice.currency)
+    amount_minor = min(there_minor, due_of(invoice).minor)
+    if amount_minor <= 0:
+        return None
+    number = invoice.payments.filter(source=Source.BALANCE).count() + 1
+    payment = ReceivedPayment.objects.create(
         invoice=invoice,
+        amount_minor=amount_minor,
+        source=Source.BALANCE,
+        reference=f"balance {number}",
+        received_date=at.date(),
+        recorded_by=by,
+        recorded_at=at,
+    )
+    balances.draw(payment, at=at, by=by)
+    _post(payment, chart.CUSTOMER_BALANCE, at=at)
+    settle(invoice, by=by, at=at)
+    return payment
+
+
+def reverse_payment(
+    payment: ReceivedPayment,
+    *,
+    amount_minor: int,
+    reference: str,
+    reason: str,
+    at: datetime,
+    by: User | None = None,
+    money: Account = chart.BANK,
+) -> PaymentReversal:
+    """Take back a payment that bounced or was disputed; its invoice is due again for as much.
+
+    What came in after a write-off goes back as a whole. The same reference again returns the first reversal. Locks the
+    invoice. Raises InvalidInput by field, ReferenceUsed.
+    """
+    reference = balances.required_reference(reference)
+    reason = reason.strip()
+    if not 0 < len(reason) <= LONGEST_REASON:
+        raise InvalidInput("reason", f"is needed, at most {LONGEST_REASON} characters", limit=LONGEST_REASON)
+    with transaction.atomic():
+        invoice = locked(payment.invoice)
+        if earlier := payment.reversals.filter(reference=reference).first():
+            if earlier.amount_minor != amount_minor:
+                raise ReferenceUsed(payment)
+            return earlier
+        _check_reversal(payment, invoice, amount_minor)
+        reversal = PaymentReversal.objects.create(
+            payment=payment,
+            invoice=invoice,
+            amount_minor=amount_minor,
+            reference=reference,
+            reason=reason,
+            recorded_by=by,
+            recorded_at=at,
+        )
+        _post_reversal(reversal, money, at=at)
+        settle(invoice, by=by, at=at)
+    return reversal
+
+
+def _check_reversal(payment: ReceivedPayment, invoice: Invoice, amount_minor: int) -> None:
+    left_minor = payment.amount_minor - sum(payment.reversals.values_list("amount_minor", flat=True))
+    least_minor = left_minor if payment.is_recovery else 1
+    if not least_minor <= amount_minor <= left_minor:
+        message = f"must be at most {format_money(left_minor, invoice.currency)}, what the payment brought"
+        raise InvalidInput("amount", message, limit=left_minor, code="out_of_range")
+
+
+def _post_reversal(reversal: PaymentReversal, money: Account, *, at: datetime) -> None:
+    payment, invoice = reversal.payment, reversal.invoice
+    who = {"organization_id": invoice.organization_id}
+    corrected = invoice.entries.filter(idempotency_key=f"payment:{payment.pk}").first()
+    legs = [Leg(money, -reversal.amount_minor, invoice.currency, **who)]
+    if payment.is_recovery:
+        legs += recovered_legs(payment, is_back=True)
+    else:
+        legs.append(Leg(chart.RECEIVABLE, reversal.amount_minor, invoice.currency, **who))
+    journal.post(
+        Fact(
+            key=f"payment-reversal:{reversal.pk}",
+            kind="billing.payment_reversal",
+            memo=f"{reversal.reference}: {reversal.reason}",
+            legs=legs,
+            period=running_month(at),
+            invoice=invoice,
+            corrects=corrected,
+        ),
+        at=at,
+    )
+    new = {"amount_minor": reversal.amount_minor, "reference": reversal.reference}
+    audit.record(
+        "billing.invoice.payment_reversed",
+        subject=invoice,
+        at=at,
+        by=reversal.recorded_by,
+        new=new,
+        reason=reversal.reason,
     )
 
 
-def settle(invoice: Invoice, *, by: Actor, at: datetime) -> None:
-    """Call an open invoice paid when nothing of it is due any more, by money or by credit notes."""
-    if is_payable(invoice) and due_of(invoice).minor <= 0:
-        move(invoice, Invoice.TRANSITIONS, to=State.PAID, action="billing.invoice.paid", at=at, by=by.user)
+def settle(invoice: Invoice, *, by: Actor | User | None, at: datetime) -> None:
+    """Call an invoice paid when nothing of it is due any more, and due again when a payment went back.
+
+    What it has too much becomes the payer's balance. The caller holds the invoice's lock.
+    """
+    person = by.user if isinstance(by, Actor) else by
+    due_minor = due_of(invoice).minor
+    if is_open(invoice) and due_minor <= 0:
+        _move(invoice, State.PAID, "billing.invoice.paid", by=person, at=at)
+    elif invoice.state == State.PAID and due_minor > 0:
+        to = State.OVERDUE if invoice.due_at and invoice.due_at <= at else State.FINALIZED
+        _move(invoice, to, "billing.invoice.due_again", by=person, at=at)
+    if due_minor < 0:
+        balances.move_surplus(invoice, at=at, by=person)
 
 
-def mark_overdue(*, at: datetime) -> int:
-    """Call invoices overdue whose day has passed, and tell who pays; returns how many. Safe to run twice."""
-    late = Invoice.objects.filter(kind=Invoice.Kind.INVOICE, state=State.FINALIZED, due_at__lte=at)
-    return sum(_mark(invoice, at=at) for invoice in with_due(late).order_by("pk"))
-
-
-def _mark(invoice: Any, *, at: datetime) -> bool:
-    """Move one invoice, unless somebody paid it meanwhile."""
-    try:
-        with transaction.atomic():
-            move(invoice, Invoice.TRANSITIONS, to=State.OVERDUE, action="billing.invoice.overdue", at=at)
-            due = format_money(invoice.due_minor, invoice.currency)
-            notify(
-                payers_people(invoice),
-                text=f"{invoice} is overdue: {due} were due on {invoice.due_at:%d %B %Y}.",
-                at=at,
-                key=f"invoice-overdue:{invoice.pk}",
-                path=reverse("billing:invoice", args=[invoice.number]),
-                kind=NoticeKind.BILLING,
-                organization_id=invoice.organization_id,
-            )
-    except IllegalTransition:
-        return False
-    return True
-
-
-@dataclass(frozen=True)
-class Aged:
-    """What is due in one currency, by how long its day has passed, in minor units."""
-
-    currency: str
-    not_due_minor: int = 0
-    to_30_minor: int = 0
-    to_60_minor: int = 0
-    older_minor: int = 0
-
-    @property
-    def total_minor(self) -> int:
-        return self.not_due_minor + self.to_30_minor + self.to_60_minor + self.older_minor
-
-
-def open_invoices(invoices: QuerySet[Invoice]) -> Any:
-    """Narrow to invoices that wait for money, the longest waiting first, with what is due."""
-    waiting = invoices.filter(kind=Invoice.Kind.INVOICE, state__in=OPEN_STATES)
-    return with_due(waiting).filter(due_minor__gt=0).order_by("due_at", "number")
-
-
-def aged(invoices: Iterable[Any], *, at: datetime) -> list[Aged]:
-    """Sum open invoices by currency and age."""
-    sums: dict[str, dict[str, int]] = {}
-    for one in invoices:
-        of_currency = sums.setdefault(one.currency, {})
-        age = _age(one.due_at, at=at)
-        of_currency[age] = of_currency.get(age, 0) + one.due_minor
-    return [Aged(currency, **found) for currency, found in sorted(sums.items())]
-
-
-def _age(due_at: datetime, *, at: datetime) -> str:
-    days = (at - due_at).days
-    if at < due_at:
-        return "not_due_minor"
-    return "to_30_minor" if days < 30 else "to_60_minor" if days < 60 else "older_minor"
+def _move(invoice: Invoice, to: State, action: str, *, by: User | None, at: datetime) -> None:
+    move(invoice, Invoice.TRANSITIONS, to=to, action=action, at=at, by=by)

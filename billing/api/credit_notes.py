@@ -66,7 +66,7 @@ class CreditNoteLineSerializer(serializers.ModelSerializer):
 
     position = serializers.IntegerField(source="line.position")
     description = serializers.CharField(source="line.description")
-    app = serializers.CharField(source="line.app.slug")
+    app = serializers.CharField(source="line.app.slug", default=None, allow_null=True)
 
     class Meta:
         model = CreditNoteLine

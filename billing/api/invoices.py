@@ -63,7 +63,7 @@ class InvoiceSerializer(serializers.ModelSerializer):
 class LineSerializer(serializers.ModelSerializer):
     """One charge; `amount` is unrounded, `amount_minor` is what counts."""
 
-    app = serializers.CharField(source="app.slug")
+    app = serializers.CharField(source="app.slug", default=None, allow_null=True)
     plan = serializers.CharField(source="plan.code", default=None, allow_null=True)
     subscription = serializers.CharField(source="subscription_id", default=None, allow_null=True)
     quantity = serializers.SerializerMethodField()

@@ -6,9 +6,9 @@ from typing import Any
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
+from billing.dues import with_due
 from billing.ledger import chart
-from billing.models import CreditNote, Invoice, InvoiceLine, Posting
-from billing.settling import with_due
+from billing.models import CreditNote, CustomerBalance, Invoice, InvoiceLine, Posting
 
 ISSUED = Q(credit_notes__state=CreditNote.State.ISSUED)
 
@@ -19,6 +19,7 @@ def differing(*, limit: int) -> Iterator[tuple[str, list[str]]]:
     yield "invoices of which more was given back than they say", _named(_overdrawn(), limit)
     yield "credited invoices whose lines were not given back in full", _named(_unmirrored(), limit)
     yield "invoices whose balance in the books is not what is due", _named(_wrongly_due(), limit)
+    yield "balances of customers that are not what the books say", _wrong_balances()[:limit]
 
 
 def _named(rows: QuerySet[Any], limit: int) -> list[str]:
@@ -48,9 +49,26 @@ def _wrongly_due() -> Any:
     posted = Posting.objects.filter(entry__invoice=OuterRef("pk"), account=chart.RECEIVABLE.code)
     summed = posted.order_by().values("entry__invoice").annotate(total=Sum("amount_minor"))
     issued = Invoice.objects.filter(kind=Invoice.Kind.INVOICE)
-    issued = issued.exclude(state__in=(Invoice.State.DRAFT, Invoice.State.WRITTEN_OFF))
+    issued = issued.exclude(state=Invoice.State.DRAFT)
     found = with_due(issued).annotate(balance=Coalesce(Subquery(summed.values("total")), 0))
     return found.exclude(balance=F("due_minor")).order_by("number")
+
+
+def _wrong_balances() -> list[str]:
+    posted = Posting.objects.filter(account=chart.CUSTOMER_BALANCE.code)
+    booked = {
+        (row["organization"], row["currency"]): -int(row["total"])
+        for row in posted.values("organization", "currency").annotate(total=Sum("amount_minor")).order_by()
+    }
+    kept = {
+        (one.organization_id, one.currency): one.balance_minor
+        for one in CustomerBalance.objects.order_by("organization", "currency")
+    }
+    return [
+        f"organization {key[0]}: {kept.get(key, 0)} kept, {booked.get(key, 0)} {key[1]} posted"
+        for key in sorted(kept.keys() | booked.keys())
+        if kept.get(key, 0) != booked.get(key, 0)
+    ]
 
 
 def _credited() -> Any:

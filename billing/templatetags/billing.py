@@ -67,7 +67,8 @@ def events_url(line: InvoiceLine) -> str:
 
 def _contract_of(line: InvoiceLine) -> dict[str, str]:
     """Say which usage a line is of: a subscription's, or own use, which has none."""
-    return {"app": line.app.slug, "subscription": str(line.subscription_id or NOTHING)}
+    of_app = {"app": line.app.slug} if line.app else {}
+    return {**of_app, "subscription": str(line.subscription_id or NOTHING)}
 
 
 def _money(text: str, currency: str) -> str:

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from billing import credit_note_queries, exports, queries, settling
+from billing import credit_note_queries, exports, overdue, queries, settling
 from billing.credit_notes import may_credit
 from billing.documents import invoice_pdf
 from billing.forms import InvoiceFilter
@@ -51,7 +51,7 @@ def bills(request: PersonRequest) -> HttpResponse:
     """List the statements of the cost centers that concern a person."""
     found = queries.invoices(request.actor)
     page = Paginator(found.order_by("-period_id", "-number"), PAGE_SIZE).get_page(request.GET.get("page"))
-    due = settling.open_invoices(found)[:PAGE_SIZE]
+    due = overdue.open_invoices(found)[:PAGE_SIZE]
     return render(request, "billing/bills.html", {"page": page, "totals": queries.totals(found), "due": due})
 
 
@@ -70,6 +70,7 @@ def invoice(request: PersonRequest, number: str) -> HttpResponse:
         "payments": list(shown.payments.select_related("recorded_by").order_by("received_date", "pk")),
         "due": settling.due_of(shown),
         "may_record": request.actor.is_platform(Role.FINANCE) and settling.is_payable(shown),
+        "may_write_off": request.actor.is_platform(Role.FINANCE) and settling.is_open(shown),
         "notes": (notes := list(credit_note_queries.of_invoice(shown, actor=request.actor))),
         "credited_minor": (credited_minor := credit_note_queries.credited_minor(notes)),
         "may_credit": may_credit(shown, actor=request.actor) and credited_minor < shown.total_minor,

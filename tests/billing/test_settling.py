@@ -8,10 +8,10 @@ from django.db import DatabaseError, transaction
 from django.test import Client
 from django.urls import reverse
 
-from billing import credit_notes, settling
+from billing import balances, credit_notes, overdue, settling
 from billing.credit_asks import Ask
 from billing.ledger.verify import verify
-from billing.models import Invoice, JournalEntry, ReceivedPayment
+from billing.models import BalanceEntry, Invoice, JournalEntry, PaymentReversal, ReceivedPayment
 from marketplace.accounts.access import Actor, actor_for
 from marketplace.accounts.models import User
 from marketplace.core.errors import InvalidInput, NotAllowed
@@ -72,7 +72,6 @@ class TestPayment:
     @pytest.mark.parametrize(
         ("fields", "field"),
         [
-            ({"amount_minor": 5_001}, "amount"),
             ({"amount_minor": 0}, "amount"),
             ({"reference": " "}, "reference"),
             ({"received_date": date(2026, 11, 11)}, "received_date"),
@@ -122,15 +121,15 @@ class TestPayment:
 
 class TestOverdue:
     def test_from_its_day_on_and_told_once(self, invoice: Invoice, cast: Cast) -> None:
-        assert settling.mark_overdue(at=DUE - timedelta(seconds=1)) == 0
-        assert settling.mark_overdue(at=DUE) == 1
-        assert settling.mark_overdue(at=DUE) == 0
+        assert overdue.mark_overdue(at=DUE - timedelta(seconds=1)) == 0
+        assert overdue.mark_overdue(at=DUE) == 1
+        assert overdue.mark_overdue(at=DUE) == 0
 
         assert state(invoice) == "overdue"
         assert "$50.00 were due on 02 December 2026" in Notice.objects.get(recipient=cast.stranger).text
 
     def test_can_still_be_paid(self, invoice: Invoice, finance: Actor) -> None:
-        settling.mark_overdue(at=DUE)
+        overdue.mark_overdue(at=DUE)
 
         pay(invoice, finance, 5_000, at=DUE, received_date=DUE.date())
 
@@ -139,11 +138,11 @@ class TestOverdue:
     def test_is_not_what_was_paid(self, invoice: Invoice, finance: Actor) -> None:
         pay(invoice, finance, 5_000)
 
-        assert settling.mark_overdue(at=DUE) == 0
+        assert overdue.mark_overdue(at=DUE) == 0
 
     def test_is_summed_by_age(self, invoice: Invoice, finance: Actor) -> None:
         pay(invoice, finance, 1_000)
-        found = settling.open_invoices(Invoice.objects.all())
+        found = overdue.open_invoices(Invoice.objects.all())
 
         for days, age in (
             (-1, "not_due_minor"),
@@ -151,7 +150,7 @@ class TestOverdue:
             (30, "to_60_minor"),
             (60, "older_minor"),
         ):
-            (sums,) = settling.aged(found, at=DUE + timedelta(days=days))
+            (sums,) = overdue.aged(found, at=DUE + timedelta(days=days))
             assert (getattr(sums, age), sums.total_minor) == (4_000, 4_000)
 
 
@@ -172,7 +171,7 @@ class TestPages:
         assert address in client.get(reverse("billing:receivables")).content.decode()
         body = {"amount": "20.00", "reference": "R-1", "received_date": "2026-11-09"}
 
-        assert "at most $50.00" in client.post(address, {**body, "amount": "50.01"}).content.decode()
+        assert "more than zero" in client.post(address, {**body, "amount": "0"}).content.decode()
         page = client.post(address, body, follow=True).content.decode()
 
         assert "R-1" in page
@@ -221,5 +220,114 @@ class TestApi:
             refused = client.post(f"{address}/payments", body, content_type="application/json")
 
         assert (shown["paid_minor"], shown["credited_minor"], shown["due_minor"]) == (2_000, 0, 3_000)
-        assert wrong.status_code == 409
+        assert wrong.status_code == 409  # The reference is known with another amount.
         assert refused.status_code == 403
+
+
+class TestBeyondWhatIsDue:
+    def test_becomes_the_customers_balance(self, invoice: Invoice, finance: Actor) -> None:
+        payment = pay(invoice, finance, 6_200)
+
+        assert (payment.amount_minor, state(invoice)) == (5_000, "paid")
+        assert balances.balance_of(invoice.organization_id, "USD") == 1_200
+        assert (accounts()["bank"], accounts()["customer_balance"]) == (6_200, -1_200)
+        assert pay(invoice, finance, 6_200) == payment
+        with pytest.raises(settling.ReferenceUsed):
+            pay(invoice, finance, 5_000)
+        assert all(verdict.is_ok for verdict in verify())
+
+    def test_pays_the_next_invoice_once(self, invoice: Invoice, finance: Actor) -> None:
+        keep(invoice, finance, 2_000)
+
+        used = settling.use_balance(invoice, by=finance, at=AT)
+        again = settling.use_balance(invoice, by=finance, at=AT)
+
+        assert used is not None
+        assert (used.amount_minor, used.source, again) == (2_000, "balance", None)
+        assert settling.due_of(invoice).minor == 3_000
+        assert balances.balance_of(invoice.organization_id, "USD") == 0
+        assert accounts()["customer_balance"] == 0
+        assert all(verdict.is_ok for verdict in verify())
+
+    def test_is_paid_back_up_to_what_is_there(self, invoice: Invoice, finance: Actor) -> None:
+        keep(invoice, finance, 2_000)
+        back = {"currency": "USD", "reference": "B-1", "by": finance, "at": AT}
+
+        with pytest.raises(InvalidInput, match="at most"):
+            balances.pay_back(invoice.organization, amount_minor=2_001, **back)
+        entry = balances.pay_back(invoice.organization, amount_minor=1_500, **back)
+
+        assert balances.pay_back(invoice.organization, amount_minor=1_500, **back) == entry
+        assert balances.balance_of(invoice.organization_id, "USD") == 500
+        assert (accounts()["bank"], accounts()["customer_balance"]) == (500, -500)
+
+    def test_of_the_database_is_never_used_twice(self, invoice: Invoice, finance: Actor) -> None:
+        entry = keep(invoice, finance, 2_000)
+        row = {
+            "organization": invoice.organization, "currency": "USD", "kind": "paid_back", "amount_minor": -2_001,
+            "reference": "B-1", "happened_on": PAID_ON, "recorded_at": AT,
+        }  # fmt: skip
+
+        with pytest.raises(DatabaseError, match="customer_balance_not_negative"), transaction.atomic():
+            BalanceEntry.objects.create(**row)
+        with pytest.raises(DatabaseError, match="no such surplus"), transaction.atomic():
+            BalanceEntry.objects.create(**{**row, "kind": "surplus", "amount_minor": 1, "invoice": invoice})
+        with pytest.raises(DatabaseError), transaction.atomic():
+            BalanceEntry.objects.filter(pk=entry.pk).delete()
+
+    def test_is_also_what_was_paid_and_given_back(self, invoice: Invoice, finance: Actor) -> None:
+        pay(invoice, finance, 5_000)
+
+        credit_notes.propose(
+            invoice, ask=Ask(amount_minor=800), reason="Less.", by=finance, at=AT, terms=TERMS
+        )
+
+        assert balances.balance_of(invoice.organization_id, "USD") == 800
+        assert (state(invoice), settling.due_of(invoice).minor) == ("paid", 0)
+        assert (accounts()["receivable"], accounts()["customer_balance"]) == (0, -800)
+        assert all(verdict.is_ok for verdict in verify())
+
+
+class TestReversal:
+    def back(self, payment: ReceivedPayment, amount_minor: int, **fields: Any) -> Any:
+        fields = {"reference": "RV-1", "reason": "The debit bounced.", "at": AT, **fields}
+        return settling.reverse_payment(payment, amount_minor=amount_minor, **fields)
+
+    def test_makes_the_invoice_due_again(self, invoice: Invoice, finance: Actor) -> None:
+        payment = pay(invoice, finance, 5_000)
+
+        first = self.back(payment, 5_000)
+
+        assert self.back(payment, 5_000) == first
+        assert (state(invoice), settling.due_of(invoice).minor) == ("finalized", 5_000)
+        assert (accounts()["bank"], accounts(invoice)["receivable"]) == (0, 5_000)
+        assert all(verdict.is_ok for verdict in verify())
+
+    def test_takes_back_no_more_than_came(self, invoice: Invoice, finance: Actor) -> None:
+        payment = pay(invoice, finance, 5_000)
+        self.back(payment, 4_000, at=DUE)
+
+        with pytest.raises(InvalidInput, match=r"at most \$10.00"):
+            self.back(payment, 1_001, reference="RV-2")
+        with pytest.raises(DatabaseError, match="more goes back"), transaction.atomic():
+            PaymentReversal.objects.create(
+                payment=payment,
+                invoice=invoice,
+                amount_minor=1_001,
+                reference="x",
+                reason="x",
+                recorded_at=AT,
+            )
+        assert state(invoice) == "overdue"
+
+
+def keep(invoice: Invoice, by: Actor, amount_minor: int) -> BalanceEntry:
+    return balances.receive_on_account(
+        invoice.organization,
+        amount_minor=amount_minor,
+        currency="USD",
+        reference="A-1",
+        received_date=PAID_ON,
+        by=by,
+        at=AT,
+    )

@@ -100,7 +100,7 @@ class TestClosing:
     ) -> None:
         use(subscribe(cast, [FEE]), requests=1, cost="0", at=datetime(2026, 9, 3, tzinfo=UTC))
         client = signed_in(cast.finance)
-        with django_assert_max_num_queries(12):
+        with django_assert_max_num_queries(20):
             client.get(reverse("billing:period-close", args=["2026-09"]))
 
     def test_is_done_by_a_worker_and_told(self, cast: Cast) -> None:
