@@ -10,6 +10,15 @@ from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protec
 
 from billing.balance_models import BalanceEntry, CustomerBalance
 from billing.credit_note_models import CreditNote, CreditNoteLine
+from billing.dunning_models import (
+    DunningCharge,
+    DunningGroup,
+    DunningMember,
+    DunningNotice,
+    DunningPause,
+    DunningPolicy,
+    DunningStep,
+)
 from billing.payment_models import PaymentReversal, ReceivedPayment
 from billing.run_models import AddedLine, MonthlyRun, ParkedBill, RunBatch
 from billing.write_off_models import WriteOff
@@ -24,6 +33,13 @@ __all__ = [
     "CreditNote",
     "CreditNoteLine",
     "CustomerBalance",
+    "DunningCharge",
+    "DunningGroup",
+    "DunningMember",
+    "DunningNotice",
+    "DunningPause",
+    "DunningPolicy",
+    "DunningStep",
     "Invoice",
     "InvoiceLine",
     "JournalEntry",

@@ -284,6 +284,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_ROUTES = {
     "core.run_job": {"queue": "celery"},
     "billing.mark_overdue": {"queue": "celery"},
+    "billing.run_dunning": {"queue": "celery"},
     "core.sweep_jobs": {"queue": "celery"},
     "gateway.deliver_notices": {"queue": "celery"},
     "gateway.collect_digests": {"queue": "celery"},
@@ -329,6 +330,7 @@ CELERY_TASK_ROUTES = {
 CELERY_BEAT_SCHEDULE = {
     "index-documents": {"task": "gateway.index_documents", "schedule": 60.0},
     "mark-overdue": {"task": "billing.mark_overdue", "schedule": crontab(minute="25")},
+    "run-dunning": {"task": "billing.run_dunning", "schedule": crontab(minute="35")},
     "sweep-jobs": {"task": "core.sweep_jobs", "schedule": 5.0},
     "deliver-notices": {"task": "gateway.deliver_notices", "schedule": 10.0},
     "collect-digests": {"task": "gateway.collect_digests", "schedule": 60.0},
