@@ -11,9 +11,10 @@ from uuid import UUID
 from django.db.models import DateTimeField, F, Q, Sum
 from django.db.models.functions import Cast, TruncMonth
 
+from billing import agreed_terms
 from billing.bills import PASS_THROUGH, ZERO, Billed, Metered
 from billing.models import BillingPeriod, InvoiceLine, RevenueShareAgreement
-from billing.plan_history import PlanChange, changes_since, plan_periods
+from billing.plan_history import Free, PlanChange, changes_since, free_days_since, plan_periods
 from billing.pricing import Charge, parse_charges
 from billing.revenue_share import Basis
 from billing.terms import ShareTerms
@@ -73,6 +74,7 @@ class Billable:
     default_share: ShareTerms
     billing_then: Mapping[int, str]
     plan_changes: dict[str, list[PlanChange]] = field(default_factory=dict)
+    free_days: dict[str, list[Free]] = field(default_factory=dict)
     billed: dict[ContractKey, Billed] = field(default_factory=dict)
     charges_of_plan: dict[int, tuple[Charge, ...]] = field(default_factory=dict)
     # Usage that has no price, by who would pay for it; whoever writes bills decides whether that stops all of them.
@@ -92,7 +94,8 @@ class Billable:
         return Payer(organization_id, None if pays_invoice else cost_center_id, currency)
 
     def plan_periods(self, subscription: Subscription, month: Period) -> dict[int, Period]:
-        return plan_periods(subscription, month, self.plan_changes.get(str(subscription.pk), ()))
+        key = str(subscription.pk)
+        return plan_periods(subscription, month, self.plan_changes.get(key, ()), self.free_days.get(key, ()))
 
     def share(self, app_id: int, at: datetime) -> ShareTerms:
         return share_in_force(self.agreements.get(app_id, ()), at=at, default=self.default_share)
@@ -116,7 +119,8 @@ def read(
     rows = list(usage_rows(condition))
     used = {row["subscription"] for row in rows if row["subscription"]}
     subscriptions = _subscriptions(month, used, organizations)
-    changes = changes_since(min([month.starts_at, *(row["month"] for row in rows)]))
+    since = min([month.starts_at, *(row["month"] for row in rows)])
+    changes = changes_since(since)
     centers = CostCenter.objects.select_related("organization").in_bulk(
         {row["cost_center"] for row in rows} | {one.cost_center_id for one in subscriptions.values()}
     )
@@ -133,6 +137,7 @@ def read(
         default_share=default_share,
         billing_then=billing_then or {},
         plan_changes=changes,
+        free_days=free_days_since(since),
     )
     _add_usage(books, rows)
     _add_fees(books)
@@ -289,7 +294,7 @@ def share_in_force(
     for one in agreements:
         if one.starts_at <= at and (one.ends_at is None or at < one.ends_at):
             basis: Basis = "gross" if one.basis == RevenueShareAgreement.Basis.GROSS else "net_of_cost"
-            return ShareTerms(one.share, basis)
+            return ShareTerms(one.share, basis, agreed_terms.fees_of(one.fees))
     return default
 
 

@@ -197,6 +197,7 @@ def _creator_parts(contract: Contract, lines: Sequence[Line], carrier: Line | No
         share=contract.share.share,
         basis=contract.share.basis,
         currency=contract.currency,
+        fees=contract.share.fees,
     )
     creator_minor = whole.minor_parts()[0] - billed.creator_minor
     if not total_minor:

@@ -18,6 +18,7 @@ from billing.invoicing import is_posted, series
 from billing.ledger import journal
 from billing.models import CreditNote, CreditNoteLine, Invoice
 from billing.notified import payers_people
+from billing.parties import number_prefix
 from billing.settling import settle
 from billing.terms import Terms
 from marketplace.accounts import access
@@ -280,6 +281,7 @@ def _issue(
     """Write the parts, number the note and post it; from now on nothing of it changes."""
     _write_lines(note, parts)
     total = sum(parts.values(), Amounts())
+    prefix = number_prefix(note.invoice) + PREFIX
     decided = {"decided_by": decided_by.user, "decided_at": at} if decided_by else {}
     move(
         note,
@@ -290,7 +292,7 @@ def _issue(
         by=by.user,
         reason=decision_note or note.reason,
         changes={
-            "number": f"{PREFIX}-{at.year}-{next_number(series(PREFIX, at.year)):06d}",
+            "number": f"{prefix}-{at.year}-{next_number(series(prefix, at.year)):06d}",
             "issued_at": at,
             "net_minor": total.net_minor,
             "tax_minor": total.tax_minor,

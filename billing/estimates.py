@@ -57,5 +57,6 @@ def _worked_bill(
         share=terms.share,
         basis=terms.basis,
         currency=currency,
+        fees=terms.fees,
     )
     return WorkedBill(calls, bill.lines, currency, bill.total_minor, platform_cost, parts)

@@ -6,11 +6,12 @@ from typing import Any
 
 from django.db import transaction
 
-from billing import owners
+from billing import owners, parties, wallet_spending
 from billing.drafting import Bill, BillLine
 from billing.ledger import chart, journal
 from billing.ledger.journal import Fact, Leg
 from billing.models import BillingPeriod, Invoice, InvoiceLine
+from billing.parties import Register
 from billing.terms import Terms
 from marketplace.accounts.models import CostCenter
 from marketplace.core.errors import Conflict
@@ -47,8 +48,9 @@ def issue(bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime, by: 
             raise PeriodNotClosing(period)
         if invoice is not None:
             invoice.delete()
-        invoice = draft(bill, period=period, terms=terms, at=at)
-        finalize(invoice, terms=terms, at=at, by=by)
+        register = parties.read(at=at, terms=terms, organizations=[bill.organization.pk])
+        invoice = draft(bill, period=period, terms=terms, at=at, register=register)
+        finalize(invoice, terms=terms, at=at, by=by, register=register)
         return invoice
 
 
@@ -58,21 +60,27 @@ def _existing(bill: Bill, period: BillingPeriod) -> Invoice | None:
         organization=bill.organization,
         cost_center=bill.cost_center,
         currency=bill.currency,
+        part=0,
     ).first()
 
 
-def draft(bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime) -> Invoice:
-    """Write a bill down as a draft with its lines."""
-    invoice, lines = build(bill, period=period, terms=terms, at=at)
+def draft(
+    bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime, register: Register | None = None
+) -> Invoice:
+    """Write a bill down as a draft with its lines. Raises as ``build`` does."""
+    invoice, lines = build(bill, period=period, terms=terms, at=at, register=register)
     invoice.save(force_insert=True)
     InvoiceLine.objects.bulk_create(lines, batch_size=1_000)
     return invoice
 
 
 def build(
-    bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime
+    bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime, register: Register | None = None
 ) -> tuple[Invoice, list[InvoiceLine]]:
-    """Make a draft and its lines, unsaved. Totals are sums of rounded lines; no tax applies yet."""
+    """Make a draft and its lines, unsaved, with parties and tax. Totals are sums of rounded lines. Raises NoTaxRate.
+
+    Whoever builds many reads the register once.
+    """
     invoice = Invoice(
         kind=bill.kind,
         period=period,
@@ -83,23 +91,12 @@ def build(
         subtotal_minor=bill.subtotal_minor,
         tax_minor=0,
         total_minor=bill.subtotal_minor,
-        payer=_payer(bill, terms),
         created_at=at,
     )
-    return invoice, [_line(invoice, place, line) for place, line in enumerate(bill.lines, start=1)]
-
-
-def _payer(bill: Bill, terms: Terms) -> dict[str, str]:
-    organization = bill.organization
-    payer = {
-        "issuer": terms.legal_entity,
-        "name": organization.legal_name or organization.name,
-        "address": organization.address,
-        "vat_id": organization.vat_id,
-    }
-    if bill.cost_center:
-        payer |= {"cost_center": bill.cost_center.code, "cost_center_name": bill.cost_center.name}
-    return payer
+    lines = [_line(invoice, place, line) for place, line in enumerate(bill.lines, start=1)]
+    register = register or parties.read(at=at, terms=terms, organizations=[bill.organization.pk])
+    parties.put_on(invoice, lines, terms=terms, register=register)
+    return invoice, lines
 
 
 def _line(invoice: Invoice, position: int, line: BillLine) -> InvoiceLine:
@@ -132,13 +129,16 @@ def cut(amount: Decimal) -> Decimal:
         return amount.quantize(_CUT, rounding=ROUND_DOWN)
 
 
-def finalize(invoice: Invoice, *, terms: Terms, at: datetime, by: Any = None) -> None:
-    """Give a draft its number and post it; from now on nothing on it changes.
+def finalize(
+    invoice: Invoice, *, terms: Terms, at: datetime, by: Any = None, register: Register | None = None
+) -> None:
+    """Freeze parties and tax of a draft, give it its number and post it; from now on nothing on it changes.
 
     The number is taken in this transaction: a rollback gives it back, so there are no gaps.
     """
     with transaction.atomic():
         is_invoice = invoice.kind == Invoice.Kind.INVOICE
+        parties.freeze(invoice, terms=terms, at=at, register=register)
         move(
             invoice,
             Invoice.TRANSITIONS,
@@ -149,11 +149,12 @@ def finalize(invoice: Invoice, *, terms: Terms, at: datetime, by: Any = None) ->
             changes={
                 "number": _number(invoice, at),
                 "issued_at": at,
-                "due_at": at + terms.due_after if is_invoice else None,
+                "due_at": at + parties.due_after(invoice, terms=terms) if is_invoice else None,
             },
         )
         if is_posted(invoice):
             journal.post(_fact(invoice), at=at)
+        wallet_spending.pay(invoice, at=at, by=by)
 
 
 def is_posted(invoice: Invoice) -> bool:
@@ -162,14 +163,14 @@ def is_posted(invoice: Invoice) -> bool:
 
 
 def _number(invoice: Invoice, at: datetime) -> str:
-    prefix = PREFIXES[Invoice.Kind(invoice.kind)]
+    prefix = parties.number_prefix(invoice) + PREFIXES[Invoice.Kind(invoice.kind)]
     return f"{prefix}-{at.year}-{next_number(series(prefix, at.year)):06d}"
 
 
 def series(prefix: str, year: int) -> str:
-    """Name the series that numbers are taken from: one per kind and year.
+    """Name the series that numbers are taken from: one per legal entity, kind and year.
 
-    An installation issues for one legal entity; when that changes its name, its numbers go on.
+    The prefix begins with that of the entity; when an entity changes its name, its numbers go on.
     """
     return f"{prefix}:{year}"
 

@@ -8,7 +8,10 @@ from django.db import models
 from django.db.models import F, Q
 from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protect, Row, Trigger, Update
 
+from billing.agreement_models import AgreementProposal, ShareTrueUp
 from billing.balance_models import BalanceEntry, CustomerBalance
+from billing.billing_profile_models import BillingProfile, ExemptionCertificate
+from billing.creator_models import CreatorMovement
 from billing.credit_note_models import CreditNote, CreditNoteLine
 from billing.dunning_models import (
     DunningCharge,
@@ -19,8 +22,14 @@ from billing.dunning_models import (
     DunningPolicy,
     DunningStep,
 )
+from billing.legal_entity_models import LegalEntity, LegalEntityFacts
 from billing.payment_models import PaymentReversal, ReceivedPayment
+from billing.payout_models import BankFile, Payout, PayoutAccount, SelfBill
+from billing.progressive_models import ProgressiveBill, ProgressiveThreshold
 from billing.run_models import AddedLine, MonthlyRun, ParkedBill, RunBatch
+from billing.service_credit_models import MaintenanceWindow, ServiceCredit, ServiceResult, ServiceTerms
+from billing.tax_rate_models import AppTaxCategory, TaxCategory, TaxRate
+from billing.wallet_models import Wallet, WalletCredit, WalletMovement
 from billing.write_off_models import WriteOff
 from marketplace.core.ids import uuid7
 from marketplace.core.ranges import DateTimeRange
@@ -28,8 +37,13 @@ from marketplace.core.transitions import Transitions
 
 __all__ = [
     "AddedLine",
+    "AgreementProposal",
+    "AppTaxCategory",
     "BalanceEntry",
+    "BankFile",
     "BillingPeriod",
+    "BillingProfile",
+    "CreatorMovement",
     "CreditNote",
     "CreditNoteLine",
     "CustomerBalance",
@@ -40,16 +54,34 @@ __all__ = [
     "DunningPause",
     "DunningPolicy",
     "DunningStep",
+    "ExemptionCertificate",
     "Invoice",
     "InvoiceLine",
     "JournalEntry",
+    "LegalEntity",
+    "LegalEntityFacts",
+    "MaintenanceWindow",
     "MonthlyRun",
     "ParkedBill",
     "PaymentReversal",
+    "Payout",
+    "PayoutAccount",
     "Posting",
+    "ProgressiveBill",
+    "ProgressiveThreshold",
     "ReceivedPayment",
     "RevenueShareAgreement",
     "RunBatch",
+    "SelfBill",
+    "ServiceCredit",
+    "ServiceResult",
+    "ServiceTerms",
+    "ShareTrueUp",
+    "TaxCategory",
+    "TaxRate",
+    "Wallet",
+    "WalletCredit",
+    "WalletMovement",
     "WriteOff",
 ]
 
@@ -130,9 +162,24 @@ class RevenueShareAgreement(models.Model):
         GROSS = "gross"
         NET_OF_COST = "net_of_cost"
 
+    class Window(models.TextChoices):
+        MONTH = "month"
+        YEAR = "year"
+
     app = models.ForeignKey("catalog.App", models.PROTECT, related_name="revenue_shares")
     basis = models.CharField(max_length=12, choices=Basis, default=Basis.NET_OF_COST)
     share = models.DecimalField(max_digits=9, decimal_places=6, help_text="The platform's part, 0 to 1.")
+    fees = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Fees of the platform on each sale: label, percent and fixed amount.",
+    )
+    tiers = models.JSONField(
+        default=list, blank=True, help_text="Other shares of the price from a revenue on: from and share."
+    )
+    tier_window = models.CharField(max_length=5, choices=Window, default=Window.MONTH)
+    guarantee_minor = models.BigIntegerField(default=0, help_text="Least that a month gives the creator.")
+    currency = models.CharField(max_length=3, blank=True, help_text="Of fixed fees, tiers and guarantee.")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
 
@@ -146,6 +193,9 @@ class RevenueShareAgreement(models.Model):
                 ],
             ),
             models.CheckConstraint(condition=Q(share__gte=0, share__lte=1), name="revenue_share_is_fraction"),
+            models.CheckConstraint(
+                condition=Q(guarantee_minor__gte=0), name="revenue_share_guarantee_is_gift"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -194,12 +244,15 @@ class Invoice(models.Model):
     issued_at = models.DateTimeField(null=True, blank=True)
     due_at = models.DateTimeField(null=True, blank=True)
     payer = models.JSONField(default=dict, help_text="Name and address as they were when it was issued.")
+    part = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="0 for the bill of the whole month, else which one before its end."
+    )
     created_at = models.DateTimeField()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["period", "organization", "cost_center", "currency"],
+                fields=["period", "organization", "cost_center", "currency", "part"],
                 name="invoice_one_per_payer",
                 nulls_distinct=False,
             ),

@@ -53,7 +53,14 @@ def project(
     """
     outlooks = tuple(_outlook(plan, monthly_calls, cost_per_call, terms, currency) for plan in plans)
     first = outlooks[0]
-    gross = split(first.price, platform_cost=first.cost, share=terms.share, basis="gross", currency=currency)
+    gross = split(
+        first.price,
+        platform_cost=first.cost,
+        share=terms.share,
+        basis="gross",
+        currency=currency,
+        fees=terms.fees,
+    )
     return Projection(
         currency=currency,
         monthly_calls=monthly_calls,

@@ -4,15 +4,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from billing.revenue_share import DEFAULT_BASIS, Basis
+from billing.revenue_share import DEFAULT_BASIS, Basis, Fee
 
 
 @dataclass(frozen=True)
 class ShareTerms:
-    """The platform's share of a price, 0 to 1, and what it is a share of."""
+    """The platform's share of a price, 0 to 1, what it is a share of, and fees that come off before."""
 
     share: Decimal
     basis: Basis = DEFAULT_BASIS
+    fees: tuple[Fee, ...] = ()
 
 
 @dataclass(frozen=True)

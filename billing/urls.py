@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing import collecting_urls
+from billing import collecting_urls, party_urls
 from billing.views import (
     approvals,
     books,
@@ -15,12 +15,14 @@ from billing.views import (
     prices,
     receivables,
     subscribing,
+    wallets,
 )
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
 
 app_name = "billing"
 
 urlpatterns = [
+    *party_urls.urlpatterns,
     *collecting_urls.urlpatterns,
     path("finance/", periods.overview, name="overview"),
     path("finance/periods/<str:name>/", periods.period, name="period"),
@@ -62,6 +64,9 @@ urlpatterns = [
     path("subscriptions/<uuid:subscription_id>/cancel/", subscribing.cancel, name="subscription-cancel"),
     path("finance/estimate/", estimates.estimate, name="estimate"),
     path("bills/prices/<uuid:subscription_id>/", price_effects.price_effect, name="price-effect"),
+    path("finance/wallets/", wallets.listed, name="wallets"),
+    path("finance/wallets/<uuid:wallet_id>/", wallets.wallet, name="wallet"),
+    path("finance/wallets/<uuid:wallet_id>.csv", wallets.wallet_csv, name="wallet-csv"),
     path("bills/", invoices.bills, name="bills"),
     path("bills/events/<slug:slug>/<event_id:event_id>/", events.event_bill, name="event-bill"),
 ]

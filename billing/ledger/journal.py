@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from billing.creators import accruing
 from billing.ledger.chart import Account
 from billing.models import BillingPeriod, CreditNote, Invoice, JournalEntry, Posting
 from marketplace.core.errors import HalfpennyError
@@ -74,6 +75,7 @@ def post(fact: Fact, *, at: datetime) -> JournalEntry | None:
         )
         if is_new:
             Posting.objects.bulk_create([_posting(entry, leg) for leg in legs])
+            accruing.follow(entry)
     return entry
 
 

@@ -77,6 +77,8 @@ SECTIONS = (
     Section("Live apps", "catalog:live-findings", "shield-check", "Decide", frozenset({Role.APPROVER})),
     Section("Months", "billing:overview", "landmark", "Finance", frozenset({Role.FINANCE})),
     Section("Invoices", "billing:invoices", "receipt", "Finance", frozenset({Role.FINANCE})),
+    Section("Billing profiles", "billing:profiles", "contact", "Finance", frozenset({Role.FINANCE})),
+    Section("Taxes", "billing:taxes", "percent", "Finance", frozenset({Role.FINANCE}), is_platform=True),
     Section("Today", "gateway:today", "activity", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
     Section(
         "Incidents", "quotas:incidents", "siren", "Operate", frozenset({Role.OPERATOR}), is_platform=True

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 
-from billing.models import CreditNote, Invoice
+from billing.models import CreditNote, Invoice, LegalEntity, TaxRate
 from marketplace.accounts.mail_choices import token_for
 from marketplace.accounts.models import CostCenter, User
 from marketplace.catalog.approval_models import SubscriptionRequest
@@ -130,6 +130,9 @@ DETAILS = (
     Detail("consumer", "quotas:limits", lambda: ("subscription", *_own("where2eat")())),
     Detail("finance", "metering:event", lambda: _event(environment="production", period="2026-09-01")),
     Detail("finance", "billing:event-bill", lambda: _event(environment="production", period="2026-09-01")),
+    Detail("finance", "billing:entity", lambda: (LegalEntity.objects.get(is_default=True).code,)),
+    Detail("finance", "billing:tax-rate", lambda: (TaxRate.objects.get(state="proposed").pk,)),
+    Detail("finance", "billing:profile", _given("blue-harbor")),
     Detail("finance", "billing:period", _given("2026-11")),
     Detail("finance", "billing:period", _given("2026-09")),
     Detail("finance", "billing:period-close", _given("2026-10")),

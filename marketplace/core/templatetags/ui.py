@@ -162,6 +162,7 @@ STATE_TONES: dict[str, dict[str, str]] = {
     "billing_period": {"open": INFO, "closing": WARN, "closed": OK},
     "invoice": {"draft": NEUTRAL, "finalized": INFO, "paid": OK, "overdue": DANGER, "written_off": NEUTRAL},
     "credit_note": {"proposed": INFO, "issued": OK, "rejected": DANGER, "withdrawn": NEUTRAL},
+    "tax_rate": {"proposed": INFO, "approved": OK, "rejected": DANGER, "withdrawn": NEUTRAL},
     "payout": {"scheduled": INFO, "held": WARN, "paid": OK, "failed": DANGER},
     "budget_move": {"offered": INFO, "accepted": OK, "declined": DANGER, "withdrawn": NEUTRAL},
     "channel": {"active": OK, "paused": WARN, "off": DANGER},
@@ -173,7 +174,7 @@ STATE_TONES: dict[str, dict[str, str]] = {
         "canceled": NEUTRAL,
     },
     "smoke_call": {"begun": INFO, "answered": OK, "failed": DANGER, "lost": WARN},
-    "subscription": {"active": OK, "suspended": DANGER, "canceled": NEUTRAL},
+    "subscription": {"active": OK, "paused": WARN, "suspended": DANGER, "canceled": NEUTRAL},
     "job": {"queued": NEUTRAL, "running": INFO, "done": OK, "failed": DANGER, "canceled": NEUTRAL},
 }
 

@@ -1,0 +1,1 @@
+"""What creators are owed, and how they are paid: held, released, paid out, and shown month by month."""

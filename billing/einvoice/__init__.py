@@ -1,0 +1,1 @@
+"""Invoices and credit notes as data that accounting systems read: EN 16931 as CII and as UBL."""

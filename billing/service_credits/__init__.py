@@ -1,0 +1,1 @@
+"""What apps promise of their service, how each month went, and what a missed promise gives back."""
