@@ -88,11 +88,9 @@ class Outlook:
 
 def overdue() -> Any:
     """Return overdue invoices with what is due, the longest waiting first, ready for ``outlooks``."""
-    pauses = DunningPause.objects.filter(invoice__isnull=False, ended_at=None).order_by("-ends_at")
     found = Invoice.objects.filter(kind=Invoice.Kind.INVOICE, state=Invoice.State.OVERDUE)
-    found = found.select_related("organization").prefetch_related(
-        Prefetch("dunning_notices", DunningNotice.objects.select_related("step").order_by("-position")),
-        Prefetch("dunning_pauses", pauses),
+    found = found.select_related("organization__dunning_member").prefetch_related(
+        Prefetch("dunning_notices", DunningNotice.objects.select_related("step").order_by("-position"))
     )
     return with_due(found).filter(due_minor__gt=0).order_by("due_at", "pk")
 
@@ -101,21 +99,28 @@ def outlooks(invoices: Iterable[Any], *, at: datetime) -> list[Outlook]:
     """Say what comes next for overdue invoices (from ``overdue``), in a fixed number of queries."""
     invoices = list(invoices)
     book = PolicyBook()
-    general: dict[int, DunningPause] = {}
-    resting = DunningPause.objects.filter(dunning_pauses.in_force(at), invoice=None)
-    for pause in resting.order_by("ends_at"):
-        general[pause.organization_id] = pause
+    pauses = _pauses(invoices, at=at)
     found = []
     for invoice in invoices:
         policy = book.policy_for(invoice)
         if policy is not None:
-            found.append(_outlook(invoice, policy, general.get(invoice.organization_id), at=at))
+            found.append(_outlook(invoice, policy, pauses))
     return found
 
 
-def _outlook(invoice: Any, policy: DunningPolicy, general: DunningPause | None, *, at: datetime) -> Outlook:
-    own = [one for one in invoice.dunning_pauses.all() if one.starts_at <= at < one.ends_at]
-    pause = max([*own, *([general] if general else [])], key=lambda one: one.ends_at, default=None)
+def _pauses(invoices: Iterable[Any], *, at: datetime) -> list[DunningPause]:
+    """Read the pauses in force of the customers of these invoices (one query)."""
+    concerned = {invoice.organization_id for invoice in invoices}
+    return list(DunningPause.objects.filter(dunning_pauses.in_force(at), organization__in=concerned))
+
+
+def _outlook(invoice: Any, policy: DunningPolicy, pauses: Iterable[DunningPause]) -> Outlook:
+    own = [
+        one
+        for one in pauses
+        if one.organization_id == invoice.organization_id and one.invoice_id in (None, invoice.pk)
+    ]
+    pause = max(own, key=lambda one: one.ends_at, default=None)
     last = next(iter(invoice.dunning_notices.all()), None)
     ahead = dunning_schedule.ahead(
         [Step(one.position, one.days_after_due, one.stops_calls) for one in policy.steps.all()],

@@ -1,6 +1,6 @@
 """Policies of reminders: which one holds for an invoice, and making the next one from a date."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -60,18 +60,18 @@ def policies() -> QuerySet[DunningPolicy]:
 
 
 class PolicyBook:
-    """All policies and groups, read once (three queries), to ask for many invoices."""
+    """All policies, read once (two queries), to ask for many invoices with their organization's membership."""
 
     def __init__(self) -> None:
         self._policies = list(policies())
-        self._groups: Mapping[int, int] = dict(DunningMember.objects.values_list("organization", "group"))
 
     def policy_for(self, invoice: Invoice) -> DunningPolicy | None:
         """Find the policy in force when an invoice fell due: of the customer's group, of who issued it, of everybody.
 
         A later policy does not change how an invoice is reminded that is overdue already.
         """
-        group = self._groups.get(invoice.organization_id)
+        member = getattr(invoice.organization, "dunning_member", None)
+        group = member.group_id if member else None
         issuer = str(invoice.payer.get("issuer", ""))
         fitting = [
             one
