@@ -15,7 +15,7 @@ from billing.creator_models import CreatorMovement
 from billing.credit_note_models import CreditNote, CreditNoteLine
 from billing.legal_entity_models import LegalEntity, LegalEntityFacts
 from billing.payment_models import PaymentReversal, ReceivedPayment
-from billing.payout_models import BankFile, Payout, PayoutAccount, SelfBill
+from billing.payout_models import BankFile, Payout, PayoutPlan, SelfBill
 from billing.run_models import AddedLine, MonthlyRun, ParkedBill, RunBatch
 from billing.service_credit_models import MaintenanceWindow, ServiceCredit, ServiceResult, ServiceTerms
 from billing.tax_rate_models import AppTaxCategory, TaxCategory, TaxRate
@@ -47,7 +47,7 @@ __all__ = [
     "ParkedBill",
     "PaymentReversal",
     "Payout",
-    "PayoutAccount",
+    "PayoutPlan",
     "Posting",
     "ReceivedPayment",
     "RevenueShareAgreement",
