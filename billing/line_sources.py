@@ -7,7 +7,7 @@ the preview asks it too, and every redrafting of a draft asks it anew.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from billing import added_lines
+from billing import added_lines, progressive_lines
 from billing.bill_lines import BillLine
 from billing.billable import Payer
 from billing.service_credits import lines as service_credits
@@ -16,4 +16,8 @@ from marketplace.core.periods import Period
 LinesByPayer = Mapping[Payer, Sequence[BillLine]]
 LineSource = Callable[[Period, Collection[int] | None, LinesByPayer], LinesByPayer]
 
-SOURCES: tuple[LineSource, ...] = (added_lines.lines_by_payer, service_credits.lines_by_payer)
+SOURCES: tuple[LineSource, ...] = (
+    added_lines.lines_by_payer,
+    service_credits.lines_by_payer,
+    progressive_lines.lines_by_payer,
+)

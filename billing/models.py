@@ -11,14 +11,18 @@ from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protec
 from billing.agreement_models import AgreementProposal, ShareTrueUp
 from billing.balance_models import BalanceEntry, CustomerBalance
 from billing.billing_profile_models import BillingProfile, ExemptionCertificate
+from billing.coupon_models import Coupon, CouponRedemption
 from billing.creator_models import CreatorMovement
 from billing.credit_note_models import CreditNote, CreditNoteLine
 from billing.legal_entity_models import LegalEntity, LegalEntityFacts
+from billing.negotiated_models import NegotiatedPrice
 from billing.payment_models import PaymentReversal, ReceivedPayment
 from billing.payout_models import BankFile, Payout, PayoutPlan, SelfBill
+from billing.progressive_models import ProgressiveBill, ProgressiveThreshold
 from billing.run_models import AddedLine, MonthlyRun, ParkedBill, RunBatch
 from billing.service_credit_models import MaintenanceWindow, ServiceCredit, ServiceResult, ServiceTerms
 from billing.tax_rate_models import AppTaxCategory, TaxCategory, TaxRate
+from billing.wallet_models import Wallet, WalletCredit, WalletMovement
 from billing.write_off_models import WriteOff
 from marketplace.core.ids import uuid7
 from marketplace.core.ranges import DateTimeRange
@@ -32,6 +36,8 @@ __all__ = [
     "BankFile",
     "BillingPeriod",
     "BillingProfile",
+    "Coupon",
+    "CouponRedemption",
     "CreatorMovement",
     "CreditNote",
     "CreditNoteLine",
@@ -44,11 +50,14 @@ __all__ = [
     "LegalEntityFacts",
     "MaintenanceWindow",
     "MonthlyRun",
+    "NegotiatedPrice",
     "ParkedBill",
     "PaymentReversal",
     "Payout",
     "PayoutPlan",
     "Posting",
+    "ProgressiveBill",
+    "ProgressiveThreshold",
     "ReceivedPayment",
     "RevenueShareAgreement",
     "RunBatch",
@@ -59,6 +68,9 @@ __all__ = [
     "ShareTrueUp",
     "TaxCategory",
     "TaxRate",
+    "Wallet",
+    "WalletCredit",
+    "WalletMovement",
     "WriteOff",
 ]
 
@@ -221,12 +233,15 @@ class Invoice(models.Model):
     issued_at = models.DateTimeField(null=True, blank=True)
     due_at = models.DateTimeField(null=True, blank=True)
     payer = models.JSONField(default=dict, help_text="Name and address as they were when it was issued.")
+    part = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="0 for the bill of the whole month, else which one before its end."
+    )
     created_at = models.DateTimeField()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["period", "organization", "cost_center", "currency"],
+                fields=["period", "organization", "cost_center", "currency", "part"],
                 name="invoice_one_per_payer",
                 nulls_distinct=False,
             ),

@@ -1,18 +1,23 @@
 """On which plan a subscription was, and for how long: fees follow the days of each plan.
 
-The subscription knows only its plan of today; the audit trail knows every change with its moment.
+The subscription knows only its plan of today; the audit trail knows every change with its moment. Days of a trial and
+of a pause are of no plan.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
+from django.db.models import Q
+
+from marketplace.catalog.lifecycle_models import SubscriptionPause, Trial
 from marketplace.catalog.models import Subscription
 from marketplace.core.models import AuditEntry
 from marketplace.core.periods import Period
 
 PLAN_CHANGED = "catalog.subscription.plan_changed"
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,31 @@ class PlanChange:
 
     at: datetime
     old_plan_id: int
+
+
+@dataclass(frozen=True)
+class Free:
+    """Whole days in UTC on which no fee is charged, the last one excluded."""
+
+    starts_on: date
+    ends_on: date
+
+    @classmethod
+    def of_pause(cls, starts_at: datetime, ends_at: datetime | None) -> "Free":
+        """Give the whole days of a pause: the day on which it begins and the day of its end were not free of calls."""
+        first = (_utc(starts_at) + timedelta(days=1) - timedelta(microseconds=1)).date()
+        return cls(first, _utc(ends_at or NEVER).date())
+
+    @classmethod
+    def of_trial(cls, starts_at: datetime, ends_at: datetime) -> "Free":
+        """Give the days of a trial; the day of its end is charged."""
+        return cls(_utc(starts_at).date(), _utc(ends_at).date())
+
+    @property
+    def period(self) -> Period | None:
+        if self.ends_on <= self.starts_on:
+            return None
+        return Period(_midnight(self.starts_on), _midnight(self.ends_on))
 
 
 def changes_since(starts_at: datetime) -> dict[str, list[PlanChange]]:
@@ -32,6 +62,18 @@ def changes_since(starts_at: datetime) -> dict[str, list[PlanChange]]:
     return found
 
 
+def free_days_since(starts_at: datetime) -> dict[str, list[Free]]:
+    """Read the days that cost no fee from a moment on, by subscription (two queries)."""
+    found: dict[str, list[Free]] = defaultdict(list)
+    pauses = SubscriptionPause.objects.filter(Q(ends_at=None) | Q(ends_at__gte=starts_at))
+    for subscription_id, begins, ends in pauses.values_list("subscription_id", "starts_at", "ends_at"):
+        found[str(subscription_id)].append(Free.of_pause(begins, ends))
+    trials = Trial.objects.filter(ends_at__gte=starts_at)
+    for subscription_id, begins, ends in trials.values_list("subscription_id", "starts_at", "ends_at"):
+        found[str(subscription_id)].append(Free.of_trial(begins, ends))
+    return found
+
+
 def lasted(subscription: Subscription, month: Period) -> Period | None:
     """Give the part of a month in which a subscription existed; None when it did not."""
     ends_at = min(subscription.ends_at or month.ends_at, month.ends_at)
@@ -40,11 +82,12 @@ def lasted(subscription: Subscription, month: Period) -> Period | None:
 
 
 def plan_periods(
-    subscription: Subscription, month: Period, changes: Sequence[PlanChange]
+    subscription: Subscription, month: Period, changes: Sequence[PlanChange], free: Sequence[Free] = ()
 ) -> dict[int, Period]:
-    """Give the part of a month for which each plan was in force; `changes` are those since the month began.
+    """Give the part of a month for which each plan is charged; `changes` are those since the month began.
 
-    A plan that was left and taken again counts its days together, from its first day on.
+    A plan that was left and taken again counts its days together, from its first day on; one all of whose days are
+    free is not charged.
     """
     whole = lasted(subscription, month)
     if whole is None or subscription.plan_id is None:
@@ -58,7 +101,26 @@ def plan_periods(
             starts_at = ends_at
     if starts_at < whole.ends_at:
         parts[subscription.plan_id].append(Period(starts_at, whole.ends_at))
-    return {plan_id: _together(found) for plan_id, found in parts.items()}
+    charged = {plan_id: _without(found, free) for plan_id, found in parts.items()}
+    return {plan_id: _together(found) for plan_id, found in charged.items() if found}
+
+
+def _without(parts: list[Period], free: Sequence[Free]) -> list[Period]:
+    """Take free days out of parts; a part of no free day stays as it is."""
+    for days in free:
+        if (gone := days.period) is not None:
+            parts = [left for part in parts for left in _cut(part, gone)]
+    return parts
+
+
+def _cut(part: Period, gone: Period) -> list[Period]:
+    # Compared by days, because a part counts the day on which it begins as a whole.
+    whole = Period(_midnight(part.starts_at.date()), part.ends_at)
+    if whole.overlap(gone) is None:
+        return [part]
+    before = [Period(part.starts_at, gone.starts_at)] if part.starts_at < gone.starts_at else []
+    after = [Period(gone.ends_at, part.ends_at)] if gone.ends_at < part.ends_at else []
+    return [one for one in before + after if one.days]
 
 
 def _together(parts: Sequence[Period]) -> Period:
@@ -70,3 +132,11 @@ def _together(parts: Sequence[Period]) -> Period:
 
 def _days(parts: Iterable[Period]) -> int:
     return sum(part.days for part in parts)
+
+
+def _utc(at: datetime) -> datetime:
+    return at.astimezone(UTC)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), tzinfo=UTC)

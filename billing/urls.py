@@ -1,6 +1,6 @@
 """Pages of finance (/finance/), creators' earnings and cost centers' bills (/bills/)."""
 
-from django.urls import path
+from django.urls import include, path
 
 from billing import collecting_urls, party_urls
 from billing.views import (
@@ -15,6 +15,7 @@ from billing.views import (
     prices,
     receivables,
     subscribing,
+    wallets,
 )
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
 
@@ -28,6 +29,7 @@ urlpatterns = [
     path("finance/periods/<str:name>/preview/", periods.preview, name="period-preview"),
     path("finance/periods/<str:name>/close/", periods.close, name="period-close"),
     path("finance/periods/<str:name>/progress/", periods.progress, name="period-progress"),
+    path("", include("billing.run_urls")),
     path("finance/invoices/", invoices.invoices, name="invoices"),
     path("finance/invoices.csv", invoices.invoices_csv, name="invoices-csv"),
     path("finance/invoices/<str:number>/", invoices.invoice, name="invoice"),
@@ -63,6 +65,9 @@ urlpatterns = [
     path("subscriptions/<uuid:subscription_id>/cancel/", subscribing.cancel, name="subscription-cancel"),
     path("finance/estimate/", estimates.estimate, name="estimate"),
     path("bills/prices/<uuid:subscription_id>/", price_effects.price_effect, name="price-effect"),
+    path("finance/wallets/", wallets.listed, name="wallets"),
+    path("finance/wallets/<uuid:wallet_id>/", wallets.wallet, name="wallet"),
+    path("finance/wallets/<uuid:wallet_id>.csv", wallets.wallet_csv, name="wallet-csv"),
     path("bills/", invoices.bills, name="bills"),
     path("bills/events/<slug:slug>/<event_id:event_id>/", events.event_bill, name="event-bill"),
 ]

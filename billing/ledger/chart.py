@@ -32,9 +32,15 @@ CUSTOMER_BALANCE = Account("customer_balance", "Balances of customers", Kind.LIA
 CREATOR_PAYABLE = Account("creator_payable", "Payable to creators", Kind.LIABILITY, "team")
 PROVIDER_ACCRUAL = Account("provider_accrual", "Owed to model providers", Kind.LIABILITY, "app")
 TAX_PAYABLE = Account("tax_payable", "Tax collected", Kind.LIABILITY, "organization")
+PREPAID = Account("prepaid", "Paid ahead by organizations", Kind.LIABILITY, "organization")
+PROMOTIONAL_CREDIT = Account(
+    "promotional_credit", "Credit given and not used", Kind.LIABILITY, "organization"
+)
 PLATFORM_REVENUE = Account("platform_revenue", "Platform's part of prices", Kind.INCOME, "app")
+EXPIRED_PREPAID = Account("expired_prepaid", "Paid ahead, and expired", Kind.INCOME, "organization")
 REMINDER_CHARGES = Account("reminder_charges", "Fees and interest of reminders", Kind.INCOME, "organization")
 RECOVERED_DEBT = Account("recovered_debt", "Recovered after a write-off", Kind.INCOME, "organization")
+PROMOTIONS = Account("promotions", "Cost of credit given", Kind.EXPENSE, "organization")
 BAD_DEBT = Account("bad_debt", "Written off as a bad debt", Kind.EXPENSE, "organization")
 SMALL_DIFFERENCE = Account(
     "small_difference", "Differences too small to ask for", Kind.EXPENSE, "organization"
@@ -49,9 +55,13 @@ ACCOUNTS: tuple[Account, ...] = (
     CREATOR_PAYABLE,
     PROVIDER_ACCRUAL,
     TAX_PAYABLE,
+    PREPAID,
+    PROMOTIONAL_CREDIT,
     PLATFORM_REVENUE,
+    EXPIRED_PREPAID,
     REMINDER_CHARGES,
     RECOVERED_DEBT,
+    PROMOTIONS,
     BAD_DEBT,
     SMALL_DIFFERENCE,
     MODEL_COST,

@@ -17,6 +17,7 @@ from marketplace.catalog import (  # noqa: F401  Django looks here
     discovery_models,
     document_models,
     entries,
+    lifecycle_models,
     rating_models,
     run_models,
     service_models,
@@ -254,6 +255,9 @@ class Plan(models.Model):
     charges = models.JSONField(default=list)
     daily_calls_limit = models.PositiveIntegerField(help_text="Hard limit of each subscription.")
     monthly_calls_limit = models.PositiveIntegerField(help_text="Hard limit of each subscription.")
+    trial_days = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="Days without a fee for who has not tried the app before."
+    )
     is_offered = models.BooleanField(default=True)
     created_at = models.DateTimeField()
 
@@ -262,7 +266,7 @@ class Plan(models.Model):
         triggers = [
             Protect(
                 name="plan_never_changes",
-                operation=UpdateOf("charges", "currency", "app_id", "code", "number"),
+                operation=UpdateOf("charges", "currency", "app_id", "code", "number", "trial_days"),
             ),
             *entries.of_plan(),
         ]
@@ -280,11 +284,13 @@ class Subscription(models.Model):
 
     class State(models.TextChoices):
         ACTIVE = "active"
+        PAUSED = "paused"
         SUSPENDED = "suspended"
         CANCELED = "canceled"
 
     TRANSITIONS: ClassVar[Transitions] = {
-        "active": frozenset({"suspended", "canceled"}),
+        "active": frozenset({"paused", "suspended", "canceled"}),
+        "paused": frozenset({"active", "canceled"}),
         "suspended": frozenset({"active", "canceled"}),
         "canceled": frozenset(),
     }

@@ -11,7 +11,7 @@ from marketplace.catalog import subscriptions
 from marketplace.catalog.models import App, Subscription
 from marketplace.core.notices import notify
 
-LIVE = (Subscription.State.ACTIVE, Subscription.State.SUSPENDED)
+LIVE = (Subscription.State.ACTIVE, Subscription.State.PAUSED, Subscription.State.SUSPENDED)
 
 
 def of_app(app: App) -> QuerySet[Subscription]:

@@ -174,7 +174,7 @@ STATE_TONES: dict[str, dict[str, str]] = {
         "canceled": NEUTRAL,
     },
     "smoke_call": {"begun": INFO, "answered": OK, "failed": DANGER, "lost": WARN},
-    "subscription": {"active": OK, "suspended": DANGER, "canceled": NEUTRAL},
+    "subscription": {"active": OK, "paused": WARN, "suspended": DANGER, "canceled": NEUTRAL},
     "job": {"queued": NEUTRAL, "running": INFO, "done": OK, "failed": DANGER, "canceled": NEUTRAL},
 }
 
