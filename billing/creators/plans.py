@@ -1,7 +1,7 @@
 """How and when a team is paid: a journal credit inside of the house, a bank transfer, or Stripe."""
 
 import calendar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
