@@ -14,6 +14,15 @@ from billing.billing_profile_models import BillingProfile, ExemptionCertificate
 from billing.coupon_models import Coupon, CouponRedemption
 from billing.creator_models import CreatorMovement
 from billing.credit_note_models import CreditNote, CreditNoteLine
+from billing.dunning_models import (
+    DunningCharge,
+    DunningGroup,
+    DunningMember,
+    DunningNotice,
+    DunningPause,
+    DunningPolicy,
+    DunningStep,
+)
 from billing.legal_entity_models import LegalEntity, LegalEntityFacts
 from billing.negotiated_models import NegotiatedPrice
 from billing.payment_models import PaymentReversal, ReceivedPayment
@@ -42,6 +51,13 @@ __all__ = [
     "CreditNote",
     "CreditNoteLine",
     "CustomerBalance",
+    "DunningCharge",
+    "DunningGroup",
+    "DunningMember",
+    "DunningNotice",
+    "DunningPause",
+    "DunningPolicy",
+    "DunningStep",
     "ExemptionCertificate",
     "Invoice",
     "InvoiceLine",

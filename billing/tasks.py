@@ -9,7 +9,7 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import announcing, background, margin_checks, monthly_run, overdue
+from billing import announcing, background, dunning, margin_checks, monthly_run, overdue
 from billing.close import close_period
 from billing.house import house_terms
 from billing.ledger import differing
@@ -92,6 +92,12 @@ def verify_daily() -> None:
 def mark_overdue() -> None:
     """Call invoices overdue whose day has passed; safe to run twice."""
     overdue.mark_overdue(at=timezone.now())
+
+
+@shared_task(name="billing.run_dunning", expires=3000)
+def run_dunning() -> None:
+    """Remind customers of what is overdue, and stop or release their calls; safe to run twice."""
+    dunning.run(at=timezone.now())
 
 
 @jobs.work(background.VERIFY)

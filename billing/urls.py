@@ -68,6 +68,6 @@ urlpatterns = [
     path("finance/wallets/", wallets.listed, name="wallets"),
     path("finance/wallets/<uuid:wallet_id>/", wallets.wallet, name="wallet"),
     path("finance/wallets/<uuid:wallet_id>.csv", wallets.wallet_csv, name="wallet-csv"),
-    path("bills/", invoices.bills, name="bills"),
     path("bills/events/<slug:slug>/<event_id:event_id>/", events.event_bill, name="event-bill"),
+    *collecting_urls.LAST,
 ]

@@ -288,6 +288,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_ROUTES = {
     "core.run_job": {"queue": "celery"},
     "billing.mark_overdue": {"queue": "celery"},
+    "billing.run_dunning": {"queue": "celery"},
     "billing.tend_months": {"queue": "celery"},
     "billing.verify_daily": {"queue": "celery"},
     "core.sweep_jobs": {"queue": "celery"},
@@ -335,6 +336,7 @@ CELERY_TASK_ROUTES = {
 CELERY_BEAT_SCHEDULE = {
     "index-documents": {"task": "gateway.index_documents", "schedule": 60.0},
     "mark-overdue": {"task": "billing.mark_overdue", "schedule": crontab(minute="25")},
+    "run-dunning": {"task": "billing.run_dunning", "schedule": crontab(minute="40")},
     "tend-months": {"task": "billing.tend_months", "schedule": crontab(minute="35")},
     "verify-daily": {"task": "billing.verify_daily", "schedule": crontab(hour="5", minute="15")},
     "sweep-jobs": {"task": "core.sweep_jobs", "schedule": 5.0},
