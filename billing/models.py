@@ -41,7 +41,7 @@ from billing.payments.models import (
     Transfer,
     TransferReversal,
 )
-from billing.payout_models import BankFile, Payout, PayoutAccount, SelfBill
+from billing.payout_models import BankFile, Payout, PayoutPlan, SelfBill
 from billing.progressive_models import ProgressiveBill, ProgressiveThreshold
 from billing.run_models import AddedLine, MonthlyRun, ParkedBill, RunBatch
 from billing.service_credit_models import MaintenanceWindow, ServiceCredit, ServiceResult, ServiceTerms
@@ -95,7 +95,7 @@ __all__ = [
     "PaymentRefund",
     "PaymentReversal",
     "Payout",
-    "PayoutAccount",
+    "PayoutPlan",
     "Posting",
     "ProcessorEvent",
     "ProgressiveBill",
