@@ -1,5 +1,6 @@
 """The terms of this installation, read from the settings for views, API, tasks and commands."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 from django.conf import settings
@@ -17,6 +18,7 @@ def house_terms() -> Terms:
         credit_alone_up_to=settings.CREDIT_ALONE_UP_TO,
         dispute_days=settings.DISPUTE_DAYS,
         decide_days=settings.DISPUTE_DECISION_DAYS,
+        grace=timedelta(days=settings.GRACE_DAYS) if settings.GRACE_DAYS >= 0 else None,
     )
 
 

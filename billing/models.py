@@ -31,11 +31,37 @@ from billing.chargeback_models import (
     StatementDispute,
 )
 from billing.closing_models import Reopening, StepMark, TotalsIncident
+from billing.coupon_models import Coupon, CouponRedemption
 from billing.creator_models import CreatorMovement
 from billing.credit_note_models import CreditNote, CreditNoteLine
+from billing.dunning_models import (
+    DunningCharge,
+    DunningGroup,
+    DunningMember,
+    DunningNotice,
+    DunningPause,
+    DunningPolicy,
+    DunningStep,
+)
 from billing.legal_entity_models import LegalEntity, LegalEntityFacts
+from billing.negotiated_models import NegotiatedPrice
 from billing.payment_models import PaymentReversal, ReceivedPayment
-from billing.payout_models import BankFile, Payout, PayoutAccount, SelfBill
+from billing.payments.models import (
+    BalanceTransaction,
+    ConnectedAccount,
+    FakeCall,
+    FakeObject,
+    MethodSetup,
+    PaymentAttempt,
+    PaymentCustomer,
+    PaymentDispute,
+    PaymentMethod,
+    PaymentRefund,
+    ProcessorEvent,
+    Transfer,
+    TransferReversal,
+)
+from billing.payout_models import BankFile, Payout, PayoutPlan, SelfBill
 from billing.progressive_models import ProgressiveBill, ProgressiveThreshold
 from billing.run_models import AddedLine, MonthlyRun, ParkedBill, RunBatch
 from billing.service_credit_models import MaintenanceWindow, ServiceCredit, ServiceResult, ServiceTerms
@@ -53,18 +79,31 @@ __all__ = [
     "AllocationRun",
     "AppTaxCategory",
     "BalanceEntry",
+    "BalanceTransaction",
     "BankFile",
     "BatchedEntry",
     "BillingPeriod",
     "BillingProfile",
     "BudgetDebit",
+    "ConnectedAccount",
     "CostStatement",
+    "Coupon",
+    "CouponRedemption",
     "CreatorMovement",
     "CreditNote",
     "CreditNoteLine",
     "CustomerBalance",
     "DisputeFile",
+    "DunningCharge",
+    "DunningGroup",
+    "DunningMember",
+    "DunningNotice",
+    "DunningPause",
+    "DunningPolicy",
+    "DunningStep",
     "ExemptionCertificate",
+    "FakeCall",
+    "FakeObject",
     "Invoice",
     "InvoiceLine",
     "JournalBatch",
@@ -73,12 +112,20 @@ __all__ = [
     "LegalEntity",
     "LegalEntityFacts",
     "MaintenanceWindow",
+    "MethodSetup",
     "MonthlyRun",
+    "NegotiatedPrice",
     "ParkedBill",
+    "PaymentAttempt",
+    "PaymentCustomer",
+    "PaymentDispute",
+    "PaymentMethod",
+    "PaymentRefund",
     "PaymentReversal",
     "Payout",
-    "PayoutAccount",
+    "PayoutPlan",
     "Posting",
+    "ProcessorEvent",
     "ProgressiveBill",
     "ProgressiveThreshold",
     "ReceivedPayment",
@@ -100,6 +147,8 @@ __all__ = [
     "TaxCategory",
     "TaxRate",
     "TotalsIncident",
+    "Transfer",
+    "TransferReversal",
     "UnallocatedGoal",
     "Wallet",
     "WalletCredit",

@@ -1,5 +1,7 @@
 """The worker's side of closing months and comparing totals."""
 
+from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from celery import shared_task
@@ -7,34 +9,48 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import background, margin_checks, overdue
-from billing.allocation.running import allocate
+from billing import announcing, background, dunning, margin_checks, monthly_run, overdue
 from billing.chargeback import statements, switching
 from billing.close import close_period
 from billing.closing import discrepancies
 from billing.house import house_terms
+from billing.ledger import differing
 from billing.ledger.verify import verify
+from billing.monthly_run import TurnOver
+from billing.payments import tasks as _payments  # noqa: F401  registers the work of payments
 from billing.thresholds import Thresholds
 from marketplace.accounts.models import User
 from marketplace.catalog.check_runs import MARGIN_JOB
 from marketplace.core import jobs, notices
 from marketplace.core.models import Job
-from marketplace.core.periods import month_of
+
+# A turn ends well before the lease of its job, and before Celery would kill its process.
+TURN_S = 300
 
 
 @jobs.work(background.CLOSE_PERIOD)
 def close_month(*, job: Job, period: str, by_id: int | None = None) -> dict[str, Any]:
-    """Close a month and tell who asked for it; safe to run twice."""
+    """Close a month together with other workers and tell who asked for it; safe to run twice."""
     person = User.objects.filter(pk=by_id).first() if by_id else None
-    now = timezone.now()
-    closed = close_period(
-        period,
-        at=now,
-        terms=house_terms(),
-        by=person,
-        on_progress=lambda done, total: jobs.progress(job, done=done, total=total),
-    )
+    now, ends_at = timezone.now(), monotonic() + TURN_S
+    try:
+        closed = close_period(
+            period,
+            at=now,
+            terms=house_terms(),
+            by=person,
+            on_progress=lambda done, total: jobs.progress(job, done=done, total=total),
+            tries_again=False,
+            is_time_up=lambda: monotonic() > ends_at,
+            on_begin=lambda run: background.request_help(
+                period, run_id=run.pk, workers=settings.CLOSE_WORKERS, at=now
+            ),
+        )
+    except TurnOver:
+        background.request_next_turn(job, period=period, at=timezone.now())
+        return {"goes_on": True}
     statements.publish_when_closed(period, terms=house_terms(), at=now, by=person)
+    background.request_mails(period, at=now)
     notices.notify(
         [person] if person else [],
         text=f"{period} is closed: {closed.invoices} invoices and statements.",
@@ -47,33 +63,63 @@ def close_month(*, job: Job, period: str, by_id: int | None = None) -> dict[str,
     return {"invoices": closed.invoices}
 
 
+@jobs.work(background.HELP_CLOSE)
+def help_close(*, job: Job, period: str) -> dict[str, bool]:
+    """Share the work of a month that is being closed; safe to run twice, and after the close."""
+    ends_at = monotonic() + TURN_S
+    with suppress(TurnOver):
+        monthly_run.help_with(
+            period, at=timezone.now(), terms=house_terms(), is_time_up=lambda: monotonic() > ends_at
+        )
+    return {"helped": True}
+
+
+@jobs.work(background.MAIL_BILLS)
+def mail_bills(*, job: Job, period: str) -> dict[str, int]:
+    """Tell payers of the bills of a month, each once; goes on where it stopped."""
+    return {"told": announcing.announce_month(period, at=timezone.now())}
+
+
+@shared_task(name="billing.tend_months", expires=3000)
+def tend_months() -> None:
+    """Keep the drafts of the month that waits to be closed current, and close it when its grace is over."""
+    background.tend_months(at=timezone.now(), terms=house_terms())
+
+
+@shared_task(name="billing.verify_daily", expires=3000)
+def verify_daily() -> None:
+    """Queue the comparison of all totals, once a day."""
+    background.request_daily_verification(at=timezone.now())
+
+
 @shared_task(name="billing.mark_overdue", expires=3000)
 def mark_overdue() -> None:
     """Call invoices overdue whose day has passed; safe to run twice."""
     overdue.mark_overdue(at=timezone.now())
 
 
+@shared_task(name="billing.run_dunning", expires=3000)
+def run_dunning() -> None:
+    """Remind customers of what is overdue, and stop or release their calls; safe to run twice."""
+    dunning.run(at=timezone.now())
+
+
 @jobs.work(background.VERIFY)
 def verify_totals(*, job: Job) -> list[dict[str, Any]]:
-    """Compare all totals; the result is kept on the job for the page that shows it."""
-    verdicts = [verdict.as_json() for verdict in verify()]
-    discrepancies.judge(verdicts, at=timezone.now())
-    return verdicts
-
-
-@shared_task(name="billing.compare_totals", expires=3000)
-def compare_totals() -> None:
-    """Compare all totals, once a day; what differs opens an incident."""
-    background.request_verification(at=timezone.now(), by=None)
+    """Compare all totals and tell of what differs; the result is kept on the job for the page that shows it."""
+    verdicts = verify()
+    found = [verdict.as_json() for verdict in verdicts]
+    discrepancies.judge(found, at=timezone.now())
+    differing.tell(verdicts, at=timezone.now())
+    return found
 
 
 @shared_task(name="billing.allocate_months", expires=3000)
 def allocate_months() -> None:
-    """Give cost centers the mode that has begun, and work out the months that are open; safe to run twice."""
+    """Let switches of cost centers begin, allocate the last months and publish those that are closed; safe to run twice."""
     now = timezone.now()
     switching.begin(at=now)
-    for month in (month_of(now).previous(), month_of(now)):
-        allocate(month.name, terms=house_terms(), at=now)
+    statements.allocate_recent(terms=house_terms(), at=now)
 
 
 @jobs.work(MARGIN_JOB)

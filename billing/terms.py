@@ -20,7 +20,8 @@ class ShareTerms:
 class Terms:
     """Who issues invoices, the share where no agreement says otherwise, and how long payers have.
 
-    Up to `credit_alone_up_to`, in `currency`, one person of finance gives money back; more takes two.
+    Up to `credit_alone_up_to`, in `currency`, one person of finance gives money back; more takes two. For `grace` after
+    its end a month stays open for late usage, its bills as drafts, and is closed then; None leaves that to finance.
     """
 
     legal_entity: str
@@ -30,3 +31,4 @@ class Terms:
     credit_alone_up_to: Decimal = Decimal(100)
     dispute_days: int = 5
     decide_days: int = 5
+    grace: timedelta | None = None

@@ -1,8 +1,9 @@
 """Pages of finance (/finance/), creators' earnings and cost centers' bills (/bills/)."""
 
-from django.urls import path
+from django.urls import include, path
 
 from billing import allocation_urls, collecting_urls, party_urls
+from billing.payments.paths import PATHS as PAYMENT_PATHS
 from billing.views import (
     approvals,
     books,
@@ -22,6 +23,7 @@ from metering.usage_events import paths as _paths  # noqa: F401  registers how i
 app_name = "billing"
 
 urlpatterns = [
+    *PAYMENT_PATHS,
     *party_urls.urlpatterns,
     *allocation_urls.urlpatterns,
     *collecting_urls.urlpatterns,
@@ -30,6 +32,7 @@ urlpatterns = [
     path("finance/periods/<str:name>/preview/", periods.preview, name="period-preview"),
     path("finance/periods/<str:name>/close/", periods.close, name="period-close"),
     path("finance/periods/<str:name>/progress/", periods.progress, name="period-progress"),
+    path("", include("billing.run_urls")),
     path("finance/invoices/", invoices.invoices, name="invoices"),
     path("finance/invoices.csv", invoices.invoices_csv, name="invoices-csv"),
     path("finance/invoices/<str:number>/", invoices.invoice, name="invoice"),
@@ -68,6 +71,6 @@ urlpatterns = [
     path("finance/wallets/", wallets.listed, name="wallets"),
     path("finance/wallets/<uuid:wallet_id>/", wallets.wallet, name="wallet"),
     path("finance/wallets/<uuid:wallet_id>.csv", wallets.wallet_csv, name="wallet-csv"),
-    path("bills/", invoices.bills, name="bills"),
     path("bills/events/<slug:slug>/<event_id:event_id>/", events.event_bill, name="event-bill"),
+    *collecting_urls.LAST,
 ]

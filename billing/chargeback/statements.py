@@ -20,7 +20,7 @@ from marketplace.core.errors import Conflict
 from marketplace.core.money import format_money
 from marketplace.core.notices import Kind as NoticeKind
 from marketplace.core.notices import notify
-from marketplace.core.periods import parse_month
+from marketplace.core.periods import month_of, parse_month
 from marketplace.core.transitions import move
 
 Kind = AllocationRow.Kind
@@ -75,6 +75,16 @@ def publish_when_closed(name: str, *, terms: Terms, at: datetime, by: Any = None
     if not BillingPeriod.objects.filter(pk=name, state=BillingPeriod.State.CLOSED).exists():
         return []
     return publish(name, terms=terms, at=at, by=by)
+
+
+def allocate_recent(*, terms: Terms, at: datetime) -> None:
+    """Work out the running month and the two before it, as far as there are any, and publish those of them that are closed."""
+    running = month_of(at)
+    recent = [one.name for one in (running.previous().previous(), running.previous(), running)]
+    known = BillingPeriod.objects.filter(pk__in=recent).order_by("pk").values_list("pk", flat=True)
+    for name in known:
+        if not publish_when_closed(name, terms=terms, at=at):
+            allocate(name, terms=terms, at=at)
 
 
 def _sums(run: AllocationRun) -> dict[tuple[int, str], _Sums]:

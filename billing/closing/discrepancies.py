@@ -1,17 +1,14 @@
-"""Totals that differ: an incident that finance is told of, explained by a person, over when they agree again."""
+"""Totals that differ: an incident, explained by a person, over when they agree again."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.urls import reverse
 
 from billing.models import TotalsIncident
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
-from marketplace.core.notices import Kind as NoticeKind
-from marketplace.core.notices import notify
 from marketplace.core.proposing import require_reason
 from marketplace.core.transitions import move
 
@@ -20,7 +17,10 @@ MOST_KEPT = 20
 
 
 def judge(verdicts: Iterable[Mapping[str, Any]], *, at: datetime) -> TotalsIncident | None:
-    """Open an incident when verdicts (as JSON) differ, or close the one there is when all agree. Safe to run twice."""
+    """Open an incident when verdicts (as JSON) differ, or close the one there is when all agree. Safe to run twice.
+
+    Who is told of what differs is told by ``billing.ledger.differing``.
+    """
     wrong = [
         {"check": one["name"], "what": finding["what"]}
         for one in verdicts
@@ -37,17 +37,7 @@ def judge(verdicts: Iterable[Mapping[str, Any]], *, at: datetime) -> TotalsIncid
 
 
 def _open(wrong: list[dict[str, str]], *, at: datetime) -> TotalsIncident:
-    incident = TotalsIncident.objects.create(found=wrong[:MOST_KEPT], opened_at=at)
-    notify(
-        access.platform_people(Role.FINANCE),
-        text=f"Totals differ in {len(wrong)} comparisons, first: {wrong[0]['check']}, {wrong[0]['what']}.",
-        at=at,
-        key=f"totals-incident:{incident.pk}",
-        path=reverse("billing:verify"),
-        kind=NoticeKind.INCIDENTS,
-        is_of_platform=True,
-    )
-    return incident
+    return TotalsIncident.objects.create(found=wrong[:MOST_KEPT], opened_at=at)
 
 
 def _close(incident: TotalsIncident, *, at: datetime) -> None:
