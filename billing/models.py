@@ -19,6 +19,7 @@ from billing.payout_models import BankFile, Payout, PayoutAccount, SelfBill
 from billing.progressive_models import ProgressiveBill, ProgressiveThreshold
 from billing.run_models import AddedLine, MonthlyRun, ParkedBill, RunBatch
 from billing.service_credit_models import MaintenanceWindow, ServiceCredit, ServiceResult, ServiceTerms
+from billing.spend_cap_models import SpendCap
 from billing.tax_rate_models import AppTaxCategory, TaxCategory, TaxRate
 from billing.wallet_models import Wallet, WalletCredit, WalletMovement
 from billing.write_off_models import WriteOff
@@ -61,6 +62,7 @@ __all__ = [
     "ServiceResult",
     "ServiceTerms",
     "ShareTrueUp",
+    "SpendCap",
     "TaxCategory",
     "TaxRate",
     "Wallet",
