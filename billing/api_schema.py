@@ -43,9 +43,12 @@ _TIER = _closed(
 _TIERS = {"type": "array", "items": _TIER, "minItems": 1, "maxItems": 100}
 
 
+_CODE: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[^:]+$"}
+
+
 def _charge(model: str, fields: dict[str, Any], *, required: tuple[str, ...]) -> dict[str, Any]:
     common = {
-        "code": {"type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[^:]+$"},
+        "code": _CODE,
         "model": {"type": "string", "enum": [model]},
         "free_units": _OPTIONAL_AMOUNT,
         "minimum": _OPTIONAL_AMOUNT,
@@ -75,8 +78,32 @@ _CHARGE = {
             required=("rate",),
         ),
         _charge("cost_plus", {"markup": _AMOUNT}, required=("markup",)),
+        _closed(
+            {
+                "code": _CODE,
+                "model": {"type": "string", "enum": ["included_credit"]},
+                "amount": {**_AMOUNT, "description": "Pays for what is metered, until it is used up."},
+                "prorate": {"type": "boolean"},
+            },
+            required=("code", "model", "amount"),
+        ),
     ]
 }
+
+_DISCOUNT = _closed(
+    {
+        "code": {**_CODE, "maxLength": 40},
+        "scope": {"type": "string", "enum": ["line", "plan", "invoice"], "default": "invoice"},
+        "percent": {**_OPTIONAL_AMOUNT, "description": "10 is ten percent; at most 100. This or amount."},
+        "amount": _OPTIONAL_AMOUNT,
+        "charges": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "With the scope line: off which charges; all when left out.",
+        },
+    },
+    required=("code",),
+)
 
 QUOTE_REQUEST = _closed(
     {
@@ -92,7 +119,16 @@ QUOTE_REQUEST = _closed(
         "billed_before": {
             "type": "object",
             "additionalProperties": _closed({"quantity": _QUANTITY, "amount": _AMOUNT}, required=("amount",)),
-            "description": "What earlier bills of the same period took, after minimum and maximum.",
+            "description": (
+                "What earlier bills of the same period took, after minimum and maximum; of an included credit or "
+                "`coupon:CODE` what it gave."
+            ),
+        },
+        "discounts": {
+            "type": "array",
+            "items": _DISCOUNT,
+            "maxItems": 20,
+            "description": "Off lines, then off the plan, then off the invoice; never below zero. Each is a line `coupon:CODE`.",
         },
     },
     required=("currency", "charges"),

@@ -11,11 +11,14 @@ from uuid import UUID
 from django.db.models import DateTimeField, F, Q, Sum
 from django.db.models.functions import Cast, TruncMonth
 
-from billing import agreed_terms
+from billing import agreed_terms, measures, own_prices
+from billing.bill_discounts import BilledToPayer, PayerKey, billed_to_payers
 from billing.bills import PASS_THROUGH, ZERO, Billed, Metered
 from billing.models import BillingPeriod, InvoiceLine, RevenueShareAgreement
+from billing.own_prices import OwnPrices
 from billing.plan_history import Free, PlanChange, changes_since, free_days_since, plan_periods
-from billing.pricing import Charge, parse_charges
+from billing.pricing import Charge, Discount, parse_charges
+from billing.pricing.discounts import PREFIX, is_discount
 from billing.revenue_share import Basis
 from billing.terms import ShareTerms
 from marketplace.accounts.models import CostCenter, Organization
@@ -26,6 +29,11 @@ from metering.models import DailyRollup
 
 # As a moment, which months are told by everywhere else; the session of the database counts in UTC.
 MONTH_OF_USE = Cast(TruncMonth("day"), DateTimeField())
+
+# What is priced by contract and can be worked out again: charges with their bounds, and discounts of subscriptions.
+OF_CONTRACTS = Q(kind__in=InvoiceLine.PRICED) | Q(
+    kind=InvoiceLine.Kind.DISCOUNT, code__startswith=PREFIX, subscription__isnull=False
+)
 
 
 class CurrencyMismatch(Conflict):
@@ -45,6 +53,10 @@ class Payer:
     organization_id: int
     cost_center_id: int | None
     currency: str
+
+    @property
+    def place(self) -> tuple[int, int | None]:
+        return self.organization_id, self.cost_center_id
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,8 @@ class Billable:
     free_days: dict[str, list[Free]] = field(default_factory=dict)
     billed: dict[ContractKey, Billed] = field(default_factory=dict)
     charges_of_plan: dict[int, tuple[Charge, ...]] = field(default_factory=dict)
+    own_prices: OwnPrices = field(default_factory=OwnPrices)
+    billed_to_payers: Mapping[tuple[PayerKey, Period], BilledToPayer] = field(default_factory=dict)
     # Usage that has no price, by who would pay for it; whoever writes bills decides whether that stops all of them.
     refused: dict[Payer, HalfpennyError] = field(default_factory=dict)
 
@@ -87,6 +101,30 @@ class Billable:
             charges = self.plans[plan_id].charges
             self.charges_of_plan[plan_id] = parse_charges(charges) if charges else ()
         return self.charges_of_plan[plan_id]
+
+    def charges_of(self, key: "ContractKey") -> tuple[Charge, ...]:
+        """Give what a contract is priced by: the charges of its plan, or what was negotiated in their place."""
+        plan = self.plans[key.plan_id] if key.plan_id is not None else None
+        return self.own_prices.charges(
+            self.charges(key.plan_id), subscription_id=key.subscription_id, plan=plan, month=key.month
+        )
+
+    def discounts_of(self, key: "ContractKey") -> tuple[Discount, ...]:
+        """Give the discounts of a contract; amounts come off the plan that the subscription was on last in the month."""
+        if (
+            key.subscription_id is None
+            or key.plan_id is None
+            or key.subscription_id not in self.own_prices.coupons
+        ):
+            return ()
+        periods = self.plan_periods(self.subscriptions[key.subscription_id], key.month)
+        return self.own_prices.discounts(
+            subscription_id=key.subscription_id,
+            app=self.apps[key.app_id].slug,
+            plan=self.plans[key.plan_id],
+            month=key.month,
+            takes_amounts=bool(periods) and max(periods, key=lambda one: periods[one].ends_at) == key.plan_id,
+        )
 
     def payer(self, organization_id: int, cost_center_id: int, currency: str) -> Payer:
         billing = self.billing_then.get(organization_id) or self.organizations[organization_id].billing
@@ -141,7 +179,13 @@ def read(
     )
     _add_usage(books, rows)
     _add_fees(books)
+    books.own_prices = own_prices.read(
+        since=min([month, *(key.month for key in books.usage)]).starts_at.date()
+    )
     books.billed = _billed_before(books)
+    if books.own_prices.of_payers:
+        late_months = {key.month for key in books.usage} - {month}
+        books.billed_to_payers = billed_to_payers(_billed_earlier(month), months=late_months)
     return books
 
 
@@ -176,9 +220,14 @@ def usage_rows(condition: Q) -> Iterable[Mapping[str, Any]]:
             cost_center=F("attribution__cost_center_id"),
             subscription=F("attribution__subscription_id"),
             plan=F("attribution__plan_id"),
+            feature=F("attribution__feature"),
             month=MONTH_OF_USE,
         )
-        .annotate(requests_sum=Sum("requests"), cost_sum=Sum("cost"))
+        .annotate(
+            requests_sum=Sum("requests"),
+            cost_sum=Sum("cost"),
+            **{f"{name}_sum": Sum(name) for name in measures.SUMMED},
+        )
         .order_by()
     )
 
@@ -203,7 +252,7 @@ def _subscriptions(
 
 def _add_usage(books: Billable, rows: Iterable[Mapping[str, Any]]) -> None:
     for row in rows:
-        metered = Metered(int(row["requests_sum"]), row["cost_sum"])
+        metered = _metered(row)
         try:
             currency = _currency(books, row)
         except CurrencyMismatch as error:
@@ -214,6 +263,10 @@ def _add_usage(books: Billable, rows: Iterable[Mapping[str, Any]]) -> None:
         key = key_of(books, row, payer)
         by_payer = books.usage.setdefault(key, {})
         by_payer[payer] = by_payer.get(payer, Metered()) + metered
+
+
+def _metered(row: Mapping[str, Any]) -> Metered:
+    return Metered(int(row["requests_sum"]), row["cost_sum"], measures.measures_of(row))
 
 
 def key_of(books: Billable, row: Mapping[str, Any], payer: Payer) -> ContractKey:
@@ -261,22 +314,26 @@ def _billed_before(books: Billable) -> dict[ContractKey, Billed]:
     )
     for row in usage_rows(earlier):
         payer = Payer(row["organization"], None, row["currency"])
-        usage[key_of(books, row, payer)] += Metered(int(row["requests_sum"]), row["cost_sum"])
+        usage[key_of(books, row, payer)] += _metered(row)
     amounts: dict[ContractKey, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    given: dict[ContractKey, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     creators: dict[ContractKey, int] = defaultdict(int)
     lines = InvoiceLine.objects.filter(
+        OF_CONTRACTS,
         subscription__in=subscription_ids,
         service_starts_at__gte=starts_at,
         service_starts_at__lt=ends_at,
         invoice__period__in=names,
-        kind__in=InvoiceLine.PRICED,
     ).select_related("invoice")
     for line in lines:
         month = month_of(line.service_starts_at)
         key = ContractKey(line.app_id or 0, month, line.invoice.currency, line.subscription_id, line.plan_id)
-        amounts[key][line.code.split(":")[0]] += line.amount_minor
+        if is_discount(line.code):
+            given[key][line.code.removeprefix(PREFIX)] -= line.amount_minor
+        else:
+            amounts[key][line.code.split(":")[0]] += line.amount_minor
         creators[key] += line.creator_minor
-    return {key: Billed(usage[key], dict(amounts[key]), creators[key]) for key in late}
+    return {key: Billed(usage[key], dict(amounts[key]), creators[key], dict(given[key])) for key in late}
 
 
 def _billed_earlier(month: Period) -> list[str]:

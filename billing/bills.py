@@ -1,8 +1,8 @@
 """From a month of usage to the lines of a bill, as values: priced, rounded once, split with the creator.
 
 What is priced as a whole is a *contract*: a subscription on a plan, or an owner's own use of an app, in one
-service month. Its platform cost stands on one line, the `cost` line, else the `calls` line (a plan that asks
-nothing for usage gets one of zero): so the split on `net_of_cost` looks at everything the subscription paid and
+service month. Its platform cost stands on one line, the `cost` line, else the `calls` line, else the first of what
+is measured (a plan that asks nothing for usage gets one of zero): so the split on `net_of_cost` looks at everything the subscription paid and
 everything it cost. The creator's part is then spread over the lines in proportion to their amounts, by largest
 remainder.
 """
@@ -13,7 +13,10 @@ from decimal import ROUND_DOWN, Decimal
 from fractions import Fraction
 from typing import Any
 
-from billing.pricing import BilledBefore, Charge, Line, Slice, Usage, parse_charges, quote
+from billing import measures
+from billing.pricing import BilledBefore, Charge, Discount, Line, Slice, Usage, parse_charges, quote
+from billing.pricing.discounts import discount_lines, is_discount
+from billing.pricing.included_credit import IncludedCredit
 from billing.revenue_share import split
 from billing.terms import ShareTerms
 from marketplace.core.errors import Conflict
@@ -23,7 +26,6 @@ from marketplace.core.periods import Period
 ZERO = Decimal(0)
 # An owner who uses their own app pays what it costs the platform.
 PASS_THROUGH = parse_charges([{"code": "cost", "model": "cost_plus", "markup": "0"}])
-_KNOWN_QUANTITIES = ("calls", "cost")
 
 
 class PlanNotBillable(Conflict):
@@ -33,31 +35,45 @@ class PlanNotBillable(Conflict):
 
     def __init__(self, charge_code: str) -> None:
         self.charge_code = charge_code
-        super().__init__(f"A plan has the charge {charge_code!r}, but only calls and cost are measured.")
+        super().__init__(
+            f"A plan has the charge {charge_code!r}, which nobody measures; measured are {', '.join(measures.WORDS)}, "
+            "and feature.NAME."
+        )
 
 
 @dataclass(frozen=True)
 class Metered:
-    """What was used: requests, and what they cost the platform, unrounded."""
+    """What was used: requests, what they cost the platform, unrounded, and other measures by the code of their charge."""
 
     requests: int = 0
     cost: Decimal = ZERO
+    others: Mapping[str, Decimal] = field(default_factory=dict)
 
     def __add__(self, other: "Metered") -> "Metered":
         with exact():
-            return Metered(self.requests + other.requests, self.cost + other.cost)
+            others = {
+                code: self.others.get(code, ZERO) + other.others.get(code, ZERO)
+                for code in {**self.others, **other.others}
+            }
+            return Metered(self.requests + other.requests, self.cost + other.cost, others)
 
     def quantity(self, code: str) -> Decimal:
-        return self.cost if code == "cost" else Decimal(self.requests)
+        if code == measures.COST:
+            return self.cost
+        return Decimal(self.requests) if code == measures.CALLS else self.others.get(code, ZERO)
 
 
 @dataclass(frozen=True)
 class Billed:
-    """What earlier bills took for the same contract: usage, and minor units by charge with its bounds."""
+    """What earlier bills took for the same contract: usage, and minor units by charge with its bounds.
+
+    `given_minor` is what discounts gave, by their code; it is not among the amounts, and creators do not bear it.
+    """
 
     usage: Metered = field(default_factory=Metered)
     amounts_minor: Mapping[str, int] = field(default_factory=dict)
     creator_minor: int = 0
+    given_minor: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total_minor(self) -> int:
@@ -79,6 +95,7 @@ class Contract:
     share: ShareTerms | None
     with_fee: bool = True
     billed: Billed | None = None
+    discounts: tuple[Discount, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,6 +115,10 @@ class PricedLine:
         return self.amount_minor - self.creator_minor
 
     @property
+    def is_discount(self) -> bool:
+        return is_discount(self.code)
+
+    @property
     def charge_code(self) -> str:
         """Give the charge that a `calls:minimum` line belongs to."""
         return self.code.split(":")[0]
@@ -113,24 +134,48 @@ def price(contract: Contract) -> list[PricedLine]:
     carrier = _cost_carrier(lines, contract.usage.cost)
     kept = [line for line in lines if line is carrier or _says_something(line)]
     parts = _creator_parts(contract, kept, carrier)
-    return [
-        PricedLine(
-            code=line.code,
-            quantity=line.quantity,
-            amount=line.amount,
-            amount_minor=line.amount_minor,
-            platform_cost=contract.usage.cost if line is carrier else ZERO,
-            creator_minor=part,
-            explanation=tuple(one.as_json() for one in line.explanation),
-        )
+    priced = [
+        priced_line(line, platform_cost=contract.usage.cost if line is carrier else ZERO, creator_minor=part)
         for line, part in zip(kept, parts, strict=True)
     ]
+    return priced + [priced_line(line) for line in _discounts(contract, lines) if line.amount_minor]
+
+
+def priced_line(line: Line, *, platform_cost: Decimal = ZERO, creator_minor: int = 0) -> PricedLine:
+    """Add to a quoted line what it costs the platform and what its creator gets; nothing of either to a discount."""
+    return PricedLine(
+        code=line.code,
+        quantity=line.quantity,
+        amount=line.amount,
+        amount_minor=line.amount_minor,
+        platform_cost=platform_cost,
+        creator_minor=creator_minor,
+        explanation=tuple(one.as_json() for one in line.explanation),
+    )
+
+
+def _discounts(contract: Contract, lines: Sequence[Line]) -> list[Line]:
+    billed = contract.billed or Billed()
+    return discount_lines(
+        contract.discounts,
+        lines=lines,
+        billed_minor=billed.amounts_minor,
+        given_minor=billed.given_minor,
+        currency=contract.currency,
+    )
 
 
 def _charges(contract: Contract) -> list[Charge]:
-    charges = [c for c in contract.charges if c.shape.is_metered or contract.with_fee]
+    """Leave out fees where none is due; an included credit is counted for the month as a whole, also when it is corrected."""
+    charges = [
+        charge
+        for charge in contract.charges
+        if charge.shape.is_metered
+        or contract.with_fee
+        or (contract.billed is not None and isinstance(charge.shape, IncludedCredit))
+    ]
     for charge in charges:
-        if charge.shape.is_metered and charge.code not in _KNOWN_QUANTITIES:
+        if charge.shape.is_metered and not measures.is_measured(charge.code):
             raise PlanNotBillable(charge.code)
     return charges
 
@@ -173,12 +218,14 @@ def _billed_before(contract: Contract, charges: Sequence[Charge]) -> dict[str, B
 
 
 def _cost_carrier(lines: Sequence[Line], cost: Decimal) -> Line | None:
-    by_code = {line.code: line for line in lines}
-    return (by_code.get("cost") or by_code["calls"]) if cost else None
+    if not cost:
+        return None
+    by_code = {line.code: line for line in lines if measures.is_measured(line.code)}
+    return by_code.get(measures.COST) or by_code.get(measures.CALLS) or next(iter(by_code.values()))
 
 
 def _says_something(line: Line) -> bool:
-    return bool(line.amount_minor) or (line.code in _KNOWN_QUANTITIES and bool(line.quantity))
+    return bool(line.amount_minor) or (measures.is_measured(line.code) and bool(line.quantity))
 
 
 def _creator_parts(contract: Contract, lines: Sequence[Line], carrier: Line | None) -> list[int]:
@@ -211,22 +258,56 @@ def share_out(
 ) -> dict[Any, list[PricedLine]]:
     """Share the lines of one contract among the places (cost centers) that used it, by what each counts.
 
-    Fees go to `home`, calls by requests, cost by cost; minor units by largest remainder, so that the parts sum
+    Fees go to `home`, what is measured by how much of it each used; minor units by largest remainder, so that the parts sum
     to the whole. Where one place gets usage back and another has more, each is priced as the service month was so
-    far, and what is left goes by size.
+    far, and what is left goes by size. Included credit and discounts come last and go by what each has to pay.
     """
     places = list(usage_by_place) or [home]
     if places == [home]:
         return {home: list(lines)}
     usages = list(usage_by_place.values()) or [Metered()]
+    credits_ = {one.code for one in contract.charges if isinstance(one.shape, IncludedCredit)}
     shared: dict[Any, list[PricedLine]] = {place: [] for place in dict.fromkeys([*places, home])}
     for line in lines:
-        if line.charge_code in _KNOWN_QUANTITIES:
+        if line.is_discount or line.code in credits_:
+            for place, part in _by_what_is_due(line, shared, contract.currency):
+                shared[place].append(part)
+        elif measures.is_measured(line.charge_code):
             for place, part in zip(places, _parts(line, usages, contract), strict=True):
                 shared[place].append(part)
         else:
             shared[home].append(line)
     return {place: parts for place, parts in shared.items() if parts}
+
+
+def _by_what_is_due(
+    line: PricedLine, shared: Mapping[Any, Sequence[PricedLine]], currency: str
+) -> list[tuple[Any, PricedLine]]:
+    """Share what takes something off by what each place has to pay so far: a discount by all, a credit by what is used."""
+    due = [
+        sum(one.amount_minor for one in lines if line.is_discount or measures.is_measured(one.charge_code))
+        for lines in shared.values()
+    ]
+    weights = [max(0, one) for one in due] if max(due) > 0 else [abs(one) for one in due]
+    amounts, creators = allocate(line.amount_minor, weights), allocate(line.creator_minor, weights)
+    found: list[tuple[Any, PricedLine]] = []
+    for place, minor, creator_minor in zip(shared, amounts, creators, strict=True):
+        if minor or creator_minor:
+            part = replace(
+                line,
+                # An adjustment counts once however it is shared; a charge once in all.
+                quantity=line.quantity if line.is_discount or not found else ZERO,
+                amount=from_minor(minor, currency),
+                amount_minor=minor,
+                creator_minor=creator_minor,
+                explanation=(*line.explanation, _due_note(minor, currency)),
+            )
+            found.append((place, part))
+    return found
+
+
+def _due_note(minor: int, currency: str) -> dict[str, Any]:
+    return {"label": "part of this cost center", "amount": to_text(from_minor(minor, currency))}
 
 
 def _parts(line: PricedLine, usages: Sequence[Metered], contract: Contract) -> list[PricedLine]:

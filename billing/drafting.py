@@ -10,16 +10,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from billing import measures
+from billing.bill_discounts import DISCOUNTED, BilledToPayer, bill_discount_lines
 from billing.bill_lines import BillLine
 from billing.billable import Billable, ContractKey, Payer, read
 from billing.bills import Contract, Metered, PricedLine, price, share_out
 from billing.line_sources import SOURCES
 from billing.models import Invoice, InvoiceLine
+from billing.pricing.discounts import PREFIX
 from billing.terms import ShareTerms
 from marketplace.accounts.models import CostCenter, Organization
 from marketplace.catalog.models import Subscription
 from marketplace.core.errors import HalfpennyError
-from marketplace.core.periods import Period
+from marketplace.core.periods import Period, month_of
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,8 @@ def work_out(
     for source in SOURCES:
         for payer, found in source(month, organizations, drafted.lines).items():
             drafted.lines[payer] += found
+    for payer, lines in drafted.lines.items():
+        lines += _bill_discounts(books, payer, lines)
     return Worked(_sorted(_bills(books, drafted)), drafted.refused, books)
 
 
@@ -164,7 +169,7 @@ def _lines_of(
     service = on_plan or key.month
     is_correction = key.month != books.month
     contract = Contract(
-        charges=books.charges(key.plan_id),
+        charges=books.charges_of(key),
         currency=key.currency,
         month=key.month,
         active=service,
@@ -172,6 +177,7 @@ def _lines_of(
         share=books.share(key.app_id, service.starts_at) if subscription else None,
         with_fee=on_plan is not None and not is_correction,
         billed=books.billed.get(key) if is_correction else None,
+        discounts=books.discounts_of(key),
     )
     priced = price(contract)
     home = _home(books, key, subscription, by_payer)
@@ -180,6 +186,24 @@ def _lines_of(
         payer: [_bill_line(books, key, subscription, service, line) for line in lines]
         for payer, lines in shared.items()
     }
+
+
+def _bill_discounts(books: Billable, payer: Payer, lines: Iterable[BillLine]) -> list[BillLine]:
+    """Take off what a payer's coupons give off the whole bill, after everything else."""
+    by_month: dict[Period, dict[int | None, int]] = defaultdict(lambda: defaultdict(int))
+    for line in lines:
+        if line.kind in DISCOUNTED:
+            by_month[month_of(line.service.starts_at)][line.app_id] += line.priced.amount_minor
+    found = []
+    for month, by_app in by_month.items():
+        priced = bill_discount_lines(
+            books.own_prices.bill_discounts(payer.place, currency=payer.currency, month=month),
+            by_app=by_app,
+            billed=books.billed_to_payers.get(((*payer.place, payer.currency), month), BilledToPayer()),
+            currency=payer.currency,
+        )
+        found += [_bill_discount(books, app_id, month, line) for app_id, line in priced]
+    return found
 
 
 def _on_plan(books: Billable, key: ContractKey, subscription: Subscription | None) -> Period | None:
@@ -204,7 +228,7 @@ def _home(
 
 
 _KINDS = {"minimum": InvoiceLine.Kind.MINIMUM, "maximum": InvoiceLine.Kind.MAXIMUM}
-_WORDS = {"fee": "monthly fee", "calls": "calls", "cost": "model cost with markup"}
+_WORDS = {"fee": "monthly fee", "credit": "included credit"}
 
 
 def _bill_line(
@@ -218,13 +242,11 @@ def _bill_line(
     if subscription is None or key.plan_id is None:
         what = f"{app}: own use at cost"
     else:
-        charge, _, bound = line.code.partition(":")
-        words = _WORDS.get(charge, charge) + (f", {bound}" if bound else "")
-        what = f"{app}, {books.plans[key.plan_id].name}, {subscription.team.name}: {words}"
+        what = f"{app}, {books.plans[key.plan_id].name}, {subscription.team.name}: {_in_words(line)}"
     is_correction = key.month != books.month
     return BillLine(
         priced=line,
-        kind=_KINDS.get(line.code.partition(":")[2], InvoiceLine.Kind.CHARGE),
+        kind=_kind(line),
         description=(f"Correction {key.month.name}. {what}" if is_correction else what)[:200],
         app_id=key.app_id,
         subscription_id=key.subscription_id,
@@ -232,6 +254,40 @@ def _bill_line(
         service=service,
         is_correction=is_correction,
     )
+
+
+def _in_words(line: PricedLine) -> str:
+    if line.is_discount:
+        return _coupon_in_words(line)
+    charge, _, bound = line.code.partition(":")
+    words = _WORDS.get(charge) or measures.in_words(charge)
+    return f"{words}, {bound}" if bound else words
+
+
+def _kind(line: PricedLine) -> str:
+    if line.is_discount:
+        return InvoiceLine.Kind.DISCOUNT
+    return _KINDS.get(line.code.partition(":")[2], InvoiceLine.Kind.CHARGE)
+
+
+def _bill_discount(books: Billable, app_id: int | None, month: Period, line: PricedLine) -> BillLine:
+    app = books.apps.get(app_id) if app_id else None
+    what = f"{app.name}: {_coupon_in_words(line)}" if app else _coupon_in_words(line).capitalize()
+    is_correction = month != books.month
+    return BillLine(
+        priced=line,
+        kind=InvoiceLine.Kind.DISCOUNT,
+        description=(f"Correction {month.name}. {what}" if is_correction else what)[:200],
+        app_id=app_id,
+        subscription_id=None,
+        plan_id=None,
+        service=month,
+        is_correction=is_correction,
+    )
+
+
+def _coupon_in_words(line: PricedLine) -> str:
+    return f"coupon {line.code.removeprefix(PREFIX)}, {line.explanation[0]['label']}"
 
 
 def _order(books: Billable, key: ContractKey) -> tuple[Any, ...]:

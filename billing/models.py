@@ -11,9 +11,11 @@ from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protec
 from billing.agreement_models import AgreementProposal, ShareTrueUp
 from billing.balance_models import BalanceEntry, CustomerBalance
 from billing.billing_profile_models import BillingProfile, ExemptionCertificate
+from billing.coupon_models import Coupon, CouponRedemption
 from billing.creator_models import CreatorMovement
 from billing.credit_note_models import CreditNote, CreditNoteLine
 from billing.legal_entity_models import LegalEntity, LegalEntityFacts
+from billing.negotiated_models import NegotiatedPrice
 from billing.payment_models import PaymentReversal, ReceivedPayment
 from billing.payout_models import BankFile, Payout, PayoutAccount, SelfBill
 from billing.progressive_models import ProgressiveBill, ProgressiveThreshold
@@ -35,6 +37,8 @@ __all__ = [
     "BankFile",
     "BillingPeriod",
     "BillingProfile",
+    "Coupon",
+    "CouponRedemption",
     "CreatorMovement",
     "CreditNote",
     "CreditNoteLine",
@@ -47,6 +51,7 @@ __all__ = [
     "LegalEntityFacts",
     "MaintenanceWindow",
     "MonthlyRun",
+    "NegotiatedPrice",
     "ParkedBill",
     "PaymentReversal",
     "Payout",

@@ -38,6 +38,7 @@ class QuoteView(APIView):
             billed_before=asked.billed_before,
             period=asked.period,
             active=asked.active,
+            discounts=asked.discounts,
         )
         return Response(answer.as_json())
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from billing.billable import Billable, ContractKey, Payer, read
+from billing.billable import OF_CONTRACTS, Billable, ContractKey, Payer, read
 from billing.bills import ZERO, Contract, Metered, price
 from billing.models import Invoice, InvoiceLine
 from billing.terms import ShareTerms
@@ -57,7 +57,7 @@ class Comparison:
 
 def compare(month: Period) -> Comparison:
     """Price a closed month again and set it beside its invoice lines."""
-    priced = InvoiceLine.objects.filter(invoice__period=month.name, kind__in=InvoiceLine.PRICED)
+    priced = InvoiceLine.objects.filter(OF_CONTRACTS, invoice__period=month.name)
     lines = list(priced.select_related("invoice"))
     by_contract: dict[ContractKey, list[InvoiceLine]] = defaultdict(list)
     for line in lines:
@@ -88,7 +88,7 @@ def _key(line: InvoiceLine) -> ContractKey:
 
 
 def _expected(books: Billable, key: ContractKey, lines: list[InvoiceLine]) -> ByCharge:
-    charges = books.charges(key.plan_id)
+    charges = books.charges_of(key)
     flat = {charge.code for charge in charges if not charge.shape.is_metered}
     active = Period(lines[0].service_starts_at, lines[0].service_ends_at) if lines else key.month
     contract = Contract(
@@ -100,6 +100,7 @@ def _expected(books: Billable, key: ContractKey, lines: list[InvoiceLine]) -> By
         share=None,
         with_fee=any(line.code.split(":")[0] in flat for line in lines),
         billed=books.billed.get(key) if key.month != books.month else None,
+        discounts=books.discounts_of(key),
     )
     return {
         (key, line.code): Sums(line.quantity, line.amount_minor, line.platform_cost)

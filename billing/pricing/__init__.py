@@ -6,6 +6,7 @@ per line in `marketplace.core.money`.
 """
 
 from billing.pricing.charges import Charge
+from billing.pricing.discounts import Discount
 from billing.pricing.lines import Line, Quote, Slice
 from billing.pricing.parsing import QuoteRequest, parse_charges, parse_quote_request
 from billing.pricing.proration import Proration
@@ -15,6 +16,7 @@ from billing.pricing.usage import Usage
 __all__ = [
     "BilledBefore",
     "Charge",
+    "Discount",
     "Line",
     "Proration",
     "Quote",

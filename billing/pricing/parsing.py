@@ -7,8 +7,11 @@ from typing import cast
 
 from billing.pricing.charges import Charge
 from billing.pricing.cost_plus import CostPlus
+from billing.pricing.discount_parsing import parse_discounts
+from billing.pricing.discounts import Discount
 from billing.pricing.flat import Flat
 from billing.pricing.graduated import Graduated
+from billing.pricing.included_credit import IncludedCredit
 from billing.pricing.package import Package, Rounding
 from billing.pricing.per_unit import PerUnit
 from billing.pricing.percentage import Percentage
@@ -37,6 +40,7 @@ class QuoteRequest:
     billed_before: Mapping[str, BilledBefore]
     period: Period | None
     active: Period | None
+    discounts: tuple[Discount, ...] = ()
 
 
 def parse_charges(data: object, *, field: str = "charges", open_ended: bool = True) -> tuple[Charge, ...]:
@@ -57,17 +61,19 @@ def parse_quote_request(data: object) -> QuoteRequest:
     errors: list[FieldError] = []
     request = Fields(data, path="", errors=errors)
     request.allow_only(
-        ("currency", "period", "active", "charges", "usage", "billed_before"), of="a quote request"
+        ("currency", "period", "active", "charges", "usage", "billed_before", "discounts"),
+        of="a quote request",
     )
     charges = _charges(request, "charges", open_ended=False)
     currency = request.currency("currency")
     period = _period(request, "period")
     active = _active(request, period)
+    discounts = parse_discounts(request, charges)
     # A charge that could not be read would make its usage look unasked for.
     _raise_if_any(errors)
-    usage, billed_before = _usage(request, charges), _billed_before(request, charges)
+    usage, billed_before = _usage(request, charges), _billed_before(request, charges, discounts)
     _raise_if_any(errors)
-    return QuoteRequest(charges, currency, usage, billed_before, period, active)
+    return QuoteRequest(charges, currency, usage, billed_before, period, active, discounts)
 
 
 def _raise_if_any(errors: list[FieldError]) -> None:
@@ -96,6 +102,7 @@ _SHAPE_FIELDS: dict[str, tuple[str, ...]] = {
     "package": ("package_size", "package_amount", "rounding"),
     "percentage": ("rate", "fixed_amount", "free_transactions"),
     "cost_plus": ("markup",),
+    "included_credit": ("amount", "prorate"),
 }
 
 
@@ -104,7 +111,9 @@ def _charge(fields: Fields, *, open_ended: bool) -> Charge | None:
     model = fields.choice("model", tuple(_SHAPE_FIELDS))
     if not model:
         return None
-    fields.allow_only((*_COMMON_FIELDS, *_SHAPE_FIELDS[model]), of=f"a {model} charge")
+    # A credit is no price: there is nothing to lift to a minimum or to cut at a maximum.
+    common = _COMMON_FIELDS[:2] if model == "included_credit" else _COMMON_FIELDS
+    fields.allow_only((*common, *_SHAPE_FIELDS[model]), of=f"a {model} charge")
     charge = Charge(
         code=code,
         shape=_shape(model, fields, open_ended=open_ended),
@@ -145,6 +154,7 @@ def _shape(model: str, fields: Fields, *, open_ended: bool) -> Shape:
             of.amount("rate"), of.amount("fixed_amount", ZERO), of.whole_number("free_transactions")
         ),
         "cost_plus": lambda of: CostPlus(of.amount("markup")),
+        "included_credit": lambda of: IncludedCredit(of.amount("amount"), of.flag("prorate")),
     }
     return readers[model](fields)
 
@@ -199,8 +209,8 @@ def _usage(request: Fields, charges: tuple[Charge, ...]) -> dict[str, Usage]:
     return usage
 
 
-def _refuse_unknown_codes(fields: Fields, charges: tuple[Charge, ...]) -> None:
-    codes = {charge.code for charge in charges}
+def _refuse_unknown_codes(fields: Fields, charges: tuple[Charge, ...], *more: str) -> None:
+    codes = {charge.code for charge in charges}.union(more)
     for name in fields.names():
         if name not in codes:
             fields.refuse(name, "is not the code of a charge", code="unknown_field")
@@ -221,16 +231,23 @@ def _quantity(fields: Fields, name: str, charge: Charge) -> Usage:
     return Usage(tuple(values.amount(f"{name}[{index}]") for index in range(len(value))))
 
 
-def _billed_before(request: Fields, charges: tuple[Charge, ...]) -> dict[str, BilledBefore]:
+def _billed_before(
+    request: Fields, charges: tuple[Charge, ...], discounts: tuple[Discount, ...]
+) -> dict[str, BilledBefore]:
     fields = request.optional_child("billed_before")
     if fields is None:
         return {}
-    _refuse_unknown_codes(fields, charges)
+    _refuse_unknown_codes(fields, charges, *(one.line_code for one in discounts))
     billed: dict[str, BilledBefore] = {}
     for charge in charges:
         entry = fields.optional_child(charge.code)
         if entry is not None:
             billed[charge.code] = _billed_entry(entry, charge)
+    for discount in discounts:
+        entry = fields.optional_child(discount.line_code)
+        if entry is not None:
+            entry.allow_only(("amount",), of="what a discount gave before")
+            billed[discount.line_code] = BilledBefore(Usage(), -entry.amount("amount"))
     return billed
 
 
@@ -240,7 +257,7 @@ def _billed_entry(entry: Fields, charge: Charge) -> BilledBefore:
     if charge.shape.is_metered and not entry.has("quantity"):
         entry.refuse("quantity", "is missing", code="required")
     usage = _quantity(entry, "quantity", charge) if entry.has("quantity") else Usage()
-    return BilledBefore(usage, amount)
+    return BilledBefore(usage, -amount if isinstance(charge.shape, IncludedCredit) else amount)
 
 
 def _period(request: Fields, name: str) -> Period | None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from billing.pricing.charges import Charge
+from billing.pricing.discounts import Discount, discount_lines
+from billing.pricing.included_credit import IncludedCredit
 from billing.pricing.lines import ZERO, Line, Quote, Slice, increment, total_amount
 from billing.pricing.proration import Proration
 from billing.pricing.usage import Usage
@@ -17,7 +19,10 @@ _ONE = Decimal(1)
 
 @dataclass(frozen=True)
 class BilledBefore:
-    """What earlier bills of a period took for a charge: the usage, and the amount after all adjustments."""
+    """What earlier bills of a period took for a charge: the usage, and the amount after all adjustments.
+
+    Of an included credit or a discount the amount is what it gave, less than nothing.
+    """
 
     usage: Usage
     amount: Decimal
@@ -35,8 +40,11 @@ def quote(
     billed_before: Mapping[str, BilledBefore] | None = None,
     period: Period | None = None,
     active: Period | None = None,
+    discounts: Sequence[Discount] = (),
 ) -> Quote:
     """Price usage: a line per charge, with `…:minimum` and `…:maximum` lines where they change something.
+
+    Then come an included credit, which pays for what is metered, and a `coupon:…` line for each discount.
 
     `usage` is what is new on this bill, by charge code; a metered charge without any is refused. With
     `billed_before` a line is the price of everything less the price of what was billed, so that several bills
@@ -46,13 +54,57 @@ def quote(
     Raises InvalidInput naming the field, also when usage goes beyond the last tier.
     """
     proration = Proration.between(active, period) if active and period else Proration(1, 1)
+    billed = billed_before or {}
     lines: list[Line] = []
     for index, charge in enumerate(charges):
-        now = _usage_of(charge, usage)
-        before = (billed_before or {}).get(charge.code)
+        if isinstance(charge.shape, IncludedCredit):
+            continue
+        now, before = _usage_of(charge, usage), billed.get(charge.code)
         _check_reach(charge, now.then(before.usage) if before else now, path=f"charges[{index}]")
         lines += _lines_of(charge.prorated(proration), now, before, currency)
+    lines += _credits(charges, lines, billed, proration, currency)
+    lines += _discounts(discounts, charges, lines, billed, currency)
     return Quote(currency, tuple(lines))
+
+
+def _credits(
+    charges: Sequence[Charge],
+    lines: Sequence[Line],
+    billed: Mapping[str, BilledBefore],
+    proration: Proration,
+    currency: str,
+) -> list[Line]:
+    """Let included credits pay for what is metered on this bill and was on earlier ones, one credit after the other."""
+    metered = {charge.code for charge in charges if charge.shape.is_metered}
+    to_pay = sum(line.amount_minor for line in lines if line.code.split(":")[0] in metered)
+    to_pay += sum(round_minor(billed[code].amount, currency) for code in metered & billed.keys())
+    found = []
+    for charge in charges:
+        shape = charge.shape.prorated(proration)
+        if isinstance(shape, IncludedCredit):
+            used_minor = -round_minor(billed[charge.code].amount, currency) if charge.code in billed else 0
+            line = shape.line(charge.code, to_pay_minor=to_pay, used_minor=used_minor, currency=currency)
+            to_pay -= used_minor - line.amount_minor
+            found.append(line)
+    return found
+
+
+def _discounts(
+    discounts: Sequence[Discount],
+    charges: Sequence[Charge],
+    lines: Sequence[Line],
+    billed: Mapping[str, BilledBefore],
+    currency: str,
+) -> list[Line]:
+    codes = {charge.code for charge in charges}
+    minor = {code: round_minor(one.amount, currency) for code, one in billed.items()}
+    return discount_lines(
+        discounts,
+        lines=lines,
+        billed_minor={code: amount for code, amount in minor.items() if code in codes},
+        given_minor={one.code: -minor.get(one.line_code, 0) for one in discounts},
+        currency=currency,
+    )
 
 
 def _usage_of(charge: Charge, usage: Mapping[str, Usage]) -> Usage:

@@ -1,6 +1,6 @@
 """Stretches of time as the database compares them."""
 
-from django.contrib.postgres.fields import DateTimeRangeField
+from django.contrib.postgres.fields import DateRangeField, DateTimeRangeField
 from django.db.models import Func
 
 
@@ -9,3 +9,10 @@ class DateTimeRange(Func):
 
     function = "tstzrange"
     output_field = DateTimeRangeField()
+
+
+class DateRange(Func):
+    """The half-open range [starts_on, ends_on) of days in PostgreSQL."""
+
+    function = "daterange"
+    output_field = DateRangeField()
