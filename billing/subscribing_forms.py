@@ -6,11 +6,14 @@ from typing import Any
 
 from django import forms
 
+from billing.credit_asks import read_minor
 from billing.forms import MOST_CALLS
 from billing.models import SpendCap
+from billing.progressive import MOST_MINOR, MOST_THRESHOLDS
 from billing.spend_caps import CapTerms
 from billing.subscription_money import NOW, PERIOD_END
 from marketplace.catalog.lifecycle_models import Trial
+from marketplace.core.errors import InvalidInput
 from marketplace.core.money import minor_exponent, round_minor
 
 TIMES = [(NOW, "Now"), (PERIOD_END, "When the month ends")]
@@ -145,3 +148,29 @@ class CancelForm(AgreeForm):
         if typed != self.slug:
             raise forms.ValidationError(f"Type {self.slug} to cancel.")
         return typed
+
+
+class ThresholdsForm(forms.Form):
+    """Amounts at which a subscription is billed before the month's end, each on a line of its own."""
+
+    amounts = forms.CharField(
+        required=False,
+        max_length=400,
+        label="Amounts, one a line",
+        widget=forms.Textarea(attrs={"rows": 4}),
+    )
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, currency: str, **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        self.currency = currency
+
+    def clean_amounts(self) -> list[int]:
+        """Read every line as an amount of the currency."""
+        texts = self.cleaned_data["amounts"].split()
+        try:
+            amounts = [read_minor(text, field="amounts", currency=self.currency) for text in texts]
+        except InvalidInput as error:
+            raise forms.ValidationError(error.errors[0].message) from None
+        if any(not 0 < one <= MOST_MINOR for one in amounts) or len(set(amounts)) > MOST_THRESHOLDS:
+            raise forms.ValidationError(f"At most {MOST_THRESHOLDS} amounts, each above zero.")
+        return amounts

@@ -133,7 +133,7 @@ def confirm(request: PersonRequest, slug: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def confirm_change(request: PersonRequest, subscription_id: UUID, code: str) -> HttpResponse:
     """Show what another plan makes of this month's fees, and change to it once somebody agrees."""
-    found = _own(request.actor, subscription_id)
+    found = own_subscription(request.actor, subscription_id)
     plan: Plan = access.get(queries.offered_plans(found.app), code=code)
     if found.plan_id in (None, plan.pk) or found.state != Subscription.State.ACTIVE:
         return redirect("catalog:subscription-plan", found.pk)
@@ -176,7 +176,7 @@ def confirm_change(request: PersonRequest, subscription_id: UUID, code: str) -> 
 @require_http_methods(["GET", "HEAD", "POST"])
 def cancel(request: PersonRequest, subscription_id: UUID) -> HttpResponse:
     """Show what is still billed, ask for the app's short name, then end the subscription and its keys."""
-    found, now = _own(request.actor, subscription_id), timezone.now()
+    found, now = own_subscription(request.actor, subscription_id), timezone.now()
     when = _when(request, subscribing.NOW) if found.plan else subscribing.NOW
     money = subscribing.money_of_cancel(found, at=now, when=when) if found.plan else None
     form = CancelForm(request.POST or None, slug=found.app.slug)
@@ -264,7 +264,7 @@ def _agreed(
         return None
 
 
-def _own(actor: Actor, subscription_id: UUID) -> Subscription:
+def own_subscription(actor: Actor, subscription_id: UUID) -> Subscription:
     """Return a subscription the person may act on; 404 for one they may not see, 403 for one they may only see."""
     found = access.get(queries.visible_subscriptions(actor), pk=subscription_id)
     access.require(
