@@ -14,10 +14,34 @@ from billing.billing_profile_models import BillingProfile, ExemptionCertificate
 from billing.coupon_models import Coupon, CouponRedemption
 from billing.creator_models import CreatorMovement
 from billing.credit_note_models import CreditNote, CreditNoteLine
+from billing.dunning_models import (
+    DunningCharge,
+    DunningGroup,
+    DunningMember,
+    DunningNotice,
+    DunningPause,
+    DunningPolicy,
+    DunningStep,
+)
 from billing.legal_entity_models import LegalEntity, LegalEntityFacts
 from billing.negotiated_models import NegotiatedPrice
 from billing.payment_models import PaymentReversal, ReceivedPayment
-from billing.payout_models import BankFile, Payout, PayoutAccount, SelfBill
+from billing.payments.models import (
+    BalanceTransaction,
+    ConnectedAccount,
+    FakeCall,
+    FakeObject,
+    MethodSetup,
+    PaymentAttempt,
+    PaymentCustomer,
+    PaymentDispute,
+    PaymentMethod,
+    PaymentRefund,
+    ProcessorEvent,
+    Transfer,
+    TransferReversal,
+)
+from billing.payout_models import BankFile, Payout, PayoutPlan, SelfBill
 from billing.progressive_models import ProgressiveBill, ProgressiveThreshold
 from billing.run_models import AddedLine, MonthlyRun, ParkedBill, RunBatch
 from billing.service_credit_models import MaintenanceWindow, ServiceCredit, ServiceResult, ServiceTerms
@@ -34,29 +58,47 @@ __all__ = [
     "AgreementProposal",
     "AppTaxCategory",
     "BalanceEntry",
+    "BalanceTransaction",
     "BankFile",
     "BillingPeriod",
     "BillingProfile",
+    "ConnectedAccount",
     "Coupon",
     "CouponRedemption",
     "CreatorMovement",
     "CreditNote",
     "CreditNoteLine",
     "CustomerBalance",
+    "DunningCharge",
+    "DunningGroup",
+    "DunningMember",
+    "DunningNotice",
+    "DunningPause",
+    "DunningPolicy",
+    "DunningStep",
     "ExemptionCertificate",
+    "FakeCall",
+    "FakeObject",
     "Invoice",
     "InvoiceLine",
     "JournalEntry",
     "LegalEntity",
     "LegalEntityFacts",
     "MaintenanceWindow",
+    "MethodSetup",
     "MonthlyRun",
     "NegotiatedPrice",
     "ParkedBill",
+    "PaymentAttempt",
+    "PaymentCustomer",
+    "PaymentDispute",
+    "PaymentMethod",
+    "PaymentRefund",
     "PaymentReversal",
     "Payout",
-    "PayoutAccount",
+    "PayoutPlan",
     "Posting",
+    "ProcessorEvent",
     "ProgressiveBill",
     "ProgressiveThreshold",
     "ReceivedPayment",
@@ -70,6 +112,8 @@ __all__ = [
     "SpendCap",
     "TaxCategory",
     "TaxRate",
+    "Transfer",
+    "TransferReversal",
     "Wallet",
     "WalletCredit",
     "WalletMovement",

@@ -12,6 +12,7 @@ from django.utils import timezone
 from billing import (
     announcing,
     background,
+    dunning,
     lifecycle,
     margin_checks,
     monthly_run,
@@ -24,6 +25,7 @@ from billing.house import house_terms
 from billing.ledger import differing
 from billing.ledger.verify import verify
 from billing.monthly_run import TurnOver
+from billing.payments import tasks as _payments  # noqa: F401  registers the work of payments
 from billing.thresholds import Thresholds
 from marketplace.accounts.models import User
 from marketplace.catalog.check_runs import MARGIN_JOB
@@ -101,6 +103,12 @@ def verify_daily() -> None:
 def mark_overdue() -> None:
     """Call invoices overdue whose day has passed; safe to run twice."""
     overdue.mark_overdue(at=timezone.now())
+
+
+@shared_task(name="billing.run_dunning", expires=3000)
+def run_dunning() -> None:
+    """Remind customers of what is overdue, and stop or release their calls; safe to run twice."""
+    dunning.run(at=timezone.now())
 
 
 @jobs.work(background.VERIFY)

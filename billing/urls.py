@@ -3,6 +3,7 @@
 from django.urls import include, path
 
 from billing import collecting_urls, party_urls
+from billing.payments.paths import PATHS as PAYMENT_PATHS
 from billing.views import (
     approvals,
     books,
@@ -23,6 +24,7 @@ from metering.usage_events import paths as _paths  # noqa: F401  registers how i
 app_name = "billing"
 
 urlpatterns = [
+    *PAYMENT_PATHS,
     *party_urls.urlpatterns,
     *collecting_urls.urlpatterns,
     path("finance/", periods.overview, name="overview"),
@@ -88,6 +90,6 @@ urlpatterns = [
     path("finance/wallets/", wallets.listed, name="wallets"),
     path("finance/wallets/<uuid:wallet_id>/", wallets.wallet, name="wallet"),
     path("finance/wallets/<uuid:wallet_id>.csv", wallets.wallet_csv, name="wallet-csv"),
-    path("bills/", invoices.bills, name="bills"),
     path("bills/events/<slug:slug>/<event_id:event_id>/", events.event_bill, name="event-bill"),
+    *collecting_urls.LAST,
 ]
