@@ -65,6 +65,7 @@ from billing.payout_models import BankFile, Payout, PayoutPlan, SelfBill
 from billing.progressive_models import ProgressiveBill, ProgressiveThreshold
 from billing.run_models import AddedLine, MonthlyRun, ParkedBill, RunBatch
 from billing.service_credit_models import MaintenanceWindow, ServiceCredit, ServiceResult, ServiceTerms
+from billing.spend_cap_models import SpendCap
 from billing.tax_rate_models import AppTaxCategory, TaxCategory, TaxRate
 from billing.wallet_models import Wallet, WalletCredit, WalletMovement
 from billing.write_off_models import WriteOff
@@ -140,6 +141,7 @@ __all__ = [
     "ShareTrueUp",
     "SharedCost",
     "SharedCostPart",
+    "SpendCap",
     "SplitRule",
     "StatementCorrection",
     "StatementDispute",

@@ -9,7 +9,17 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import announcing, background, dunning, margin_checks, monthly_run, overdue
+from billing import (
+    announcing,
+    background,
+    dunning,
+    lifecycle,
+    margin_checks,
+    monthly_run,
+    overdue,
+    progressive,
+    wallets,
+)
 from billing.chargeback import statements, switching
 from billing.close import close_period
 from billing.closing import discrepancies
@@ -138,3 +148,21 @@ def check_sustainability(*, job: Job, check_run_id: str) -> dict[str, str]:
         ),
     )
     return {"state": state}
+
+
+@shared_task(name="billing.tend_subscriptions", expires=50)
+def tend_subscriptions() -> None:
+    """Take planned steps, tell of trials and end them, let caps follow their plans; safe to run twice."""
+    lifecycle.tend(at=timezone.now())
+
+
+@shared_task(name="billing.tend_wallets", expires=3000)
+def tend_wallets() -> None:
+    """Let credits go whose day has come; safe to run twice."""
+    wallets.expire_due(at=timezone.now())
+
+
+@shared_task(name="billing.bill_progressively", expires=500)
+def bill_progressively() -> None:
+    """Bill what passed its threshold in the running month; safe to run twice and on many workers."""
+    progressive.bill_due(at=timezone.now(), terms=house_terms())
