@@ -1,4 +1,4 @@
-"""SIGKILL in the monthly run at every step: planning, rating, drafting, between payers, before posting, before the mail."""
+"""SIGKILL in the monthly run at every step: after rating, after drafting, between payers, before posting, before the mail."""
 
 import importlib
 from collections.abc import Callable
@@ -27,14 +27,9 @@ KILLED = -9
 
 # Where the process dies: module, function, whether before or after it, and at which call.
 PLACES = (
-    ("billing.monthly_run:begin", "before", 1),
-    ("billing.drafting:work_out", "before", 1),
     ("billing.drafting:work_out", "after", 1),
-    ("billing.draft_writing:copy_rows", "after", 1),
     ("billing.draft_writing:write", "after", 1),
-    ("billing.invoicing:finalize", "before", 1),
     ("billing.ledger.journal:post", "before", 2),
-    ("billing.ledger.journal:post", "after", 2),
     ("billing.invoicing:finalize", "after", 2),
     ("billing.ledger.journal:post", "after", PAYERS + 1),
     ("billing.background:request_mails", "before", 1),
