@@ -3,10 +3,12 @@
 from django.urls import URLPattern, path
 
 from billing.api.credit_notes import CreditNoteFile, CreditNoteViewSet
+from billing.api.documents import CreditNoteXml, InvoiceXml
 from billing.api.events import EventView
 from billing.api.invoices import InvoiceFile, InvoicesFile, InvoiceViewSet, JournalFile, StatementViewSet
 from billing.api.periods import PeriodViewSet
 from billing.api.pricing import QuoteView, SplitView
+from billing.api.profiles import ProfileViewSet
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
 
 ROUTES: list[tuple[str, type, str]] = [
@@ -14,12 +16,15 @@ ROUTES: list[tuple[str, type, str]] = [
     ("invoices", InvoiceViewSet, "invoice"),
     ("credit-notes", CreditNoteViewSet, "credit-note"),
     ("statements", StatementViewSet, "statement"),
+    ("billing-profiles", ProfileViewSet, "billing-profile"),
 ]
 
 PATHS: list[URLPattern] = [
     path("pricing/quote", QuoteView.as_view(), name="pricing-quote"),
     path("pricing/split", SplitView.as_view(), name="pricing-split"),
     path("invoices/<str:number>.pdf", InvoiceFile.as_view(), name="invoice-pdf"),
+    path("invoices/<str:number>.xml", InvoiceXml.as_view(), name="invoice-xml"),
+    path("credit-notes/<uuid:id>.xml", CreditNoteXml.as_view(), name="credit-note-xml"),
     path("credit-notes/<uuid:id>.pdf", CreditNoteFile.as_view(), name="credit-note-pdf"),
     path("exports/invoices.csv", InvoicesFile.as_view(), name="export-invoices"),
     path("exports/journal.csv", JournalFile.as_view(), name="export-journal"),
