@@ -14,6 +14,7 @@ from billing.billing_profile_models import BillingProfile, ExemptionCertificate
 from billing.coupon_models import Coupon, CouponRedemption
 from billing.creator_models import CreatorMovement
 from billing.credit_note_models import CreditNote, CreditNoteLine
+from billing.document_mail_models import DocumentMail
 from billing.legal_entity_models import LegalEntity, LegalEntityFacts
 from billing.negotiated_models import NegotiatedPrice
 from billing.payment_models import PaymentReversal, ReceivedPayment
@@ -42,6 +43,7 @@ __all__ = [
     "CreditNote",
     "CreditNoteLine",
     "CustomerBalance",
+    "DocumentMail",
     "ExemptionCertificate",
     "Invoice",
     "InvoiceLine",
