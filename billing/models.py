@@ -10,6 +10,7 @@ from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protec
 
 from billing.agreement_models import AgreementProposal, ShareTrueUp
 from billing.balance_models import BalanceEntry, CustomerBalance
+from billing.bank_models import BankImport, BankLine
 from billing.billing_profile_models import BillingProfile, ExemptionCertificate
 from billing.coupon_models import Coupon, CouponRedemption
 from billing.creator_models import CreatorMovement
@@ -43,6 +44,8 @@ __all__ = [
     "AppTaxCategory",
     "BalanceEntry",
     "BankFile",
+    "BankImport",
+    "BankLine",
     "BillingPeriod",
     "BillingProfile",
     "Coupon",

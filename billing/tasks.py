@@ -9,7 +9,7 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import announcing, background, dunning, margin_checks, monthly_run, overdue
+from billing import announcing, background, dunning, margin_checks, monthly_run, overdue, settling
 from billing.close import close_period
 from billing.house import house_terms
 from billing.ledger import differing
@@ -90,7 +90,8 @@ def verify_daily() -> None:
 
 @shared_task(name="billing.mark_overdue", expires=3000)
 def mark_overdue() -> None:
-    """Call invoices overdue whose day has passed; safe to run twice."""
+    """Let invoices use what their payers have, and call those overdue whose day has passed; safe to run twice."""
+    settling.use_balances(at=timezone.now())
     overdue.mark_overdue(at=timezone.now())
 
 

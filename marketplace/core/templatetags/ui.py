@@ -74,6 +74,7 @@ STATE_TONES: dict[str, dict[str, str]] = {
         "withdrawn": NEUTRAL,
         "expired": NEUTRAL,
     },
+    "bank_line": {"open": WARN, "applied": OK, "dismissed": NEUTRAL},
     "write_off": {"proposed": WARN, "posted": DANGER, "rejected": NEUTRAL, "withdrawn": NEUTRAL},
     "document_index": {"queued": NEUTRAL, "running": INFO, "ready": OK, "failed": DANGER},
     "takedown": {
