@@ -35,6 +35,7 @@ from billing.closing_models import Reopening, StepMark, TotalsIncident
 from billing.coupon_models import Coupon, CouponRedemption
 from billing.creator_models import CreatorMovement
 from billing.credit_note_models import CreditNote, CreditNoteLine
+from billing.document_mail_models import DocumentMail
 from billing.dunning_models import (
     DunningCharge,
     DunningGroup,
@@ -98,6 +99,7 @@ __all__ = [
     "CreditNoteLine",
     "CustomerBalance",
     "DisputeFile",
+    "DocumentMail",
     "DunningCharge",
     "DunningGroup",
     "DunningMember",
