@@ -18,6 +18,7 @@ from billing.allocation_models import (
     UnallocatedGoal,
 )
 from billing.balance_models import BalanceEntry, CustomerBalance
+from billing.bank_models import BankImport, BankLine
 from billing.billing_profile_models import BillingProfile, ExemptionCertificate
 from billing.chargeback_models import (
     BatchedEntry,
@@ -34,6 +35,7 @@ from billing.closing_models import Reopening, StepMark, TotalsIncident
 from billing.coupon_models import Coupon, CouponRedemption
 from billing.creator_models import CreatorMovement
 from billing.credit_note_models import CreditNote, CreditNoteLine
+from billing.document_mail_models import DocumentMail
 from billing.dunning_models import (
     DunningCharge,
     DunningGroup,
@@ -82,6 +84,8 @@ __all__ = [
     "BalanceEntry",
     "BalanceTransaction",
     "BankFile",
+    "BankImport",
+    "BankLine",
     "BatchedEntry",
     "BillingPeriod",
     "BillingProfile",
@@ -95,6 +99,7 @@ __all__ = [
     "CreditNoteLine",
     "CustomerBalance",
     "DisputeFile",
+    "DocumentMail",
     "DunningCharge",
     "DunningGroup",
     "DunningMember",
