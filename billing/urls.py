@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from billing import collecting_urls, party_urls
+from billing import collecting_urls, creator_urls, party_urls
 from billing.views import (
     approvals,
     books,
@@ -24,6 +24,7 @@ app_name = "billing"
 urlpatterns = [
     *party_urls.urlpatterns,
     *collecting_urls.urlpatterns,
+    *creator_urls.urlpatterns,
     path("finance/", periods.overview, name="overview"),
     path("finance/periods/<str:name>/", periods.period, name="period"),
     path("finance/periods/<str:name>/preview/", periods.preview, name="period-preview"),
@@ -46,7 +47,6 @@ urlpatterns = [
     path("finance/ledger/", books.ledger, name="ledger"),
     path("finance/ledger/journal.csv", books.journal_csv, name="journal-csv"),
     path("finance/verify/", books.verification, name="verify"),
-    path("finance/earnings/", books.earned, name="earnings"),
     path("catalog/<slug:slug>/price/<slug:code>/", prices.price, name="price"),
     path("catalog/<slug:slug>/plans/", subscribing.compare, name="plans"),
     path("catalog/<slug:slug>/subscribe/confirm/", subscribing.confirm, name="subscribe"),

@@ -37,6 +37,12 @@ WRITE_OFF_ALONE_UP_TO = env.decimal("HALFPENNY_WRITE_OFF_ALONE_UP_TO", Decimal(1
 SMALL_DIFFERENCE_UP_TO = env.decimal("HALFPENNY_SMALL_DIFFERENCE_UP_TO", Decimal(1))
 # Whether creators are not paid for what a payer never paid; else the platform pays them all the same.
 CREATORS_BEAR_LOSSES = env.bool("HALFPENNY_CREATORS_BEAR_LOSSES", True)
+# Up to this, in CURRENCY, one person of finance approves a payout to a creator; more takes two.
+PAYOUT_ALONE_UP_TO = env.decimal("HALFPENNY_PAYOUT_ALONE_UP_TO", Decimal(1_000))
+# Days that money waits at least, after the payer's money came, before it is paid out to creators.
+PAYOUT_HOLD_DAYS = env.int("HALFPENNY_PAYOUT_HOLD_DAYS", 0)
+# Whether the platform takes over what a creator would owe at the end of a month; else it is carried forward.
+PLATFORM_BEARS_NEGATIVES = env.bool("HALFPENNY_PLATFORM_BEARS_NEGATIVES", False)
 # Parts of an app's price that the platform has to keep: below the first its check fails, below the second it warns.
 MARGIN_FAIL_BELOW = env.decimal("HALFPENNY_MARGIN_FAIL_BELOW", Decimal(0))
 MARGIN_WARN_BELOW = env.decimal("HALFPENNY_MARGIN_WARN_BELOW", Decimal("0.01"))
