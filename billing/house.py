@@ -1,5 +1,6 @@
 """The terms of this installation, read from the settings for views, API, tasks and commands."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -19,6 +20,8 @@ def house_terms() -> Terms:
         default_share=ShareTerms(Decimal(settings.DEFAULT_REVENUE_SHARE)),
         currency=settings.CURRENCY,
         credit_alone_up_to=settings.CREDIT_ALONE_UP_TO,
+        dispute_days=settings.DISPUTE_DAYS,
+        decide_days=settings.DISPUTE_DECISION_DAYS,
         grace=timedelta(days=settings.GRACE_DAYS) if settings.GRACE_DAYS >= 0 else None,
     )
 
@@ -43,7 +46,12 @@ def payout_terms() -> PayoutTerms:
     )
 
 
+def house_facts(*, at: datetime) -> Mapping[str, str]:
+    """Say who the marketplace is: the legal entity that issues invoices for whoever has no other one."""
+    return legal_entities.sellers(at=at, house_name=settings.LEGAL_ENTITY).house.facts
+
+
 def debtor(*, at: datetime) -> Debtor:
-    """Say from which account creators are paid: that of the legal entity that issues invoices."""
-    facts = legal_entities.sellers(at=at, house_name=settings.LEGAL_ENTITY).house.facts
+    """Say from which account creators are paid."""
+    facts = house_facts(at=at)
     return Debtor(facts["name"], facts.get("iban", ""), facts.get("bic", ""))

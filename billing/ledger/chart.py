@@ -26,6 +26,11 @@ class Account:
 
 
 BANK = Account("bank", "Money in the bank", Kind.ASSET, "organization")
+# What payers paid by card or debit, until the processor pays it out to the bank.
+PROCESSOR_BALANCE = Account(
+    "processor_balance", "Balance at the payment processor", Kind.ASSET, "organization"
+)
+DISPUTED_PAYMENTS = Account("disputed_payments", "Held back by disputes", Kind.ASSET, "organization")
 RECEIVABLE = Account("receivable", "Receivable from organizations", Kind.ASSET, "organization")
 COST_CENTER_CHARGE = Account("cost_center_charge", "Charged to cost centers", Kind.ASSET, "cost center")
 CUSTOMER_BALANCE = Account("customer_balance", "Balances of customers", Kind.LIABILITY, "organization")
@@ -37,6 +42,7 @@ PROMOTIONAL_CREDIT = Account(
     "promotional_credit", "Credit given and not used", Kind.LIABILITY, "organization"
 )
 PLATFORM_REVENUE = Account("platform_revenue", "Platform's part of prices", Kind.INCOME, "app")
+SHARED_RECOVERED = Account("shared_recovered", "Shared costs charged on", Kind.INCOME, "cost center")
 EXPIRED_PREPAID = Account("expired_prepaid", "Paid ahead, and expired", Kind.INCOME, "organization")
 REMINDER_CHARGES = Account("reminder_charges", "Fees and interest of reminders", Kind.INCOME, "organization")
 RECOVERED_DEBT = Account("recovered_debt", "Recovered after a write-off", Kind.INCOME, "organization")
@@ -46,9 +52,13 @@ SMALL_DIFFERENCE = Account(
     "small_difference", "Differences too small to ask for", Kind.EXPENSE, "organization"
 )
 MODEL_COST = Account("model_cost", "Cost of models", Kind.EXPENSE, "app")
+PAYMENT_FEES = Account("payment_fees", "Fees of the payment processor", Kind.EXPENSE, "organization")
+DISPUTE_LOSSES = Account("dispute_losses", "Lost to disputes", Kind.EXPENSE, "organization")
 
 ACCOUNTS: tuple[Account, ...] = (
     BANK,
+    PROCESSOR_BALANCE,
+    DISPUTED_PAYMENTS,
     RECEIVABLE,
     COST_CENTER_CHARGE,
     CUSTOMER_BALANCE,
@@ -58,6 +68,7 @@ ACCOUNTS: tuple[Account, ...] = (
     PREPAID,
     PROMOTIONAL_CREDIT,
     PLATFORM_REVENUE,
+    SHARED_RECOVERED,
     EXPIRED_PREPAID,
     REMINDER_CHARGES,
     RECOVERED_DEBT,
@@ -65,5 +76,7 @@ ACCOUNTS: tuple[Account, ...] = (
     BAD_DEBT,
     SMALL_DIFFERENCE,
     MODEL_COST,
+    PAYMENT_FEES,
+    DISPUTE_LOSSES,
 )
 BY_CODE: dict[str, Account] = {account.code: account for account in ACCOUNTS}
