@@ -89,6 +89,13 @@ def preview(period: BillingPeriod, *, organization: Organization, currency: str,
     return Preview(_lines(legs), tuple(reasons_against(period, organization, currency, at=at)))
 
 
+def is_waiting(period: BillingPeriod, *, organization: Organization, currency: str) -> bool:
+    """Tell whether anything of a month is in no batch."""
+    return _waiting(period, organization, currency).exists() or bool(
+        booking.shared_legs(period, organization, currency)
+    )
+
+
 def reasons_against(
     period: BillingPeriod, organization: Organization, currency: str, *, at: datetime
 ) -> list[str]:
