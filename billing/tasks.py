@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from billing import background, margin_checks, overdue
 from billing.close import close_period
-from billing.house import house_terms
+from billing.house import house_terms, house_thresholds
 from billing.ledger.verify import verify
 from billing.thresholds import Thresholds
 from marketplace.accounts.models import User
@@ -61,12 +61,6 @@ def check_sustainability(*, job: Job, check_run_id: str) -> dict[str, str]:
         check_run_id,
         at=timezone.now(),
         default=house_terms().default_share,
-        thresholds=Thresholds(
-            settings.MARGIN_FAIL_BELOW,
-            settings.MARGIN_WARN_BELOW,
-            free_cost=settings.FREE_PLAN_COST,
-            free_currency=settings.CURRENCY,
-            free_per_paying=settings.FREE_PER_PAYING,
-        ),
+        thresholds=house_thresholds(),
     )
     return {"state": state}
