@@ -1,8 +1,8 @@
 """Closing a month: no more usage, an invoice or statement for every payer, the platform's own cost, done.
 
 Safe to run twice, from two processes, and again after a crash: the month stops taking usage in the first, short
-transaction; every payer is invoiced in one transaction of its own; the last one closes. A second closer finds what
-the first one did.
+transaction; the monthly run drafts everybody's bill and finalizes each in a transaction of its own; the last one closes.
+A second closer shares the work of the first one.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,13 @@ from typing import Any
 
 from django.db import transaction
 
-from billing import drafting, invoicing
+from billing import monthly_run, parking
 from billing.billable import cost_by_app
 from billing.ledger import chart, journal
 from billing.ledger.journal import Fact, Leg
-from billing.models import BillingPeriod
+from billing.models import BillingPeriod, MonthlyRun
+from billing.monthly_run import Progress
+from billing.parking import BillsParked
 from billing.terms import Terms
 from marketplace.core.errors import Conflict
 from marketplace.core.money import round_minor
@@ -25,7 +27,6 @@ from marketplace.core.transitions import move
 from metering import periods as metering_periods
 
 State = BillingPeriod.State
-Progress = Callable[[int, int], None]
 
 
 class MonthNotOver(Conflict):
@@ -60,28 +61,39 @@ class Closed:
 
 
 def close_period(
-    name: str, *, at: datetime, terms: Terms, by: Any = None, on_progress: Progress | None = None
+    name: str,
+    *,
+    at: datetime,
+    terms: Terms,
+    by: Any = None,
+    on_progress: Progress | None = None,
+    tries_again: bool = True,
+    is_time_up: Callable[[], bool] = lambda: False,
+    on_begin: Callable[[MonthlyRun], None] = lambda run: None,
 ) -> Closed:
     """Close the month called `name` ("2026-10") and invoice everybody; a second call changes nothing.
 
-    Raises InvalidInput for something that is no month, MonthNotOver, OtherMonthClosing, and what pricing raises
-    when something has no price; the month then stays in closing, and a later call goes on from there.
+    `tries_again` says that what could not be made before is tried again. Raises InvalidInput for something that is no
+    month, MonthNotOver, OtherMonthClosing, TurnOver when the time is up, and BillsParked when some bills could not be made
+    or are held back: all others are issued then, the month stays in closing, and a later call goes on from there.
     """
     month = parse_month(name)
     if at < month.ends_at:
         raise MonthNotOver(month)
     period = _start(month, at=at, by=by)
-    if period.state == State.CLOSED:
-        return Closed(period, period.invoices.count(), is_new=False)
-    bills = drafting.bills_of(month, default_share=terms.default_share)
-    for done, bill in enumerate(bills, start=1):
-        try:
-            invoicing.issue(bill, period=period, terms=terms, at=at, by=by)
-        except invoicing.PeriodNotClosing:
-            break  # another closer was faster and has finished; `_finish` says so
-        if on_progress:
-            on_progress(done, len(bills))
-    return _finish(period, month, at=at, by=by)
+    if tries_again and period.state == State.CLOSING:
+        parking.release_errors(month.name, at=at, by=by)
+    while period.state == State.CLOSING:
+        run = monthly_run.begin(period, monthly_run.Purpose.CLOSE, at=at)
+        on_begin(run)
+        worker = monthly_run.Worker(run, month, terms, at, by, on_progress, is_time_up)
+        worker.draft_all()
+        worker.finalize_all()
+        closed = _finish(run, month, at=at, by=by)
+        if closed is not None:
+            return closed
+        period.refresh_from_db()
+    return Closed(period, period.invoices.count(), is_new=False)
 
 
 def _start(month: Period, *, at: datetime, by: Any) -> BillingPeriod:
@@ -116,22 +128,30 @@ def _refuse_two_at_once(month: Period) -> None:
         raise OtherMonthClosing(month, other=other.name)
 
 
-def _finish(period: BillingPeriod, month: Period, *, at: datetime, by: Any) -> Closed:
+def _finish(run: MonthlyRun, month: Period, *, at: datetime, by: Any) -> Closed | None:
+    """Close the month when every bill is issued; None when there is something left to do, or another closer was faster.
+
+    Its lock waits for every worker that still writes.
+    """
     with transaction.atomic():
         period = _locked(month)
-        is_new = period.state == State.CLOSING
-        if is_new:
-            journal.post(_provider_cost(period, month), at=at)
-            move(
-                period,
-                BillingPeriod.TRANSITIONS,
-                to=State.CLOSED,
-                action="billing.period.closed",
-                at=at,
-                by=by,
-                changes={"closed_at": at, "closed_by": by},
-            )
-        return Closed(period, period.invoices.count(), is_new=is_new)
+        if period.state != State.CLOSING or monthly_run.has_work(run):
+            return None
+        aside = list(parking.parked(period.name))
+        if aside:
+            raise BillsParked(period, aside)
+        journal.post(_provider_cost(period, month), at=at)
+        MonthlyRun.objects.filter(period=period, ended_at=None).update(ended_at=at)
+        move(
+            period,
+            BillingPeriod.TRANSITIONS,
+            to=State.CLOSED,
+            action="billing.period.closed",
+            at=at,
+            by=by,
+            changes={"closed_at": at, "closed_by": by},
+        )
+        return Closed(period, period.invoices.count(), is_new=True)
 
 
 def _provider_cost(period: BillingPeriod, month: Period) -> Fact:

@@ -1,5 +1,6 @@
 """The terms of this installation, read from the settings for views, API, tasks and commands."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 from django.conf import settings
@@ -16,6 +17,7 @@ def house_terms() -> Terms:
         default_share=ShareTerms(Decimal(settings.DEFAULT_REVENUE_SHARE)),
         currency=settings.CURRENCY,
         credit_alone_up_to=settings.CREDIT_ALONE_UP_TO,
+        grace=timedelta(days=settings.GRACE_DAYS) if settings.GRACE_DAYS >= 0 else None,
     )
 
 

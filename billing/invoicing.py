@@ -1,4 +1,4 @@
-"""From bills to invoices and statements: drafted, numbered, finalized and posted, a payer at a time."""
+"""From bills to invoices and statements: built as drafts, then numbered, finalized and posted, a payer at a time."""
 
 from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
@@ -14,7 +14,6 @@ from billing.models import BillingPeriod, Invoice, InvoiceLine
 from billing.parties import Register
 from billing.terms import Terms
 from marketplace.accounts.models import CostCenter
-from marketplace.core.errors import Conflict
 from marketplace.core.money import MAX_DECIMALS, exact
 from marketplace.core.numbering import next_number
 from marketplace.core.transitions import move
@@ -23,51 +22,10 @@ PREFIXES = {Invoice.Kind.INVOICE: "INV", Invoice.Kind.STATEMENT: "ST"}
 _CUT = Decimal(1).scaleb(-MAX_DECIMALS)
 
 
-class PeriodNotClosing(Conflict):
-    """Invoices are made while their month is being closed, neither before nor after."""
-
-    code = "period_not_closing"
-
-    def __init__(self, period: BillingPeriod) -> None:
-        self.period = period
-        super().__init__(f"The month {period.name} is {period.state}, so nothing can be invoiced for it now.")
-
-
-def issue(bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime, by: Any = None) -> Invoice:
-    """Draft, finalize and post one bill in one transaction, or return the invoice that it already has.
-
-    Locks the period row, so that closers that run at once take turns payer by payer, and one that died leaves
-    nothing half done. Raises PeriodNotClosing.
-    """
-    with transaction.atomic():
-        period = BillingPeriod.objects.select_for_update().get(pk=period.pk)
-        invoice = _existing(bill, period)
-        if invoice is not None and invoice.state != Invoice.State.DRAFT:
-            return invoice
-        if period.state != BillingPeriod.State.CLOSING:
-            raise PeriodNotClosing(period)
-        if invoice is not None:
-            invoice.delete()
-        register = parties.read(at=at, terms=terms, organizations=[bill.organization.pk])
-        invoice = draft(bill, period=period, terms=terms, at=at, register=register)
-        finalize(invoice, terms=terms, at=at, by=by, register=register)
-        return invoice
-
-
-def _existing(bill: Bill, period: BillingPeriod) -> Invoice | None:
-    return Invoice.objects.filter(
-        period=period,
-        organization=bill.organization,
-        cost_center=bill.cost_center,
-        currency=bill.currency,
-        part=0,
-    ).first()
-
-
 def draft(
     bill: Bill, *, period: BillingPeriod, terms: Terms, at: datetime, register: Register | None = None
 ) -> Invoice:
-    """Write a bill down as a draft with its lines. Raises as ``build`` does."""
+    """Write one bill down as a draft with its lines. Raises as `build` does."""
     invoice, lines = build(bill, period=period, terms=terms, at=at, register=register)
     invoice.save(force_insert=True)
     InvoiceLine.objects.bulk_create(lines, batch_size=1_000)

@@ -99,11 +99,20 @@ def invoices(actor: Actor) -> QuerySet[Invoice]:
     Finance sees those of its organization, the platform's own finance all; anybody sees the statements of a cost
     center that they own or that one of their teams books on.
     """
-    issued = Invoice.objects.filter(ISSUED).select_related("organization", "cost_center", "period")
+    return _visible(Invoice.objects.filter(ISSUED), actor)
+
+
+def drafts(actor: Actor) -> QuerySet[Invoice]:
+    """Bills that are drafts, which a person may see: the same people as see them when they are issued."""
+    return _visible(Invoice.objects.exclude(ISSUED), actor)
+
+
+def _visible(found: QuerySet[Invoice], actor: Actor) -> QuerySet[Invoice]:
+    found = found.select_related("organization", "cost_center", "period")
     if actor.is_platform(Role.FINANCE):
-        return issued
+        return found
     centers = Q(cost_center__owner=actor.user) | Q(cost_center__teams__in=actor.team_ids)
-    return issued.filter(Q(organization__in=actor.organizations_as(Role.FINANCE)) | centers).distinct()
+    return found.filter(Q(organization__in=actor.organizations_as(Role.FINANCE)) | centers).distinct()
 
 
 def issued_totals(period: str, *, of: QuerySet[Invoice] | None = None) -> list[IssuedTotal]:

@@ -1,5 +1,7 @@
 """The worker's side of closing months and comparing totals."""
 
+from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from celery import shared_task
@@ -7,29 +9,44 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import background, margin_checks, overdue
+from billing import announcing, background, margin_checks, monthly_run, overdue
 from billing.close import close_period
-from billing.house import house_terms, house_thresholds
+from billing.house import house_terms
+from billing.ledger import differing
 from billing.ledger.verify import verify
+from billing.monthly_run import TurnOver
 from billing.thresholds import Thresholds
 from marketplace.accounts.models import User
 from marketplace.catalog.check_runs import MARGIN_JOB
 from marketplace.core import jobs, notices
 from marketplace.core.models import Job
 
+# A turn ends well before the lease of its job, and before Celery would kill its process.
+TURN_S = 300
+
 
 @jobs.work(background.CLOSE_PERIOD)
 def close_month(*, job: Job, period: str, by_id: int | None = None) -> dict[str, Any]:
-    """Close a month and tell who asked for it; safe to run twice."""
+    """Close a month together with other workers and tell who asked for it; safe to run twice."""
     person = User.objects.filter(pk=by_id).first() if by_id else None
-    now = timezone.now()
-    closed = close_period(
-        period,
-        at=now,
-        terms=house_terms(),
-        by=person,
-        on_progress=lambda done, total: jobs.progress(job, done=done, total=total),
-    )
+    now, ends_at = timezone.now(), monotonic() + TURN_S
+    try:
+        closed = close_period(
+            period,
+            at=now,
+            terms=house_terms(),
+            by=person,
+            on_progress=lambda done, total: jobs.progress(job, done=done, total=total),
+            tries_again=False,
+            is_time_up=lambda: monotonic() > ends_at,
+            on_begin=lambda run: background.request_help(
+                period, run_id=run.pk, workers=settings.CLOSE_WORKERS, at=now
+            ),
+        )
+    except TurnOver:
+        background.request_next_turn(job, period=period, at=timezone.now())
+        return {"goes_on": True}
+    background.request_mails(period, at=now)
     notices.notify(
         [person] if person else [],
         text=f"{period} is closed: {closed.invoices} invoices and statements.",
@@ -42,6 +59,35 @@ def close_month(*, job: Job, period: str, by_id: int | None = None) -> dict[str,
     return {"invoices": closed.invoices}
 
 
+@jobs.work(background.HELP_CLOSE)
+def help_close(*, job: Job, period: str) -> dict[str, bool]:
+    """Share the work of a month that is being closed; safe to run twice, and after the close."""
+    ends_at = monotonic() + TURN_S
+    with suppress(TurnOver):
+        monthly_run.help_with(
+            period, at=timezone.now(), terms=house_terms(), is_time_up=lambda: monotonic() > ends_at
+        )
+    return {"helped": True}
+
+
+@jobs.work(background.MAIL_BILLS)
+def mail_bills(*, job: Job, period: str) -> dict[str, int]:
+    """Tell payers of the bills of a month, each once; goes on where it stopped."""
+    return {"told": announcing.announce_month(period, at=timezone.now())}
+
+
+@shared_task(name="billing.tend_months", expires=3000)
+def tend_months() -> None:
+    """Keep the drafts of the month that waits to be closed current, and close it when its grace is over."""
+    background.tend_months(at=timezone.now(), terms=house_terms())
+
+
+@shared_task(name="billing.verify_daily", expires=3000)
+def verify_daily() -> None:
+    """Queue the comparison of all totals, once a day."""
+    background.request_daily_verification(at=timezone.now())
+
+
 @shared_task(name="billing.mark_overdue", expires=3000)
 def mark_overdue() -> None:
     """Call invoices overdue whose day has passed; safe to run twice."""
@@ -50,8 +96,10 @@ def mark_overdue() -> None:
 
 @jobs.work(background.VERIFY)
 def verify_totals(*, job: Job) -> list[dict[str, Any]]:
-    """Compare all totals; the result is kept on the job for the page that shows it."""
-    return [verdict.as_json() for verdict in verify()]
+    """Compare all totals and tell of what differs; the result is kept on the job for the page that shows it."""
+    verdicts = verify()
+    differing.tell(verdicts, at=timezone.now())
+    return [verdict.as_json() for verdict in verdicts]
 
 
 @jobs.work(MARGIN_JOB)
@@ -61,6 +109,12 @@ def check_sustainability(*, job: Job, check_run_id: str) -> dict[str, str]:
         check_run_id,
         at=timezone.now(),
         default=house_terms().default_share,
-        thresholds=house_thresholds(),
+        thresholds=Thresholds(
+            settings.MARGIN_FAIL_BELOW,
+            settings.MARGIN_WARN_BELOW,
+            free_cost=settings.FREE_PLAN_COST,
+            free_currency=settings.CURRENCY,
+            free_per_paying=settings.FREE_PER_PAYING,
+        ),
     )
     return {"state": state}

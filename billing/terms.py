@@ -20,7 +20,8 @@ class ShareTerms:
 class Terms:
     """Who issues invoices, the share where no agreement says otherwise, and how long payers have.
 
-    Up to `credit_alone_up_to`, in `currency`, one person of finance gives money back; more takes two.
+    Up to `credit_alone_up_to`, in `currency`, one person of finance gives money back; more takes two. For `grace` after
+    its end a month stays open for late usage, its bills as drafts, and is closed then; None leaves that to finance.
     """
 
     legal_entity: str
@@ -28,3 +29,4 @@ class Terms:
     currency: str
     due_after: timedelta = timedelta(days=30)
     credit_alone_up_to: Decimal = Decimal(100)
+    grace: timedelta | None = None

@@ -1,6 +1,6 @@
 """Pages of finance (/finance/), creators' earnings and cost centers' bills (/bills/)."""
 
-from django.urls import path
+from django.urls import include, path
 
 from billing import collecting_urls, party_urls
 from billing.views import (
@@ -29,6 +29,7 @@ urlpatterns = [
     path("finance/periods/<str:name>/preview/", periods.preview, name="period-preview"),
     path("finance/periods/<str:name>/close/", periods.close, name="period-close"),
     path("finance/periods/<str:name>/progress/", periods.progress, name="period-progress"),
+    path("", include("billing.run_urls")),
     path("finance/invoices/", invoices.invoices, name="invoices"),
     path("finance/invoices.csv", invoices.invoices_csv, name="invoices-csv"),
     path("finance/invoices/<str:number>/", invoices.invoice, name="invoice"),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from django.conf import settings as django_settings
 from django.db import transaction
 from hypothesis import settings
 
@@ -41,6 +42,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: next((n for n, start in enumerate(LONG) if item.nodeid.startswith(start)), len(LONG))
     )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def static_files_found_when_asked_for() -> None:
+    """Spare every client of every test a walk over all static files, which WhiteNoise does when it is made."""
+    django_settings.WHITENOISE_AUTOREFRESH = True
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,10 @@ LEGAL_ENTITY = env.str("HALFPENNY_LEGAL_ENTITY", "Halfpenny Demo Company")
 DEFAULT_REVENUE_SHARE = env.decimal("HALFPENNY_REVENUE_SHARE", Decimal("0.20"))
 # Up to this, in CURRENCY, one person of finance may give money back; more takes a second one.
 CREDIT_ALONE_UP_TO = env.decimal("HALFPENNY_CREDIT_ALONE_UP_TO", Decimal(100))
+# Days after its end in which a month still takes usage, with its bills as drafts, before it is closed; -1: by hand.
+GRACE_DAYS = env.int("HALFPENNY_GRACE_DAYS", -1)
+# How many workers share the work of closing a month.
+CLOSE_WORKERS = env.int("HALFPENNY_CLOSE_WORKERS", 2)
 # The same of what is written off; up to the second, the rest of a payment that came short is too small to ask for.
 WRITE_OFF_ALONE_UP_TO = env.decimal("HALFPENNY_WRITE_OFF_ALONE_UP_TO", Decimal(100))
 SMALL_DIFFERENCE_UP_TO = env.decimal("HALFPENNY_SMALL_DIFFERENCE_UP_TO", Decimal(1))
@@ -284,6 +288,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_ROUTES = {
     "core.run_job": {"queue": "celery"},
     "billing.mark_overdue": {"queue": "celery"},
+    "billing.tend_months": {"queue": "celery"},
+    "billing.verify_daily": {"queue": "celery"},
     "core.sweep_jobs": {"queue": "celery"},
     "gateway.deliver_notices": {"queue": "celery"},
     "gateway.collect_digests": {"queue": "celery"},
@@ -329,6 +335,8 @@ CELERY_TASK_ROUTES = {
 CELERY_BEAT_SCHEDULE = {
     "index-documents": {"task": "gateway.index_documents", "schedule": 60.0},
     "mark-overdue": {"task": "billing.mark_overdue", "schedule": crontab(minute="25")},
+    "tend-months": {"task": "billing.tend_months", "schedule": crontab(minute="35")},
+    "verify-daily": {"task": "billing.verify_daily", "schedule": crontab(hour="5", minute="15")},
     "sweep-jobs": {"task": "core.sweep_jobs", "schedule": 5.0},
     "deliver-notices": {"task": "gateway.deliver_notices", "schedule": 10.0},
     "collect-digests": {"task": "gateway.collect_digests", "schedule": 60.0},
