@@ -113,7 +113,11 @@ def compare(
 
 
 def _pair(
-    first: str, second: str, of_first: Callable[[int], int], of_second: Callable[[int], int], points: list[int]
+    first: str,
+    second: str,
+    of_first: Callable[[int], int],
+    of_second: Callable[[int], int],
+    points: list[int],
 ) -> Pair:
     def difference(calls: int) -> int:
         return of_first(calls) - of_second(calls)

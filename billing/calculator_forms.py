@@ -26,7 +26,13 @@ PRESETS: dict[str, tuple[str, Mapping[str, str]]] = {
     "markup": ("Markup on cost", {"a-name": "Cost + 30 %", "a-markup": "0.30"}),
     "two-part": (
         "Two-part tariff",
-        {"a-name": "Fee and usage", "a-fee": "50", "a-markup": "0.30", "b-name": "Usage only", "b-markup": "0.60"},
+        {
+            "a-name": "Fee and usage",
+            "a-fee": "50",
+            "a-markup": "0.30",
+            "b-name": "Usage only",
+            "b-markup": "0.60",
+        },
     ),
     "split": (
         "Revenue split with margin",
@@ -52,10 +58,17 @@ EMPTY = {"calls": "10000", "cost_per_call": "0.01", "currency": "USD"}
 class ConditionsForm(forms.Form):
     """What holds for all plans."""
 
-    calls = forms.IntegerField(min_value=1, max_value=MOST_CALLS, label="Calls a month", help_text="The curve ends there.")
+    calls = forms.IntegerField(
+        min_value=1, max_value=MOST_CALLS, label="Calls a month", help_text="The curve ends there."
+    )
     cost_per_call = exact_decimal(label="A call costs the platform")
     currency = forms.ChoiceField(choices=[(code, code) for code in sorted(MINOR_EXPONENTS)])
-    share = exact_decimal(required=False, max_value=Decimal(1), label="Platform's share", help_text="0.2 is 20 %. Empty: as usual.")
+    share = exact_decimal(
+        required=False,
+        max_value=Decimal(1),
+        label="Platform's share",
+        help_text="0.2 is 20 %. Empty: as usual.",
+    )
     basis = forms.ChoiceField(
         required=False,
         label="Of what",
@@ -86,7 +99,9 @@ class PlanForm(forms.Form):
 
     name = forms.CharField(required=False, max_length=60)
     fee = exact_decimal(required=False, label="Fee a month")
-    credit = exact_decimal(required=False, label="Included credit", help_text="Pays for usage until it is used up.")
+    credit = exact_decimal(
+        required=False, label="Included credit", help_text="Pays for usage until it is used up."
+    )
     model = forms.ChoiceField(required=False, choices=MODELS, label="Charge for")
     price = exact_decimal(required=False, label="Price a call or package")
     package_size = exact_decimal(required=False, label="Calls in a package")
@@ -135,11 +150,20 @@ class PlanForm(forms.Form):
         price = to_text(typed["price"] or Decimal(0))
         shapes: dict[str, dict[str, Any]] = {
             "per_unit": {"unit_amount": price},
-            "package": {"package_size": to_text(typed["package_size"] or Decimal(0)), "package_amount": price},
+            "package": {
+                "package_size": to_text(typed["package_size"] or Decimal(0)),
+                "package_amount": price,
+            },
         }
         shape = shapes.get(typed["model"]) or {"tiers": _tiers(typed["tiers"])}
         bounds = {name: to_text(typed[name]) for name in ("minimum", "maximum") if typed[name] is not None}
-        return {"code": "calls", "model": typed["model"], "free_units": to_text(typed["free"] or Decimal(0)), **shape, **bounds}
+        return {
+            "code": "calls",
+            "model": typed["model"],
+            "free_units": to_text(typed["free"] or Decimal(0)),
+            **shape,
+            **bounds,
+        }
 
 
 def address_of(plans: list[tuple[str, list[Any]]], *, cost_per_call: Decimal | None, currency: str) -> str:
@@ -172,5 +196,7 @@ def _tiers(text: str) -> list[dict[str, Any]]:
             if not colon:
                 raise InvalidInput("tiers", f"{line.strip()!r} has no colon; write 1000: 0.05 or rest: 0.02")
             up_to = None if bound.strip().lower() == "rest" else bound.strip()
-            tiers.append({"up_to": up_to, "unit_amount": unit.strip() or "0", "flat_amount": flat.strip() or "0"})
+            tiers.append(
+                {"up_to": up_to, "unit_amount": unit.strip() or "0", "flat_amount": flat.strip() or "0"}
+            )
     return tiers

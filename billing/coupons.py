@@ -107,9 +107,7 @@ def redeem(code: str, *, subscription: Subscription, by: Actor, at: datetime) ->
     Counts from this month on. Who races for the last one loses by the conditional UPDATE of the counter. Raises
     InvalidInput naming `code` when there is none or it does not fit, NotRedeemable, AlreadyRedeemed, NotAllowed.
     """
-    access.require(
-        may_redeem(subscription, by), message="Only its team, or finance, redeems coupons for it."
-    )
+    access.require(may_redeem(subscription, by), message="Only its team, or finance, redeems coupons for it.")
     coupon = Coupon.objects.filter(code=code.strip().upper()).first()
     if coupon is None:
         raise InvalidInput("code", "is not the code of a coupon", code="unknown_coupon")

@@ -11,11 +11,10 @@ from django.utils import timezone
 
 from billing import announcing, background, margin_checks, monthly_run, overdue
 from billing.close import close_period
-from billing.house import house_terms
+from billing.house import house_terms, house_thresholds
 from billing.ledger import differing
 from billing.ledger.verify import verify
 from billing.monthly_run import TurnOver
-from billing.thresholds import Thresholds
 from marketplace.accounts.models import User
 from marketplace.catalog.check_runs import MARGIN_JOB
 from marketplace.core import jobs, notices
@@ -109,12 +108,6 @@ def check_sustainability(*, job: Job, check_run_id: str) -> dict[str, str]:
         check_run_id,
         at=timezone.now(),
         default=house_terms().default_share,
-        thresholds=Thresholds(
-            settings.MARGIN_FAIL_BELOW,
-            settings.MARGIN_WARN_BELOW,
-            free_cost=settings.FREE_PLAN_COST,
-            free_currency=settings.CURRENCY,
-            free_per_paying=settings.FREE_PER_PAYING,
-        ),
+        thresholds=house_thresholds(),
     )
     return {"state": state}

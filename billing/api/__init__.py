@@ -2,9 +2,12 @@
 
 from django.urls import URLPattern, path
 
+from billing.api.calculator import CompareView
+from billing.api.coupons import CouponViewSet, RedemptionViewSet
 from billing.api.credit_notes import CreditNoteFile, CreditNoteViewSet
 from billing.api.events import EventView
 from billing.api.invoices import InvoiceFile, InvoicesFile, InvoiceViewSet, JournalFile, StatementViewSet
+from billing.api.negotiated import NegotiatedPriceViewSet
 from billing.api.periods import PeriodViewSet
 from billing.api.pricing import QuoteView, SplitView
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
@@ -14,10 +17,14 @@ ROUTES: list[tuple[str, type, str]] = [
     ("invoices", InvoiceViewSet, "invoice"),
     ("credit-notes", CreditNoteViewSet, "credit-note"),
     ("statements", StatementViewSet, "statement"),
+    ("coupons", CouponViewSet, "coupon"),
+    ("coupon-redemptions", RedemptionViewSet, "coupon-redemption"),
+    ("negotiated-prices", NegotiatedPriceViewSet, "negotiated-price"),
 ]
 
 PATHS: list[URLPattern] = [
     path("pricing/quote", QuoteView.as_view(), name="pricing-quote"),
+    path("pricing/compare", CompareView.as_view(), name="pricing-compare"),
     path("pricing/split", SplitView.as_view(), name="pricing-split"),
     path("invoices/<str:number>.pdf", InvoiceFile.as_view(), name="invoice-pdf"),
     path("credit-notes/<uuid:id>.pdf", CreditNoteFile.as_view(), name="credit-note-pdf"),

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, QueryDict
@@ -48,24 +49,14 @@ def calculator_page(request: PersonRequest) -> HttpResponse:
 
 def _query(request: PersonRequest) -> QueryDict:
     """Give what was typed; a preset or an app fills what the address says nothing of."""
-    typed = {name: value for name, value in request.GET.items() if name not in ("preset", "app")}
+    typed = {name: str(value) for name, value in request.GET.items() if name not in ("preset", "app")}
     slug, preset = request.GET.get("app"), request.GET.get("preset", "two-part" if not typed else "")
-    found = QueryDict(mutable=True)
-    found.update(EMPTY)
+    found: dict[str, str] = dict(EMPTY)
     if slug:
-        found.update(QueryDict(_of_app(request, slug)))
+        found |= dict(parse_qsl(_of_app(request, slug)))
     elif preset in PRESETS:
-        found.update(PRESETS[preset][1])
-    for name, value in typed.items():
-        found[name] = value
-    return _single(found)
-
-
-def _single(found: QueryDict) -> QueryDict:
-    last = QueryDict(mutable=True)
-    for name in found:
-        last[name] = found[name]
-    return last
+        found |= PRESETS[preset][1]
+    return QueryDict(urlencode(found | typed))
 
 
 def _of_app(request: PersonRequest, slug: str) -> str:

@@ -116,8 +116,8 @@ def own_prices(request: PersonRequest, subscription_id: UUID) -> HttpResponse:
         "redemptions": coupon_queries.of_subscription(subscription),
         "prices": negotiated.prices(request.actor).filter(subscription=subscription, state="agreed"),
         "may_redeem": coupons.may_redeem(subscription, request.actor),
+        "may_negotiate": request.actor.is_platform(Role.FINANCE) and subscription.plan is not None,
         "today": timezone.now().date(),
-        "is_fragment": is_fragment,
     }
     return render(request, "billing/_own_prices.html" if is_fragment else "billing/own_prices.html", context)
 

@@ -1,5 +1,6 @@
 """Pages of negotiated prices: the list, a new one with its consequences, one of them with its decision."""
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -62,7 +63,11 @@ def new(request: PersonRequest, subscription_id: UUID) -> HttpResponse:
     )
     effect = None
     if form.is_valid():
-        terms = {"at": now, "share": house_terms().default_share, "thresholds": house_thresholds()}
+        terms: dict[str, Any] = {
+            "at": now,
+            "share": house_terms().default_share,
+            "thresholds": house_thresholds(),
+        }
         try:
             if "preview" in request.POST:
                 effect = negotiated.preview(subscription, proposal=form.proposal(), **terms)
