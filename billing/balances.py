@@ -45,37 +45,6 @@ def locked_balance(organization_id: int, currency: str) -> int:
     return found.values_list("balance_minor", flat=True).first() or 0
 
 
-def receive_on_account(
-    organization: Organization,
-    *,
-    amount_minor: int,
-    currency: str,
-    reference: str,
-    received_date: date,
-    by: Actor,
-    at: datetime,
-) -> BalanceEntry:
-    """Record money that came in without an invoice; the same reference and amount again is the first entry.
-
-    Raises NotAllowed for who is not the marketplace's finance, InvalidInput by field, ReferenceTaken.
-    """
-    access.require_platform(by, Role.FINANCE)
-    if amount_minor <= 0:
-        raise InvalidInput("amount", "must be more than zero", limit=0)
-    reference = required_reference(reference)
-    if received_date > at.date():
-        raise InvalidInput("received_date", "lies in the future")
-    return keep(
-        organization.pk,
-        amount_minor=amount_minor,
-        currency=currency,
-        reference=reference,
-        received_date=received_date,
-        by=by.user,
-        at=at,
-    )
-
-
 def required_reference(reference: str) -> str:
     """Return a reference without spaces around it. Raises InvalidInput when there is none."""
     reference = reference.strip()
@@ -112,7 +81,7 @@ def keep(
             recorded_by=by,
             recorded_at=at,
         )
-        _post(entry, money, f"On account: {reference}", at=at)
+        post(entry, money, f"On account: {reference}", at=at)
     return entry
 
 
@@ -128,7 +97,7 @@ def _same(
     return earlier
 
 
-def _post(entry: BalanceEntry, other: Account, memo: str, *, at: datetime) -> None:
+def post(entry: BalanceEntry, other: Account, memo: str, *, at: datetime) -> None:
     """Post a movement: the balance is a debt of the house, so what raises it is a credit."""
     who = {"organization_id": entry.organization_id}
     journal.post(
@@ -178,7 +147,7 @@ def move_surplus(invoice: Invoice, *, at: datetime, by: User | None = None) -> B
         recorded_by=by,
         recorded_at=at,
     )
-    _post(entry, chart.RECEIVABLE, f"Paid and given back of {invoice}", at=at)
+    post(entry, chart.RECEIVABLE, f"Paid and given back of {invoice}", at=at)
     return entry
 
 
@@ -231,7 +200,7 @@ def pay_back(
             recorded_by=by.user,
             recorded_at=at,
         )
-        _post(entry, money, f"Paid back to {organization}: {reference}", at=at)
+        post(entry, money, f"Paid back to {organization}: {reference}", at=at)
     return entry
 
 

@@ -38,6 +38,7 @@ class CreatorMovement(models.Model):
         REVERSED = "reversed"
         TOPPED_UP = "topped_up"
         WRITTEN_OFF = "written_off"
+        RECOVERED = "recovered"
         RELIEVED = "relieved"
         TAXED = "taxed"
         PAID = "paid"

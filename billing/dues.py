@@ -50,7 +50,11 @@ class Due:
 
 def due_of(invoice: Invoice) -> Due:
     """Read what is due of an invoice (one query)."""
-    found = with_due(Invoice.objects.filter(pk=invoice.pk)).get()
+    return as_read(with_due(Invoice.objects.filter(pk=invoice.pk)).get())
+
+
+def as_read(found: Any) -> Due:
+    """Give what is due of an invoice that came from ``with_due``."""
     return Due(
         found.total_minor,
         found.credited_minor,

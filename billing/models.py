@@ -14,13 +14,38 @@ from billing.billing_profile_models import BillingProfile, ExemptionCertificate
 from billing.coupon_models import Coupon, CouponRedemption
 from billing.creator_models import CreatorMovement
 from billing.credit_note_models import CreditNote, CreditNoteLine
+from billing.dunning_models import (
+    DunningCharge,
+    DunningGroup,
+    DunningMember,
+    DunningNotice,
+    DunningPause,
+    DunningPolicy,
+    DunningStep,
+)
 from billing.legal_entity_models import LegalEntity, LegalEntityFacts
 from billing.negotiated_models import NegotiatedPrice
 from billing.payment_models import PaymentReversal, ReceivedPayment
-from billing.payout_models import BankFile, Payout, PayoutAccount, SelfBill
+from billing.payments.models import (
+    BalanceTransaction,
+    ConnectedAccount,
+    FakeCall,
+    FakeObject,
+    MethodSetup,
+    PaymentAttempt,
+    PaymentCustomer,
+    PaymentDispute,
+    PaymentMethod,
+    PaymentRefund,
+    ProcessorEvent,
+    Transfer,
+    TransferReversal,
+)
+from billing.payout_models import BankFile, Payout, PayoutPlan, SelfBill
 from billing.progressive_models import ProgressiveBill, ProgressiveThreshold
 from billing.run_models import AddedLine, MonthlyRun, ParkedBill, RunBatch
 from billing.service_credit_models import MaintenanceWindow, ServiceCredit, ServiceResult, ServiceTerms
+from billing.spend_cap_models import SpendCap
 from billing.tax_rate_models import AppTaxCategory, TaxCategory, TaxRate
 from billing.wallet_models import Wallet, WalletCredit, WalletMovement
 from billing.write_off_models import WriteOff
@@ -33,29 +58,47 @@ __all__ = [
     "AgreementProposal",
     "AppTaxCategory",
     "BalanceEntry",
+    "BalanceTransaction",
     "BankFile",
     "BillingPeriod",
     "BillingProfile",
+    "ConnectedAccount",
     "Coupon",
     "CouponRedemption",
     "CreatorMovement",
     "CreditNote",
     "CreditNoteLine",
     "CustomerBalance",
+    "DunningCharge",
+    "DunningGroup",
+    "DunningMember",
+    "DunningNotice",
+    "DunningPause",
+    "DunningPolicy",
+    "DunningStep",
     "ExemptionCertificate",
+    "FakeCall",
+    "FakeObject",
     "Invoice",
     "InvoiceLine",
     "JournalEntry",
     "LegalEntity",
     "LegalEntityFacts",
     "MaintenanceWindow",
+    "MethodSetup",
     "MonthlyRun",
     "NegotiatedPrice",
     "ParkedBill",
+    "PaymentAttempt",
+    "PaymentCustomer",
+    "PaymentDispute",
+    "PaymentMethod",
+    "PaymentRefund",
     "PaymentReversal",
     "Payout",
-    "PayoutAccount",
+    "PayoutPlan",
     "Posting",
+    "ProcessorEvent",
     "ProgressiveBill",
     "ProgressiveThreshold",
     "ReceivedPayment",
@@ -66,8 +109,11 @@ __all__ = [
     "ServiceResult",
     "ServiceTerms",
     "ShareTrueUp",
+    "SpendCap",
     "TaxCategory",
     "TaxRate",
+    "Transfer",
+    "TransferReversal",
     "Wallet",
     "WalletCredit",
     "WalletMovement",

@@ -58,6 +58,10 @@ class Aged:
     older_minor: int = 0
 
     @property
+    def overdue_minor(self) -> int:
+        return self.to_30_minor + self.to_60_minor + self.older_minor
+
+    @property
     def total_minor(self) -> int:
         return self.not_due_minor + self.to_30_minor + self.to_60_minor + self.older_minor
 

@@ -1,4 +1,4 @@
-"""Where creators are paid, what is paid, and the files that a bank gets."""
+"""How creators are paid, what is paid, and the files that a bank gets."""
 
 from typing import ClassVar
 
@@ -9,15 +9,15 @@ from pgtrigger import Before, Condition, Delete, Insert, Protect, Trigger, Updat
 from marketplace.core.ids import uuid7
 from marketplace.core.transitions import Transitions
 
-# What is on its way already counts as gone. Locks the account, so that of two workers the second sees the first.
+# What is on its way already counts as gone. Locks the plan, so that of two workers the second sees the first.
 BEYOND_BALANCE = """
 IF NEW.state NOT IN ('scheduled', 'held') THEN
     RETURN NEW;
 END IF;
-PERFORM 1 FROM billing_payoutaccount WHERE id = NEW.account_id FOR UPDATE;
+PERFORM 1 FROM billing_payoutplan WHERE id = NEW.plan_id FOR UPDATE;
 IF NEW.amount_minor + (
     SELECT coalesce(sum(amount_minor), 0) FROM billing_payout
-    WHERE account_id = NEW.account_id AND state IN ('scheduled', 'held') AND id <> NEW.id
+    WHERE plan_id = NEW.plan_id AND state IN ('scheduled', 'held') AND id <> NEW.id
 ) > (
     SELECT coalesce(sum(available_minor), 0) FROM billing_creatormovement
     WHERE team_id = NEW.team_id AND currency = NEW.currency
@@ -29,7 +29,7 @@ RETURN NEW;
 """
 
 
-class PayoutAccount(models.Model):
+class PayoutPlan(models.Model):
     """Where and when a team is paid in one currency."""
 
     class Method(models.TextChoices):
@@ -41,13 +41,12 @@ class PayoutAccount(models.Model):
         MONTHLY = "monthly", "On a day of the month"
         WEEKLY = "weekly", "On a day of the week"
 
-    team = models.ForeignKey("accounts.Team", models.PROTECT, related_name="payout_accounts")
+    team = models.ForeignKey("accounts.Team", models.PROTECT, related_name="payout_plans")
     currency = models.CharField(max_length=3)
     method = models.CharField(max_length=8, choices=Method)
     holder = models.CharField(max_length=70, blank=True)
     iban = models.CharField(max_length=34, blank=True)
     bic = models.CharField(max_length=11, blank=True)
-    stripe_account = models.CharField(max_length=60, blank=True)
     schedule = models.CharField(max_length=7, choices=Schedule, default=Schedule.MONTHLY)
     day = models.PositiveSmallIntegerField(
         default=10, help_text="Of the month, 1 to 28; of the week, 1 (Monday) to 7."
@@ -66,24 +65,17 @@ class PayoutAccount(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["team", "currency"], name="payout_account_one_per_currency"),
-            models.CheckConstraint(
-                condition=~Q(method="bank") | ~Q(iban="") & ~Q(holder=""), name="payout_account_bank_has_iban"
-            ),
-            models.CheckConstraint(
-                condition=~Q(method="stripe") | ~Q(stripe_account=""),
-                name="payout_account_stripe_has_account",
-            ),
+            models.UniqueConstraint(fields=["team", "currency"], name="payout_plan_one_per_currency"),
             models.CheckConstraint(
                 condition=Q(schedule="monthly", day__gte=1, day__lte=28)
                 | Q(schedule="weekly", day__gte=1, day__lte=7),
-                name="payout_account_day_exists",
+                name="payout_plan_day_exists",
             ),
-            models.CheckConstraint(condition=Q(threshold_minor__gte=0), name="payout_account_threshold"),
+            models.CheckConstraint(condition=Q(threshold_minor__gte=0), name="payout_plan_threshold"),
             models.CheckConstraint(
                 condition=Q(consented_at__isnull=True, consent_text="")
                 | Q(consented_at__isnull=False, consented_by__isnull=False) & ~Q(consent_text=""),
-                name="payout_account_consent_is_whole",
+                name="payout_plan_consent_is_whole",
             ),
         ]
 
@@ -132,13 +124,13 @@ class Payout(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     key = models.CharField(max_length=100, unique=True, help_text="Team, currency and day: one payout each.")
-    account = models.ForeignKey("billing.PayoutAccount", models.PROTECT, related_name="payouts")
+    plan = models.ForeignKey("billing.PayoutPlan", models.PROTECT, related_name="payouts")
     team = models.ForeignKey("accounts.Team", models.PROTECT, related_name="payouts")
     currency = models.CharField(max_length=3)
     amount_minor = models.BigIntegerField()
     state = models.CharField(max_length=9, choices=State, default=State.SCHEDULED)
-    method = models.CharField(max_length=8, choices=PayoutAccount.Method)
-    destination = models.JSONField(help_text="Where it goes, as the account said when it was scheduled.")
+    method = models.CharField(max_length=8, choices=PayoutPlan.Method)
+    destination = models.JSONField(help_text="Where it goes, as the plan said when it was scheduled.")
     due_date = models.DateField()
     created_at = models.DateTimeField()
     needs_second_person = models.BooleanField()

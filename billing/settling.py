@@ -4,7 +4,7 @@ from datetime import date, datetime
 
 from django.db import transaction
 
-from billing import balances
+from billing import balances, dunning_charges, suspending
 from billing.dues import OPEN_STATES, Due, due_of, is_open, is_payable, with_due
 from billing.ledger import chart, journal
 from billing.ledger.chart import Account
@@ -14,7 +14,7 @@ from billing.posting_months import running_month
 from billing.recovering import recovered_legs
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
-from marketplace.accounts.models import User
+from marketplace.accounts.models import Organization, User
 from marketplace.core import audit
 from marketplace.core.errors import Conflict, InvalidInput
 from marketplace.core.money import format_money
@@ -22,7 +22,7 @@ from marketplace.core.transitions import move
 
 __all__ = [
     "LONGEST_REFERENCE", "OPEN_STATES", "Due", "NotPayable", "ReferenceUsed", "book_payment", "due_of", "is_open",
-    "is_payable", "record_payment", "reverse_payment", "settle", "use_balance", "with_due",
+    "is_payable", "receive_on_account", "record_payment", "reverse_payment", "settle", "use_balance", "with_due",
 ]  # fmt: skip
 
 State = Invoice.State
@@ -119,6 +119,7 @@ def book_payment(
                 payment=payment,
                 money=money,
             )
+            dunning_charges.settle_open(invoice.organization_id, invoice.currency, at=at)
         settle(invoice, by=by, at=at)
     return payment
 
@@ -175,6 +176,40 @@ def _post(payment: ReceivedPayment, money: Account, *, at: datetime) -> None:
         "received": str(payment.received_date),
     }
     audit.record("billing.invoice.payment_received", subject=invoice, at=at, by=payment.recorded_by, new=new)
+
+
+def receive_on_account(
+    organization: Organization,
+    *,
+    amount_minor: int,
+    currency: str,
+    reference: str,
+    received_date: date,
+    by: Actor,
+    at: datetime,
+) -> BalanceEntry:
+    """Record money that came in without an invoice; the same reference and amount again is the first entry.
+
+    Raises NotAllowed for who is not the marketplace's finance, InvalidInput by field, ReferenceTaken.
+    """
+    access.require_platform(by, Role.FINANCE)
+    if amount_minor <= 0:
+        raise InvalidInput("amount", "must be more than zero", limit=0)
+    reference = balances.required_reference(reference)
+    if received_date > at.date():
+        raise InvalidInput("received_date", "lies in the future")
+    with transaction.atomic():
+        entry = balances.keep(
+            organization.pk,
+            amount_minor=amount_minor,
+            currency=currency,
+            reference=reference,
+            received_date=received_date,
+            by=by.user,
+            at=at,
+        )
+        dunning_charges.settle_open(organization.pk, currency, at=at)
+    return entry
 
 
 def use_balance(invoice: Invoice, *, by: Actor, at: datetime) -> ReceivedPayment | None:
@@ -312,6 +347,7 @@ def settle(invoice: Invoice, *, by: Actor | User | None, at: datetime) -> None:
         _move(invoice, to, "billing.invoice.due_again", by=person, at=at)
     if due_minor < 0:
         balances.move_surplus(invoice, at=at, by=person)
+    suspending.review(invoice.organization_id, at=at, by=person)
 
 
 def _move(invoice: Invoice, to: State, action: str, *, by: User | None, at: datetime) -> None:

@@ -9,12 +9,23 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import announcing, background, margin_checks, monthly_run, overdue
+from billing import (
+    announcing,
+    background,
+    dunning,
+    lifecycle,
+    margin_checks,
+    monthly_run,
+    overdue,
+    progressive,
+    wallets,
+)
 from billing.close import close_period
 from billing.house import house_terms, house_thresholds
 from billing.ledger import differing
 from billing.ledger.verify import verify
 from billing.monthly_run import TurnOver
+from billing.payments import tasks as _payments  # noqa: F401  registers the work of payments
 from marketplace.accounts.models import User
 from marketplace.catalog.check_runs import MARGIN_JOB
 from marketplace.core import jobs, notices
@@ -93,6 +104,12 @@ def mark_overdue() -> None:
     overdue.mark_overdue(at=timezone.now())
 
 
+@shared_task(name="billing.run_dunning", expires=3000)
+def run_dunning() -> None:
+    """Remind customers of what is overdue, and stop or release their calls; safe to run twice."""
+    dunning.run(at=timezone.now())
+
+
 @jobs.work(background.VERIFY)
 def verify_totals(*, job: Job) -> list[dict[str, Any]]:
     """Compare all totals and tell of what differs; the result is kept on the job for the page that shows it."""
@@ -111,3 +128,21 @@ def check_sustainability(*, job: Job, check_run_id: str) -> dict[str, str]:
         thresholds=house_thresholds(),
     )
     return {"state": state}
+
+
+@shared_task(name="billing.tend_subscriptions", expires=50)
+def tend_subscriptions() -> None:
+    """Take planned steps, tell of trials and end them, let caps follow their plans; safe to run twice."""
+    lifecycle.tend(at=timezone.now())
+
+
+@shared_task(name="billing.tend_wallets", expires=3000)
+def tend_wallets() -> None:
+    """Let credits go whose day has come; safe to run twice."""
+    wallets.expire_due(at=timezone.now())
+
+
+@shared_task(name="billing.bill_progressively", expires=500)
+def bill_progressively() -> None:
+    """Bill what passed its threshold in the running month; safe to run twice and on many workers."""
+    progressive.bill_due(at=timezone.now(), terms=house_terms())

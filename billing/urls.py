@@ -3,6 +3,7 @@
 from django.urls import include, path
 
 from billing import collecting_urls, party_urls
+from billing.payments.paths import PATHS as PAYMENT_PATHS
 from billing.views import (
     approvals,
     books,
@@ -15,6 +16,7 @@ from billing.views import (
     prices,
     receivables,
     subscribing,
+    subscription_life,
     wallets,
 )
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
@@ -22,6 +24,7 @@ from metering.usage_events import paths as _paths  # noqa: F401  registers how i
 app_name = "billing"
 
 urlpatterns = [
+    *PAYMENT_PATHS,
     *party_urls.urlpatterns,
     *collecting_urls.urlpatterns,
     path("finance/", periods.overview, name="overview"),
@@ -63,12 +66,31 @@ urlpatterns = [
     ),
     path("subscriptions/rules/<slug:slug>/", approvals.rules, name="subscription-rules"),
     path("subscriptions/<uuid:subscription_id>/cancel/", subscribing.cancel, name="subscription-cancel"),
+    path(
+        "subscriptions/<uuid:subscription_id>/month/", subscription_life.standing, name="subscription-month"
+    ),
+    path("subscriptions/<uuid:subscription_id>/pause/", subscription_life.pause, name="subscription-pause"),
+    path(
+        "subscriptions/<uuid:subscription_id>/resume/", subscription_life.resume, name="subscription-resume"
+    ),
+    path(
+        "subscriptions/<uuid:subscription_id>/planned/call-off/",
+        subscription_life.call_off,
+        name="subscription-call-off",
+    ),
+    path("subscriptions/<uuid:subscription_id>/trial/", subscription_life.trial, name="subscription-trial"),
+    path("subscriptions/<uuid:subscription_id>/cap/", subscription_life.cap, name="subscription-cap"),
+    path(
+        "subscriptions/<uuid:subscription_id>/thresholds/",
+        subscription_life.thresholds,
+        name="subscription-thresholds",
+    ),
     path("finance/estimate/", estimates.estimate, name="estimate"),
     path("bills/prices/<uuid:subscription_id>/", price_effects.price_effect, name="price-effect"),
     path("", include("billing.pricing_urls")),
     path("finance/wallets/", wallets.listed, name="wallets"),
     path("finance/wallets/<uuid:wallet_id>/", wallets.wallet, name="wallet"),
     path("finance/wallets/<uuid:wallet_id>.csv", wallets.wallet_csv, name="wallet-csv"),
-    path("bills/", invoices.bills, name="bills"),
     path("bills/events/<slug:slug>/<event_id:event_id>/", events.event_bill, name="event-bill"),
+    *collecting_urls.LAST,
 ]

@@ -21,6 +21,7 @@ from quotas.delegation_models import Delegation as Delegation
 from quotas.desk_models import DeskGlance as DeskGlance
 from quotas.desk_models import DeskMark as DeskMark
 from quotas.desk_models import SavedDesk as SavedDesk
+from quotas.payment_stop_models import PaymentStop as PaymentStop  # registers its table
 from quotas.usual_models import UsualUse as UsualUse  # registers its table
 
 OWNER_KINDS = ("organization", "cost_center", "team", "app", "subscription", "key")

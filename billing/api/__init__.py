@@ -5,11 +5,13 @@ from django.urls import URLPattern, path
 from billing.api.calculator import CompareView
 from billing.api.coupons import CouponViewSet, RedemptionViewSet
 from billing.api.credit_notes import CreditNoteFile, CreditNoteViewSet
+from billing.api.documents import CreditNoteXml, InvoiceXml
 from billing.api.events import EventView
 from billing.api.invoices import InvoiceFile, InvoicesFile, InvoiceViewSet, JournalFile, StatementViewSet
 from billing.api.negotiated import NegotiatedPriceViewSet
 from billing.api.periods import PeriodViewSet
 from billing.api.pricing import QuoteView, SplitView
+from billing.api.profiles import ProfileViewSet
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
 
 ROUTES: list[tuple[str, type, str]] = [
@@ -20,6 +22,7 @@ ROUTES: list[tuple[str, type, str]] = [
     ("coupons", CouponViewSet, "coupon"),
     ("coupon-redemptions", RedemptionViewSet, "coupon-redemption"),
     ("negotiated-prices", NegotiatedPriceViewSet, "negotiated-price"),
+    ("billing-profiles", ProfileViewSet, "billing-profile"),
 ]
 
 PATHS: list[URLPattern] = [
@@ -27,6 +30,8 @@ PATHS: list[URLPattern] = [
     path("pricing/compare", CompareView.as_view(), name="pricing-compare"),
     path("pricing/split", SplitView.as_view(), name="pricing-split"),
     path("invoices/<str:number>.pdf", InvoiceFile.as_view(), name="invoice-pdf"),
+    path("invoices/<str:number>.xml", InvoiceXml.as_view(), name="invoice-xml"),
+    path("credit-notes/<uuid:id>.xml", CreditNoteXml.as_view(), name="credit-note-xml"),
     path("credit-notes/<uuid:id>.pdf", CreditNoteFile.as_view(), name="credit-note-pdf"),
     path("exports/invoices.csv", InvoicesFile.as_view(), name="export-invoices"),
     path("exports/journal.csv", JournalFile.as_view(), name="export-journal"),

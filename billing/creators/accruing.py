@@ -21,15 +21,17 @@ KINDS: Mapping[str, Kind] = {
     "billing.invoice": Kind.EARNED,
     "billing.statement": Kind.EARNED,
     "billing.credit_note": Kind.REVERSED,
-    "billing.share_written_off": Kind.WRITTEN_OFF,
+    "billing.write_off": Kind.WRITTEN_OFF,
+    "billing.recovery": Kind.RECOVERED,
     "billing.share_true_up": Kind.TOPPED_UP,
     "billing.creator_relief": Kind.RELIEVED,
     "billing.self_bill_tax": Kind.TAXED,
     "billing.payout": Kind.PAID,
-    "billing.payout_returned": Kind.RETURNED,
+    "billing.transfer": Kind.PAID,
+    "billing.transfer_reversal": Kind.RETURNED,
 }
-WRITTEN_OFF = "billing.write_off"
-CREDIT_NOTE = "billing.credit_note"
+# What makes an invoice ask for less; neither is money that came in.
+LESSENED_BY = ("billing.credit_note", "billing.write_off")
 # Team, app, currency.
 Place = tuple[int, int | None, str]
 
@@ -118,15 +120,15 @@ def collected_of(invoice: Invoice | None) -> Collected:
     """Read from the books what an invoice asks for and what came in (one query).
 
     Whatever else lowers the receivable has paid it: money, prepaid credit. What raises it again went back: refunds,
-    disputes. A write-off pays nothing.
+    disputes, what became the payer's balance.
     """
     assert invoice is not None
     if invoice.kind != Invoice.Kind.INVOICE:
         return Collected(0, 0)
-    asks = Q(entry__kind__in=[f"billing.{invoice.kind}", CREDIT_NOTE])
+    asks = Q(entry__kind__in=[f"billing.{invoice.kind}", *LESSENED_BY])
     sums = Posting.objects.filter(entry__invoice=invoice, account=chart.RECEIVABLE.code).aggregate(
         asked=Sum("amount_minor", filter=asks, default=0),
-        others=Sum("amount_minor", filter=~asks & ~Q(entry__kind=WRITTEN_OFF), default=0),
+        others=Sum("amount_minor", filter=~asks, default=0),
     )
     return Collected(int(sums["asked"]), -int(sums["others"]))
 

@@ -26,6 +26,11 @@ class Account:
 
 
 BANK = Account("bank", "Money in the bank", Kind.ASSET, "organization")
+# What payers paid by card or debit, until the processor pays it out to the bank.
+PROCESSOR_BALANCE = Account(
+    "processor_balance", "Balance at the payment processor", Kind.ASSET, "organization"
+)
+DISPUTED_PAYMENTS = Account("disputed_payments", "Held back by disputes", Kind.ASSET, "organization")
 RECEIVABLE = Account("receivable", "Receivable from organizations", Kind.ASSET, "organization")
 COST_CENTER_CHARGE = Account("cost_center_charge", "Charged to cost centers", Kind.ASSET, "cost center")
 CUSTOMER_BALANCE = Account("customer_balance", "Balances of customers", Kind.LIABILITY, "organization")
@@ -46,9 +51,13 @@ SMALL_DIFFERENCE = Account(
     "small_difference", "Differences too small to ask for", Kind.EXPENSE, "organization"
 )
 MODEL_COST = Account("model_cost", "Cost of models", Kind.EXPENSE, "app")
+PAYMENT_FEES = Account("payment_fees", "Fees of the payment processor", Kind.EXPENSE, "organization")
+DISPUTE_LOSSES = Account("dispute_losses", "Lost to disputes", Kind.EXPENSE, "organization")
 
 ACCOUNTS: tuple[Account, ...] = (
     BANK,
+    PROCESSOR_BALANCE,
+    DISPUTED_PAYMENTS,
     RECEIVABLE,
     COST_CENTER_CHARGE,
     CUSTOMER_BALANCE,
@@ -65,5 +74,7 @@ ACCOUNTS: tuple[Account, ...] = (
     BAD_DEBT,
     SMALL_DIFFERENCE,
     MODEL_COST,
+    PAYMENT_FEES,
+    DISPUTE_LOSSES,
 )
 BY_CODE: dict[str, Account] = {account.code: account for account in ACCOUNTS}

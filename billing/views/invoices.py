@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from billing import credit_note_queries, exports, overdue, queries, settling
+from billing import credit_note_queries, exports, queries, settling
 from billing.credit_notes import may_credit
 from billing.documents import invoice_pdf
 from billing.forms import InvoiceFilter
@@ -43,16 +43,6 @@ def invoices_csv(request: PersonRequest) -> HttpResponse:
     require_finance(request.actor)
     found = InvoiceFilter(request.GET).narrow(queries.invoices(request.actor)).order_by("number")
     return csv_file("invoices.csv", exports.INVOICE_COLUMNS, exports.invoice_rows(found))
-
-
-@login_required
-@require_safe
-def bills(request: PersonRequest) -> HttpResponse:
-    """List the statements of the cost centers that concern a person."""
-    found = queries.invoices(request.actor)
-    page = Paginator(found.order_by("-period_id", "-number"), PAGE_SIZE).get_page(request.GET.get("page"))
-    due = overdue.open_invoices(found)[:PAGE_SIZE]
-    return render(request, "billing/bills.html", {"page": page, "totals": queries.totals(found), "due": due})
 
 
 @login_required

@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from billing import overdue, queries, settling
+from billing import customers, overdue, queries, settling
 from billing.credit_asks import read_minor
 from billing.models import Invoice
 from billing.payment_forms import PaymentForm
@@ -29,9 +29,12 @@ def receivables(request: PersonRequest) -> HttpResponse:
     """List invoices that wait for money, with sums by age."""
     require_finance(request.actor)
     now = timezone.now()
-    found = overdue.open_invoices(queries.invoices(request.actor))
+    visible = queries.invoices(request.actor)
+    found = list(overdue.open_invoices(visible))
+    sums = overdue.aged(found, at=now)
     context = {
-        "aged": overdue.aged(found, at=now),
+        "aged": list(zip(sums, overdue.sales_outstanding(visible, sums, at=now), strict=True)),
+        "customers": customers.rows(found, at=now),
         "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "may_record": request.actor.is_platform(Role.FINANCE),
     }

@@ -16,6 +16,7 @@ from marketplace.core.money import MINOR_EXPONENTS
 DEFAULT_SECRET_KEY = "development-only-key-that-the-deploy-check-refuses"
 MIN_SECRET_LENGTH = 50
 LEAST_RETENTION_MONTHS = 3
+STRIPE_KEYS = ("sk_test_", "rk_test_", "sk_live_", "rk_live_")
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]", "testserver"})
 
 
@@ -24,6 +25,7 @@ def register_all() -> None:
     register(check_economy)
     register(check_retention)
     register(check_sign_in)
+    register(check_payments)
     register(check_secrets, Tags.security, deploy=True)
     register(check_public_address, Tags.security, deploy=True)
     register(check_demo_is_off, Tags.security, deploy=True)
@@ -86,6 +88,39 @@ def check_sign_in(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Chec
             id="halfpenny.E004",
         )
     ]
+
+
+def check_payments(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """A key of Stripe must be a secret one, meant for this installation, and what it tells us must be provable."""
+    key = settings.STRIPE_SECRET_KEY
+    if not key:
+        return []
+    found: list[CheckMessage] = []
+    if not key.startswith(STRIPE_KEYS):
+        found.append(
+            Error(
+                "The key of Stripe is no secret or restricted key.",
+                hint="Set STRIPE_SECRET_KEY to one that begins with sk_test_, rk_test_, sk_live_ or rk_live_.",
+                id="halfpenny.E020",
+            )
+        )
+    if not settings.STRIPE_WEBHOOK_SECRET.startswith("whsec_"):
+        found.append(
+            Error(
+                "Nothing that Stripe tells us could be believed.",
+                hint="Set STRIPE_WEBHOOK_SECRET to the signing secret of the endpoint /api/v1/webhooks/stripe.",
+                id="halfpenny.E021",
+            )
+        )
+    if "_live_" in key and (settings.DEMO or not settings.STRIPE_LIVE):
+        found.append(
+            Error(
+                "The key of Stripe moves real money.",
+                hint="Set HALFPENNY_STRIPE_LIVE=true, with DEMO off, when that is meant; else take a test key.",
+                id="halfpenny.E022",
+            )
+        )
+    return found
 
 
 def check_secrets(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:

@@ -65,6 +65,10 @@ BATCH_MAX_LINES = env.int("HALFPENNY_BATCH_MAX_LINES", 50_000)
 # How many batches are worked on at once in the whole installation, and how many lines of each.
 BATCHES_AT_ONCE = env.int("HALFPENNY_BATCHES_AT_ONCE", 1)
 BATCH_LINES_AT_ONCE = env.int("HALFPENNY_BATCH_LINES_AT_ONCE", 16)
+# The payment processor. Without a key the demo plays it, and an installation that is no demo takes no cards.
+STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", "")
+STRIPE_WEBHOOK_SECRET = env.str("STRIPE_WEBHOOK_SECRET", "")
+STRIPE_LIVE = env.bool("HALFPENNY_STRIPE_LIVE", False)
 PUBLIC_URL = env.str("HALFPENNY_PUBLIC_URL", "http://127.0.0.1:8000")
 
 # --- development, demo, secrets --------------------------------------------------------------------------
@@ -288,6 +292,12 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_ROUTES = {
     "core.run_job": {"queue": "celery"},
     "billing.mark_overdue": {"queue": "celery"},
+    "billing.tend_subscriptions": {"queue": "celery"},
+    "billing.tend_wallets": {"queue": "celery"},
+    "billing.bill_progressively": {"queue": "celery"},
+    "billing.tend_payments": {"queue": "celery"},
+    "billing.sync_balance": {"queue": "celery"},
+    "billing.run_dunning": {"queue": "celery"},
     "billing.tend_months": {"queue": "celery"},
     "billing.verify_daily": {"queue": "celery"},
     "core.sweep_jobs": {"queue": "celery"},
@@ -334,9 +344,15 @@ CELERY_TASK_ROUTES = {
 }
 CELERY_BEAT_SCHEDULE = {
     "index-documents": {"task": "gateway.index_documents", "schedule": 60.0},
+    "tend-payments": {"task": "billing.tend_payments", "schedule": 600.0},
+    "sync-balance": {"task": "billing.sync_balance", "schedule": crontab(minute="40")},
     "mark-overdue": {"task": "billing.mark_overdue", "schedule": crontab(minute="25")},
+    "run-dunning": {"task": "billing.run_dunning", "schedule": crontab(minute="40")},
     "tend-months": {"task": "billing.tend_months", "schedule": crontab(minute="35")},
     "verify-daily": {"task": "billing.verify_daily", "schedule": crontab(hour="5", minute="15")},
+    "tend-subscriptions": {"task": "billing.tend_subscriptions", "schedule": 60.0},
+    "tend-wallets": {"task": "billing.tend_wallets", "schedule": crontab(minute="5")},
+    "bill-progressively": {"task": "billing.bill_progressively", "schedule": 600.0},
     "sweep-jobs": {"task": "core.sweep_jobs", "schedule": 5.0},
     "deliver-notices": {"task": "gateway.deliver_notices", "schedule": 10.0},
     "collect-digests": {"task": "gateway.collect_digests", "schedule": 60.0},
@@ -416,6 +432,7 @@ SPECTACULAR_SETTINGS = {
         "InvoiceKindEnum": "billing.models.Invoice.Kind",
         "InvoiceStateEnum": "billing.models.Invoice.State",
         "CreditNoteStateEnum": "billing.models.CreditNote.State",
+        "PaymentAttemptStateEnum": "billing.payments.models.PaymentAttempt.State",
         "WriteOffStateEnum": "billing.models.WriteOff.State",
         "PoolStateEnum": "marketplace.gateway.pool_models.Pool.State",
         "PoolReplicaStateEnum": "marketplace.gateway.pool_models.PoolReplica.State",

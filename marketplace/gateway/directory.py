@@ -22,7 +22,7 @@ from marketplace.gateway.sunset import Ending, ending_of
 from metering.attribution import Dimensions
 from metering.inbox_models import AttributionRule, Inbox
 from metering.origins import Meaning, Origins, Owner, Payer, Reporter
-from quotas import incident_queries
+from quotas import incident_queries, payment_stops
 
 MOST_REMEMBERED = 50_000
 MOST_ORIGINS = 1_000
@@ -46,6 +46,13 @@ class SubscriptionEnded(NotAllowed):
 
     def __init__(self, state: str) -> None:
         super().__init__(f"This subscription is {state}.")
+
+
+class PaymentOverdue(SubscriptionEnded):
+    """Calls of the organization are stopped until it has paid; the message says what to do."""
+
+    def __init__(self, text: str) -> None:
+        NotAllowed.__init__(self, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,8 @@ class Caller:
     state: str
     epoch: int
     next_owner: tuple[datetime, int] | None = None
+    payment_stop: str = ""
+    """Why calls of the organization are stopped, and what to do; empty while they are not."""
 
     def who_at(self, at: datetime) -> Dimensions:
         """Return the dimensions of a call at a time: from its date on, usage is of the next owner's app."""
@@ -98,9 +107,11 @@ class Caller:
         return self.app.ending.headers if self.app.ending else {}
 
     def require_active(self) -> None:
-        """Raise SubscriptionEnded unless the subscription may call."""
+        """Raise SubscriptionEnded unless the subscription may call, PaymentOverdue while its organization may not."""
         if self.state != Subscription.State.ACTIVE:
             raise SubscriptionEnded(self.state)
+        if self.payment_stop:
+            raise PaymentOverdue(self.payment_stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +266,8 @@ def caller_of(
     next_owner = (coming.starts_at, coming.team_id) if coming else None
     # What is measured of a version before it is listed is what its calls cost, without anything saved.
     facts = app_facts(app, version, saving=terms_of(app.pk) if is_ordinary else NOTHING)
-    return Caller(who, facts, subscription.state, epoch, next_owner)
+    stop = payment_stops.standing(who.organization_id) if is_ordinary else None
+    return Caller(who, facts, subscription.state, epoch, next_owner, stop.text if stop else "")
 
 
 def caller_of_id(

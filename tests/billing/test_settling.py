@@ -322,7 +322,7 @@ class TestReversal:
 
 
 def keep(invoice: Invoice, by: Actor, amount_minor: int) -> BalanceEntry:
-    return balances.receive_on_account(
+    return settling.receive_on_account(
         invoice.organization,
         amount_minor=amount_minor,
         currency="USD",

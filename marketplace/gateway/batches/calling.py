@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from marketplace.accounts.models import ApiKey
-from marketplace.catalog.models import Subscription
 from marketplace.core.errors import HalfpennyError, NotAllowed, Unavailable
 from marketplace.gateway import books, failures, kept_calls, requests
 from marketplace.gateway.admitted import Served
@@ -179,8 +178,7 @@ def _caller_of(batch: Batch) -> Caller:
     if key is not None and any(end is not None and end <= at for end in (key.revoked_at, key.expires_at)):
         raise KeyEnded
     caller = caller_of_id(batch.subscription_id, key_id=batch.key_id)
-    if caller.state != Subscription.State.ACTIVE:
-        raise SubscriptionEnded(caller.state)
+    caller.require_active()
     return caller
 
 

@@ -1,0 +1,1 @@
+"""The management API of payments: paying, and what the processor tells us."""
