@@ -115,7 +115,7 @@ class TestPropose:
 
         assert made.state == "agreed"
         assert AuditEntry.objects.filter(action="billing.negotiated_price.agreed").count() == 1
-        assert Notice.objects.filter(person=cast.consumer, text__contains="a price of its own").count() == 1
+        assert Notice.objects.filter(recipient=cast.consumer, text__contains="a price of its own").count() == 1
 
     def test_asks_a_second_person_below_the_floor(
         self, cast: Cast, subscription: Subscription, second: Actor
@@ -125,7 +125,7 @@ class TestPropose:
         # 5 for what costs 10.
         assert (made.state, made.needs_second_person) == ("proposed", True)
         assert billed("2026-10") == [10_000]
-        assert Notice.objects.filter(person=second.user, text__contains="below the floor").count() == 1
+        assert Notice.objects.filter(recipient=second.user, text__contains="below the floor").count() == 1
 
     def test_is_for_the_finance_of_the_marketplace(self, cast: Cast, subscription: Subscription) -> None:
         for person in (cast.consumer, cast.creator, cast.stranger):
