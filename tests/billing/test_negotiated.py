@@ -115,7 +115,9 @@ class TestPropose:
 
         assert made.state == "agreed"
         assert AuditEntry.objects.filter(action="billing.negotiated_price.agreed").count() == 1
-        assert Notice.objects.filter(recipient=cast.consumer, text__contains="a price of its own").count() == 1
+        assert (
+            Notice.objects.filter(recipient=cast.consumer, text__contains="a price of its own").count() == 1
+        )
 
     def test_asks_a_second_person_below_the_floor(
         self, cast: Cast, subscription: Subscription, second: Actor
