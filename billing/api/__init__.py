@@ -5,6 +5,7 @@ from django.urls import URLPattern, path
 from billing.api.calculator import CompareView
 from billing.api.coupons import CouponViewSet, RedemptionViewSet
 from billing.api.credit_notes import CreditNoteFile, CreditNoteViewSet
+from billing.api.disputes import CostStatementViewSet, DisputeViewSet, LockView, ReopenView
 from billing.api.documents import CreditNoteXml, InvoiceXml
 from billing.api.events import EventView
 from billing.api.invoices import InvoiceFile, InvoicesFile, InvoiceViewSet, JournalFile, StatementViewSet
@@ -22,6 +23,8 @@ ROUTES: list[tuple[str, type, str]] = [
     ("coupons", CouponViewSet, "coupon"),
     ("coupon-redemptions", RedemptionViewSet, "coupon-redemption"),
     ("negotiated-prices", NegotiatedPriceViewSet, "negotiated-price"),
+    ("cost-statements", CostStatementViewSet, "cost-statement"),
+    ("disputes", DisputeViewSet, "dispute"),
     ("billing-profiles", ProfileViewSet, "billing-profile"),
 ]
 
@@ -33,6 +36,8 @@ PATHS: list[URLPattern] = [
     path("invoices/<str:number>.xml", InvoiceXml.as_view(), name="invoice-xml"),
     path("credit-notes/<uuid:id>.xml", CreditNoteXml.as_view(), name="credit-note-xml"),
     path("credit-notes/<uuid:id>.pdf", CreditNoteFile.as_view(), name="credit-note-pdf"),
+    path("periods/<str:name>/reopen", ReopenView.as_view(), name="period-reopen"),
+    path("periods/<str:name>/lock", LockView.as_view(), name="period-lock"),
     path("exports/invoices.csv", InvoicesFile.as_view(), name="export-invoices"),
     path("exports/journal.csv", JournalFile.as_view(), name="export-journal"),
 ]
