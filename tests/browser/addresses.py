@@ -6,7 +6,7 @@ from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 
-from billing.models import CreditNote, Invoice, LegalEntity, TaxRate
+from billing.models import CreditNote, Invoice, LegalEntity, NegotiatedPrice, TaxRate
 from marketplace.accounts.mail_choices import token_for
 from marketplace.accounts.models import CostCenter, User
 from marketplace.catalog.approval_models import SubscriptionRequest
@@ -139,6 +139,11 @@ DETAILS = (
     Detail("finance", "billing:period-preview", _given("2026-10")),
     Detail("finance", "billing:invoice", lambda: (Invoice.objects.filter(kind="invoice").latest("number").number,)),
     Detail("finance", "billing:invoice", lambda: (Invoice.objects.filter(kind="statement").latest("number").number,)),
+    Detail("finance", "billing:coupon", _given("WELCOME20")),
+    Detail("finance", "billing:negotiated-price", lambda: (NegotiatedPrice.objects.get(state="proposed").pk,)),
+    Detail("consumer", "billing:negotiated-price", lambda: (NegotiatedPrice.objects.get(state="agreed").pk,)),
+    Detail("finance", "billing:negotiated-price-new", _own("where2eat")),
+    Detail("consumer", "billing:own-prices", _own("where2eat")),
     Detail("finance", "billing:credit", lambda: (CreditNote.objects.get(state="issued").invoice.number,)),
     Detail("finance", "billing:payment", lambda: (Invoice.objects.filter(kind="invoice").earliest("number").number,)),
     Detail("finance", "billing:credit-note", lambda: (CreditNote.objects.get(state="issued").pk,)),
@@ -191,6 +196,7 @@ DETAILS = (
 
 # What needs arguments and is no page to look at: actions that are posted, fragments of pages above, files.
 NO_PAGES = {
+    "billing:coupon-take-off",
     "billing:invoice-send", "billing:credit-note-send", "billing:invoice-xml", "billing:credit-note-xml",
     "accounts:notice-open", "accounts:kept-mail-html", "gateway:channel-test", "gateway:channel-rotate",
     "gateway:channel-state", "gateway:channel-send-again",
