@@ -30,6 +30,7 @@ PRESETS: dict[str, tuple[str, Mapping[str, str]]] = {
             "a-name": "Fee and usage",
             "a-fee": "50",
             "a-markup": "0.30",
+            "calls": "100000",
             "b-name": "Usage only",
             "b-markup": "0.60",
         },
@@ -48,7 +49,7 @@ PRESETS: dict[str, tuple[str, Mapping[str, str]]] = {
             "b-fee": "100",
             "b-credit": "100",
             "b-model": "per_unit",
-            "b-price": "0.04",
+            "b-price": "0.03",
         },
     ),
 }

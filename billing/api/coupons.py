@@ -76,7 +76,7 @@ class CouponSerializer(serializers.ModelSerializer):
         )  # fmt: skip
 
     def get_percent(self, coupon: Coupon) -> str | None:
-        return None if coupon.percent is None else f"{coupon.percent.normalize():f}"
+        return coupon.percent_text or None
 
     @extend_schema_field(CouponCostSerializer(many=True))
     def get_costs(self, coupon: Coupon) -> list[dict[str, Any]]:
