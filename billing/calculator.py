@@ -24,6 +24,7 @@ MOST_CALLS = 10_000_000_000
 CURVE_POINTS = 40
 # Between two bends a price is a line, so its sign turns once; packages bend at each of theirs, of which so many are looked at.
 MOST_PACKAGES = 200
+MOST_SCANNED = 5_000
 STEPS = (1, 2, 5)
 
 
@@ -106,15 +107,15 @@ def compare(
         curve_calls=curve,
         curve_minor=tuple(tuple(total(count) for count in curve) for total in totals),
         pairs=tuple(
-            _pair(plans[one].name, plans[two].name, totals[one], totals[two], bends)
+            _pair(plans[one], plans[two], totals[one], totals[two], bends)
             for one, two in combinations(range(len(plans)), 2)
         ),
     )
 
 
 def _pair(
-    first: str,
-    second: str,
+    first: PlanToPrice,
+    second: PlanToPrice,
     of_first: Callable[[int], int],
     of_second: Callable[[int], int],
     points: list[int],
@@ -122,26 +123,50 @@ def _pair(
     def difference(calls: int) -> int:
         return of_first(calls) - of_second(calls)
 
-    return Pair(first, second, ranges_of(difference, points=points, names=(first, second)))
+    names = (first.name, second.name)
+    # Each line is off by half a minor unit at most.
+    noise = len(first.charges) + len(second.charges)
+    return Pair(*names, ranges_of(difference, points=points, names=names, noise=noise))
 
 
 def ranges_of(
-    difference: Callable[[int], int], *, points: Sequence[int], names: tuple[str, str]
+    difference: Callable[[int], int], *, points: Sequence[int], names: tuple[str, str], noise: int = 0
 ) -> tuple[Range, ...]:
-    """Find where the sign of a difference turns; between two neighboring points it turns one way only."""
-    signs = {point: _sign(difference(point)) for point in points}
-    starts = [(points[0], signs[points[0]])]
+    """Find where the sign of a difference turns; between two neighboring points it turns one way only.
+
+    But for rounding: where the difference is no more than `noise`, every number of calls is looked at.
+    """
+    near = _within(difference, noise, [at for at, _ in _turns(difference, points)[1:]], most=points[-1])
+    turns = _turns(difference, sorted({*points, *near}))
+    cheaper = {-1: names[0], 0: None, 1: names[1]}
+    ends = [start - 1 for start, _ in turns[1:]]
+    return tuple(
+        Range(start, end, cheaper[sign]) for (start, sign), end in zip(turns, [*ends, None], strict=True)
+    )
+
+
+def _turns(difference: Callable[[int], int], points: Sequence[int]) -> list[tuple[int, int]]:
+    """List where the sign turns, and to which one; the first entry is where the search begins."""
+    found = [(points[0], _sign(difference(points[0])))]
     for left, right in pairwise(points):
-        at, sign = left, signs[left]
-        while sign != signs[right]:
+        at, sign, last = left, found[-1][1], _sign(difference(right))
+        while sign != last:
             at = _first_other(difference, sign, at, right)
             sign = _sign(difference(at))
-            starts.append((at, sign))
-    cheaper = {-1: names[0], 0: None, 1: names[1]}
-    ends = [start - 1 for start, _ in starts[1:]]
-    return tuple(
-        Range(start, end, cheaper[sign]) for (start, sign), end in zip(starts, [*ends, None], strict=True)
-    )
+            found.append((at, sign))
+    return found
+
+
+def _within(difference: Callable[[int], int], noise: int, turns: Iterable[int], *, most: int) -> set[int]:
+    """Collect the numbers around turns at which rounding could tip the balance."""
+    found: set[int] = set()
+    for turn in turns:
+        for step in (-1, 1):
+            at = turn
+            while 0 <= at <= most and abs(difference(at)) <= noise and len(found) < MOST_SCANNED:
+                found.add(at)
+                at += step
+    return found
 
 
 def _first_other(difference: Callable[[int], int], sign: int, left: int, right: int) -> int:

@@ -73,6 +73,20 @@ class TestBreakEven:
 
         assert found == [Range(0, 4, "Use"), Range(5, 14, None), Range(15, None, "Cent")]
 
+    def test_goes_to_and_fro_where_rounding_does(self) -> None:
+        # In cents 5,000 + 1.3 n and 1.6 n. At 16,668: 21,668.4 and 26,668.8, so 26,668 and 26,669; at 16,669 both 26,670.
+        markup = [plan(name, *more, {"code": "cost", "model": "cost_plus", "markup": value}) for name, more, value in (
+            ("Fee", (FEE,), "0.3"), ("Use", (), "0.6"),
+        )]  # fmt: skip
+
+        assert [(one.from_calls, one.cheaper) for one in ranges(*markup, most=100_000)] == [
+            (0, "Use"),
+            (16_666, None),
+            (16_668, "Fee"),
+            (16_669, None),
+            (16_670, "Fee"),
+        ]
+
     def test_is_found_where_tiers_cross_twice(self) -> None:
         # 1 a call, from the 11th on 0.10, against 0.50: 10 cost 10 and 5, even at 1 + ... 10 + 0.1 (n - 10) = 0.5 n: n = 22.5.
         tiers = [{"up_to": "10", "unit_amount": "1"}, {"up_to": None, "unit_amount": "0.10"}]
