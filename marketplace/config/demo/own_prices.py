@@ -82,5 +82,5 @@ def _agree(
         at=timeline.at,
         share=terms.default_share,
         # The one that waits does so whatever its month comes to.
-        thresholds=Thresholds(fail_below=Decimal(1)) if waits else Thresholds(fail_below=Decimal(-1000)),
+        thresholds=Thresholds(fail_below=Decimal("0.5") if waits else Decimal(0)),
     )
