@@ -34,6 +34,7 @@ from billing.closing_models import Reopening, StepMark, TotalsIncident
 from billing.coupon_models import Coupon, CouponRedemption
 from billing.creator_models import CreatorMovement
 from billing.credit_note_models import CreditNote, CreditNoteLine
+from billing.document_mail_models import DocumentMail
 from billing.dunning_models import (
     DunningCharge,
     DunningGroup,
@@ -95,6 +96,7 @@ __all__ = [
     "CreditNoteLine",
     "CustomerBalance",
     "DisputeFile",
+    "DocumentMail",
     "DunningCharge",
     "DunningGroup",
     "DunningMember",
