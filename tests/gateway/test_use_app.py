@@ -80,6 +80,7 @@ class TestRate:
 
     def test_is_not_for_a_run_that_brought_nothing(self, cast: Cast, db: None) -> None:
         app = factories.make_app(cast.creator_team, slug="tone")
+        factories.make_plan(app, code="standard")
         run = KeptRun(
             person=cast.consumer, subscription=factories.make_subscription(app, cast.consumer_team), app=app,
             version=factories.make_version(app), data={}, failure="no", created_at=factories.NOW,
