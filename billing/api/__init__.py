@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern, path
 
+from billing.api.collecting_routes import ROUTES as COLLECTING
 from billing.api.credit_notes import CreditNoteFile, CreditNoteViewSet
 from billing.api.documents import CreditNoteXml, InvoiceXml
 from billing.api.events import EventView
@@ -16,6 +17,7 @@ ROUTES: list[tuple[str, type, str]] = [
     ("invoices", InvoiceViewSet, "invoice"),
     ("credit-notes", CreditNoteViewSet, "credit-note"),
     ("statements", StatementViewSet, "statement"),
+    *COLLECTING,
     ("billing-profiles", ProfileViewSet, "billing-profile"),
 ]
 

@@ -10,6 +10,7 @@ from marketplace.config.demo import (
     approvals,
     batches,
     budgets,
+    collecting,
     conflicts,
     corrections,
     deciding,
@@ -135,6 +136,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
     with told.step("Closed months"):
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))
         receivables.tell(cast, timeline, terms=installation.terms)
+        collecting.tell(cast, timeline, terms=installation.terms)
     with told.step("Corrections"):
         corrections.correct(cast, timeline)
     with told.step("Increase requests"):
