@@ -17,6 +17,7 @@ from tests.billing.test_close import FEE, close
 from tests.billing.usage import use
 from tests.conftest import Cast
 from tests.factories import make_plan
+from tests.gateway.conftest import demo_provider as demo_provider
 from tests.gateway.live import World, make_models, make_world, running_application
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -92,4 +93,4 @@ def test_from_an_overdue_invoice_to_calls_again(world: World, cast: Cast) -> Non
 
     invoice.refresh_from_db()
     assert invoice.state == Invoice.State.PAID
-    assert all(verdict.is_ok for verdict in verify() if "books" in verdict.title.lower())
+    assert all(verdict.is_ok for verdict in verify() if "books" in verdict.name.lower())
