@@ -4,6 +4,7 @@ from django.urls import URLPattern, path
 
 from billing.api.collecting_routes import ROUTES as COLLECTING
 from billing.api.credit_notes import CreditNoteFile, CreditNoteViewSet
+from billing.api.disputes import CostStatementViewSet, DisputeViewSet, LockView, ReopenView
 from billing.api.documents import CreditNoteXml, InvoiceXml
 from billing.api.events import EventView
 from billing.api.invoices import InvoiceFile, InvoicesFile, InvoiceViewSet, JournalFile, StatementViewSet
@@ -18,6 +19,8 @@ ROUTES: list[tuple[str, type, str]] = [
     ("credit-notes", CreditNoteViewSet, "credit-note"),
     ("statements", StatementViewSet, "statement"),
     *COLLECTING,
+    ("cost-statements", CostStatementViewSet, "cost-statement"),
+    ("disputes", DisputeViewSet, "dispute"),
     ("billing-profiles", ProfileViewSet, "billing-profile"),
 ]
 
@@ -28,6 +31,8 @@ PATHS: list[URLPattern] = [
     path("invoices/<str:number>.xml", InvoiceXml.as_view(), name="invoice-xml"),
     path("credit-notes/<uuid:id>.xml", CreditNoteXml.as_view(), name="credit-note-xml"),
     path("credit-notes/<uuid:id>.pdf", CreditNoteFile.as_view(), name="credit-note-pdf"),
+    path("periods/<str:name>/reopen", ReopenView.as_view(), name="period-reopen"),
+    path("periods/<str:name>/lock", LockView.as_view(), name="period-lock"),
     path("exports/invoices.csv", InvoicesFile.as_view(), name="export-invoices"),
     path("exports/journal.csv", JournalFile.as_view(), name="export-journal"),
 ]
