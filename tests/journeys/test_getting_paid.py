@@ -19,6 +19,7 @@ from tests.conftest import Cast
 from tests.factories import make_plan
 from tests.gateway.conftest import demo_provider as demo_provider
 from tests.gateway.live import World, make_models, make_world, running_application
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 MESSAGES = [{"role": "user", "content": "Summarize: The quick brown fox."}]
@@ -89,7 +90,7 @@ def test_from_an_overdue_invoice_to_calls_again(world: World, cast: Cast) -> Non
     pay(2_000, "R-1")
     assert call(world) == 402
     pay(3_500, "R-2")
-    assert call(world) == 200
+    wait_until(lambda: call(world) == 200)
 
     invoice.refresh_from_db()
     assert invoice.state == Invoice.State.PAID
