@@ -1,13 +1,9 @@
 """Routes of getting paid."""
 
-from billing.api.collecting import (
-    BankImportViewSet,
-    BankLineViewSet,
-    PauseViewSet,
-    PaymentViewSet,
-    ReminderViewSet,
-    WriteOffViewSet,
-)
+from billing.api.bank import BankImportViewSet, BankLineViewSet
+from billing.api.dunning import PauseViewSet, ReminderViewSet
+from billing.api.payments import PaymentViewSet
+from billing.api.write_offs import WriteOffViewSet
 
 ROUTES: list[tuple[str, type, str]] = [
     ("payments", PaymentViewSet, "payment"),

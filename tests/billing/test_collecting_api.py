@@ -131,7 +131,7 @@ class TestBankImports:
         client = Client()
         client.force_login(cast.finance)
         made = client.post("/api/v1/bank-imports", file).json()
-        assert [one["line"] for one in made["errors"]] == [4, 6]
+        assert [one["line"] for one in made["unreadable"]] == [4, 6]
 
         assert send(cast.finance, f"bank-imports/{made['id']}/apply", {}) == {"applied": 1}
         line = BankLine.objects.get(reference="R2")
