@@ -2,12 +2,15 @@
 
 from django.urls import URLPattern, path
 
+from billing.api.calculator import CompareView
 from billing.api.collecting_routes import ROUTES as COLLECTING
+from billing.api.coupons import CouponViewSet, RedemptionViewSet
 from billing.api.credit_notes import CreditNoteFile, CreditNoteViewSet
 from billing.api.disputes import CostStatementViewSet, DisputeViewSet, LockView, ReopenView
 from billing.api.documents import CreditNoteXml, InvoiceXml
 from billing.api.events import EventView
 from billing.api.invoices import InvoiceFile, InvoicesFile, InvoiceViewSet, JournalFile, StatementViewSet
+from billing.api.negotiated import NegotiatedPriceViewSet
 from billing.api.periods import PeriodViewSet
 from billing.api.pricing import QuoteView, SplitView
 from billing.api.profiles import ProfileViewSet
@@ -19,6 +22,9 @@ ROUTES: list[tuple[str, type, str]] = [
     ("credit-notes", CreditNoteViewSet, "credit-note"),
     ("statements", StatementViewSet, "statement"),
     *COLLECTING,
+    ("coupons", CouponViewSet, "coupon"),
+    ("coupon-redemptions", RedemptionViewSet, "coupon-redemption"),
+    ("negotiated-prices", NegotiatedPriceViewSet, "negotiated-price"),
     ("cost-statements", CostStatementViewSet, "cost-statement"),
     ("disputes", DisputeViewSet, "dispute"),
     ("billing-profiles", ProfileViewSet, "billing-profile"),
@@ -26,6 +32,7 @@ ROUTES: list[tuple[str, type, str]] = [
 
 PATHS: list[URLPattern] = [
     path("pricing/quote", QuoteView.as_view(), name="pricing-quote"),
+    path("pricing/compare", CompareView.as_view(), name="pricing-compare"),
     path("pricing/split", SplitView.as_view(), name="pricing-split"),
     path("invoices/<str:number>.pdf", InvoiceFile.as_view(), name="invoice-pdf"),
     path("invoices/<str:number>.xml", InvoiceXml.as_view(), name="invoice-xml"),

@@ -6,7 +6,21 @@ from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 
-from billing.models import BankImport, CreditNote, Invoice, LegalEntity, TaxRate, WriteOff
+from billing.models import (
+    BankImport,
+    CostStatement,
+    CreditNote,
+    Invoice,
+    JournalBatch,
+    LegalEntity,
+    NegotiatedPrice,
+    RecoverySwitch,
+    SharedCost,
+    SplitRule,
+    StatementDispute,
+    TaxRate,
+    WriteOff,
+)
 from marketplace.accounts.mail_choices import token_for
 from marketplace.accounts.models import CostCenter, User
 from marketplace.catalog.approval_models import SubscriptionRequest
@@ -139,6 +153,23 @@ DETAILS = (
     Detail("finance", "billing:period-preview", _given("2026-10")),
     Detail("finance", "billing:invoice", lambda: (Invoice.objects.filter(kind="invoice").latest("number").number,)),
     Detail("finance", "billing:invoice", lambda: (Invoice.objects.filter(kind="statement").latest("number").number,)),
+    Detail("finance", "billing:coupon", _given("WELCOME20")),
+    Detail("finance", "billing:negotiated-price", lambda: (NegotiatedPrice.objects.get(state="proposed").pk,)),
+    Detail("consumer", "billing:negotiated-price", lambda: (NegotiatedPrice.objects.get(state="agreed").pk,)),
+    Detail("finance", "billing:negotiated-price-new", _own("where2eat")),
+    Detail("consumer", "billing:own-prices", _own("where2eat")),
+    Detail("finance", "billing:checklist", _given("2026-09")),
+    Detail("finance", "billing:checklist", _given("2026-08")),
+    Detail("finance", "billing:split-rule", lambda: (SplitRule.objects.get(state="proposed").pk,)),
+    Detail("finance", "billing:shared-cost-back", lambda: (SharedCost.objects.earliest("entered_at").pk,)),
+    Detail("finance", "billing:statement", lambda: (_statement("CC-400"),)),
+    Detail("finance", "billing:dispute-open", lambda: (_statement("CC-500"),)),
+    Detail("finance", "billing:dispute", lambda: (StatementDispute.objects.get(state="open").pk,)),
+    Detail("finance", "billing:dispute", lambda: (StatementDispute.objects.filter(state="accepted").latest("opened_at").pk,)),
+    Detail("finance", "billing:journal-batch", lambda: (JournalBatch.objects.latest("posted_at").external_id,)),
+    Detail("finance", "billing:journal-batch-preview", _given("2026-09", "demo", "USD")),
+    Detail("finance", "billing:recovery-propose", lambda: (CostCenter.objects.get(code="CC-600").pk,)),
+    Detail("finance", "billing:recovery-switch", lambda: (RecoverySwitch.objects.get(cost_center__code="CC-500").pk,)),
     Detail("finance", "billing:credit", lambda: (CreditNote.objects.get(state="issued").invoice.number,)),
     Detail("finance", "billing:payment", lambda: (Invoice.objects.filter(kind="invoice").earliest("number").number,)),
     Detail("finance", "billing:credit-note", lambda: (CreditNote.objects.get(state="issued").pk,)),
@@ -200,6 +231,7 @@ DETAILS = (
 
 # What needs arguments and is no page to look at: actions that are posted, fragments of pages above, files.
 NO_PAGES = {
+    "billing:coupon-take-off",
     "billing:invoice-send", "billing:credit-note-send", "billing:invoice-xml", "billing:credit-note-xml",
     "accounts:notice-open", "accounts:kept-mail-html", "gateway:channel-test", "gateway:channel-rotate",
     "gateway:channel-state", "gateway:channel-send-again",
@@ -213,7 +245,9 @@ NO_PAGES = {
     "quotas:budget-thresholds", "quotas:limit-unwatch",
     # Leads back without a choice in its query.
     "billing:subscribe",
-    "billing:customer-account-csv", "billing:customer-account-pdf", "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:credit-note-pdf", "billing:invoice-csv",
+    "billing:customer-account-csv", "billing:customer-account-pdf",
+    "billing:verify-acknowledge", "billing:statement-pdf", "billing:dispute-file", "billing:journal-batch-csv", "billing:journal-batch-json",
+    "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:credit-note-pdf", "billing:invoice-csv",
     "catalog:checks-report", "catalog:scan-again", "catalog:scan-cancel", "catalog:check-cancel", "catalog:live-finding-seen",
     "metering:rerating-csv", "metering:rerating-progress",
     "metering:view-remove", "metering:report-stop", "quotas:increase-looking", "quotas:increase-pass-on",
@@ -273,6 +307,10 @@ def _event(*, environment: str, period: str) -> tuple[Any, ...]:
 def _cost_center() -> str:
     one = CostCenter.objects.select_related("organization").filter(organization__slug="demo").earliest("pk")
     return f"{one.organization.slug}/{one.code}"
+
+
+def _statement(code: str) -> Any:
+    return CostStatement.objects.filter(cost_center__code=code, state="published").latest("period_id").pk
 
 
 def _budget(code: str) -> Any:
