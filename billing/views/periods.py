@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from billing import background, drafting, queries
+from billing.einvoice.previewing import troubled
 from billing.house import house_terms
 from billing.models import BillingPeriod
 from marketplace.accounts import access
@@ -111,7 +112,8 @@ def _previewed(month: queries.Month) -> dict[str, Any]:
         bills = drafting.bills_of(month.month, default_share=house_terms().default_share)
     except HalfpennyError as error:
         return {"bills": [], "problem": error.message}
-    return {"bills": bills, "totals": drafting.totals(bills), "problem": ""}
+    found = troubled(bills, terms=house_terms(), at=timezone.now())
+    return {"bills": bills, "totals": drafting.totals(bills), "problem": "", "troubled": found}
 
 
 def _all_ok(verification: Job | None) -> bool:

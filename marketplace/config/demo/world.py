@@ -9,6 +9,7 @@ from marketplace.accounts.models import Organization
 from marketplace.config.demo import (
     approvals,
     batches,
+    billing_parties,
     budgets,
     conflicts,
     corrections,
@@ -94,6 +95,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
     with told.step("People, teams and prices"):
         cast = people.found(timeline, password=installation.password)
         reaching.choose(cast, timeline)
+        billing_parties.found(cast, timeline)
         seed_catalogue()
         models.add(timeline, provider_url=installation.provider_url)
         batches.set_rate(cast, timeline)
@@ -135,6 +137,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
     with told.step("Closed months"):
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))
         receivables.tell(cast, timeline, terms=installation.terms)
+        billing_parties.propose(cast, timeline)
     with told.step("Corrections"):
         corrections.correct(cast, timeline)
     with told.step("Increase requests"):
