@@ -1,10 +1,14 @@
 """Who issues invoices of the story, to whom, and at which tax: an Irish company, a hotel in Germany, a bookshop in Dublin."""
 
+from collections.abc import Mapping
 from decimal import Decimal
+from random import Random
 
 from billing import billing_profiles, legal_entities, tax_rates
 from billing.models import TaxRate
 from marketplace.accounts.access import actor_for
+from marketplace.catalog.models import App, Plan, Subscription
+from marketplace.config.demo.chronicle import dated_id
 from marketplace.config.demo.people import FOUNDED_DAYS_AGO, Cast
 from marketplace.config.demo.timeline import Timeline
 
@@ -74,6 +78,22 @@ def found(cast: Cast, timeline: Timeline) -> None:
         tax_rates.approve(rate, by=second, at=at)
     for slug, facts in PROFILES.items():
         billing_profiles.set_profile(cast.organizations[slug], facts=facts, by=finance, at=at)
+
+
+def subscribe(cast: Cast, apps: Mapping[str, App], timeline: Timeline) -> Subscription:
+    """Let the bookshop subscribe to a translator that it has not called yet: its invoices are the fee and its tax."""
+    starts_at = timeline.ago(98, 9)
+    team = cast.teams["booksellers"]
+    return Subscription.objects.create(
+        id=dated_id(starts_at, Random(f"{timeline.seed}:billing-parties")),
+        app=apps["translator"],
+        plan=Plan.objects.get(app=apps["translator"], code="standard", is_offered=True),
+        team=team,
+        cost_center=team.cost_center,
+        environment="production",
+        starts_at=starts_at,
+        created_by=cast.people["aoife.byrne@liffeybooks.example"],
+    )
 
 
 def propose(cast: Cast, timeline: Timeline) -> TaxRate:

@@ -78,7 +78,6 @@ SUBSCRIPTIONS = (
     SubscriptionFacts("inbox-digest", "team-ops", "free", 22, 70, until_days=16),
     SubscriptionFacts("sql-helper", "team-ops", "", 4, 9, keys=("tryout",), sandbox_credit="1.00"),
     SubscriptionFacts("policy-qa", "team-ux", "", 3, 12, keys=("tryout",), sandbox_credit="1.00"),
-    SubscriptionFacts("translator", "booksellers", "standard", 60, 98),
 )
 
 # Apps that run on machines of their own report what they used: (app, name of the key, environment)

@@ -112,6 +112,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         apps = builder.build()
     with told.step("Subscriptions and keys"):
         sold = sell(cast, apps, timeline, chronicle)
+        billing_parties.subscribe(cast, apps, timeline)
     with told.step(f"{events:,} usage events", total=events):
         partitions.make(month.starts_at.date() for month in months(timeline))
         written = usage.write_usage(apps, sold, timeline, book=book, events=events, progress=told.advance)
