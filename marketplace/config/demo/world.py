@@ -7,6 +7,7 @@ from django.db import connection, transaction
 from billing.terms import Terms
 from marketplace.accounts.models import Organization
 from marketplace.config.demo import (
+    allocating,
     approvals,
     batches,
     billing_parties,
@@ -136,9 +137,11 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         documents.tell(apps, timeline)
         chronicle.write()
     with told.step("Closed months"):
+        allocating.share(cast, timeline)
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))
         receivables.tell(cast, timeline, terms=installation.terms)
         billing_parties.propose(cast, timeline)
+        allocating.tell(cast, timeline, terms=installation.terms)
     with told.step("Corrections"):
         corrections.correct(cast, timeline)
     with told.step("Increase requests"):
