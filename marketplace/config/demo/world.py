@@ -25,6 +25,7 @@ from marketplace.config.demo import (
     limits,
     models,
     notices,
+    own_prices,
     people,
     pools,
     prices,
@@ -141,6 +142,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))
         receivables.tell(cast, timeline, terms=installation.terms)
         billing_parties.propose(cast, timeline)
+        own_prices.tell(cast, timeline, terms=installation.terms)
         allocating.tell(cast, timeline, terms=installation.terms)
     with told.step("Corrections"):
         corrections.correct(cast, timeline)
