@@ -16,7 +16,7 @@ from billing.terms import ShareTerms
 from billing.thresholds import Thresholds
 from marketplace.accounts.access import actor_for
 from marketplace.accounts.models import User
-from marketplace.catalog.models import Subscription
+from marketplace.catalog.models import Subscription, Version
 from marketplace.core.periods import month_of
 from tests import factories
 from tests.conftest import Cast
@@ -187,8 +187,9 @@ class TestNegotiatedPrices:
     def test_are_decided_by_a_second_person(
         self, cast: Cast, subscription: Subscription, now: datetime
     ) -> None:
-        subscription.app.listing.version.declared_cost_per_call = Decimal("0.01")
-        subscription.app.listing.version.save()
+        version = Version.objects.filter(pk=subscription.app.listing.version_id)
+        version.update(declared_cost_per_call=Decimal("0.01"))
+        subscription = Subscription.objects.get(pk=subscription.pk)
         made = agree(cast, subscription, now, unit_amount="0.001")
         address = reverse("billing:negotiated-price", args=[made.pk])
         second = factories.make_user("second@demo.example")
