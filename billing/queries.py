@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import Count, Max, Min, Prefetch, Q, QuerySet, Sum
+from django.db.models import Count, Exists, Max, Min, OuterRef, Prefetch, Q, QuerySet, Sum
 
 from billing.ledger.chart import CREATOR_PAYABLE
 from billing.models import BillingPeriod, Invoice, InvoiceLine, JournalEntry, Posting
@@ -167,11 +167,18 @@ def lines(invoice: Invoice) -> QuerySet[InvoiceLine]:
     return invoice.lines.select_related("app", "plan", "subscription__team").order_by("position")
 
 
-def entries(*, period: str = "") -> QuerySet[JournalEntry]:
-    """Journal entries, newest first, with their postings and what these name."""
+def entries(
+    *, period: str = "", kind: str = "", account: str = "", words: str = ""
+) -> QuerySet[JournalEntry]:
+    """Journal entries, newest first, with their postings and what these name; narrowed by what is given."""
     named = Posting.objects.select_related("team", "app", "organization", "cost_center").order_by("pk")
     found = JournalEntry.objects.prefetch_related(Prefetch("postings", named)).select_related("invoice")
-    return (found.filter(period=period) if period else found).order_by("-posted_at", "-id")
+    if account:
+        found = found.filter(Exists(Posting.objects.filter(entry=OuterRef("pk"), account=account)))
+    if words:
+        found = found.filter(memo__icontains=words)
+    asked = {name: value for name, value in (("period", period), ("kind", kind)) if value}
+    return found.filter(**asked).order_by("-posted_at", "-id")
 
 
 def postings(*, period: str = "") -> QuerySet[Posting]:

@@ -9,6 +9,7 @@ from django import forms
 
 from billing.credit_asks import read_minor
 from billing.ledger.chart import ACCOUNTS
+from billing.ledger.fact_index import BY_KIND
 from marketplace.accounts.models import Membership, User
 from marketplace.core.errors import InvalidInput
 from marketplace.core.money import minor_exponent
@@ -70,7 +71,11 @@ class JournalFilter(forms.Form):
     """Which entries of the journal are shown."""
 
     period = forms.RegexField(r"^\d{4}-\d{2}$", required=False, label="Month")
-    kind = forms.CharField(required=False, max_length=40, label="Fact")
+    kind = forms.ChoiceField(
+        required=False,
+        label="Fact",
+        choices=[("", "All"), *((kind, one.title) for kind, one in BY_KIND.items())],
+    )
     account = forms.ChoiceField(
         required=False, label="Account", choices=[("", "All"), *((one.code, one.title) for one in ACCOUNTS)]
     )

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.views import drafts, parked
+from billing.views import accounts, drafts, parked
 
 urlpatterns = [
     path("finance/periods/<str:name>/parked/", parked.parked, name="parked"),
@@ -15,4 +15,8 @@ urlpatterns = [
     path("finance/drafts/<uuid:draft_id>/remove/", drafts.remove_line, name="draft-remove-line"),
     path("finance/drafts/<uuid:draft_id>/hold/", drafts.hold, name="draft-hold"),
     path("finance/drafts/<uuid:draft_id>/release/", drafts.release, name="draft-release"),
+    path("finance/ledger/accounts/", accounts.chart, name="chart"),
+    path("finance/ledger/accounts/<str:code>/", accounts.account, name="account"),
+    path("finance/ledger/facts/", accounts.facts, name="facts"),
+    path("finance/ledger/entries/<uuid:entry_id>/", accounts.entry, name="entry"),
 ]

@@ -1,6 +1,7 @@
 """What the books say, as projections of postings."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db.models import Q, QuerySet, Sum
 
@@ -46,9 +47,11 @@ class Earning:
     credited_minor: int
 
 
-def trial_balance(*, period: str = "") -> TrialBalance:
-    """Sum all postings by account and currency (one query), of all time or of one billing period."""
+def trial_balance(*, period: str = "", until: datetime | None = None) -> TrialBalance:
+    """Sum postings by account and currency (one query): of all time, of one month, or up to a moment, which is excluded."""
     postings = Posting.objects.filter(entry__period=period) if period else Posting.objects.all()
+    if until is not None:
+        postings = postings.filter(entry__posted_at__lt=until)
     found = postings.values("account", "currency").annotate(
         debit=Sum("amount_minor", filter=Q(amount_minor__gt=0), default=0),
         credit=Sum("amount_minor", filter=Q(amount_minor__lt=0), default=0),

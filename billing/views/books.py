@@ -13,6 +13,7 @@ from billing import background, exports, queries
 from billing.closing import discrepancies
 from billing.ledger.balances import trial_balance
 from billing.models import BillingPeriod
+from billing.run_forms import JournalFilter
 from billing.views.invoices import csv_file
 from marketplace.accounts import access
 from marketplace.accounts.access import Role
@@ -28,10 +29,13 @@ def ledger(request: PersonRequest) -> HttpResponse:
     """Show the trial balance and the journal, of all time or of one month."""
     access.require_platform(request.actor, Role.FINANCE)
     name = _period_asked(request)
-    page = Paginator(queries.entries(period=name), PAGE_SIZE).get_page(request.GET.get("page"))
+    filters = JournalFilter(request.GET or None)
+    asked = filters.cleaned_data if filters.is_valid() else {"period": name}
+    page = Paginator(queries.entries(**asked), PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "balance": trial_balance(period=name),
         "page": page,
+        "filters": filters,
         "period": name,
         "periods": BillingPeriod.objects.order_by("-name").values_list("name", flat=True),
     }

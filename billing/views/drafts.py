@@ -37,7 +37,6 @@ def listed(request: PersonRequest, name: str) -> HttpResponse:
         "page": page,
         "totals": queries.totals(found),
         "is_platform": is_platform,
-        "run": monthly_run.run_state(month.name) if is_platform else None,
         "grace_ends_at": month.month.ends_at + grace if (grace := house_terms().grace) is not None else None,
         "held": parking.payers_parked(month.name),
     }

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
 
+from billing.house import house_terms
 from billing.models import (
     BankImport,
     CostStatement,
     CreditNote,
     Invoice,
     JournalBatch,
+    JournalEntry,
     LegalEntity,
     NegotiatedPrice,
     RecoverySwitch,
@@ -21,6 +24,7 @@ from billing.models import (
     TaxRate,
     WriteOff,
 )
+from billing.monthly_run import refresh_drafts
 from marketplace.accounts.mail_choices import token_for
 from marketplace.accounts.models import CostCenter, User
 from marketplace.catalog.approval_models import SubscriptionRequest
@@ -147,10 +151,17 @@ DETAILS = (
     Detail("finance", "billing:entity", lambda: (LegalEntity.objects.get(is_default=True).code,)),
     Detail("finance", "billing:tax-rate", lambda: (TaxRate.objects.get(state="proposed").pk,)),
     Detail("finance", "billing:profile", _given("blue-harbor")),
+    Detail("finance", "billing:drafts", _given("2026-10")),
+    Detail("finance", "billing:draft", lambda: _draft("2026-10")),
+    Detail("finance", "billing:parked", _given("2026-10")),
+    Detail("finance", "billing:account", _given("receivable")),
+    Detail("finance", "billing:entry", lambda: (JournalEntry.objects.filter(kind="billing.invoice").earliest("memo").pk,)),
     Detail("finance", "billing:period", _given("2026-11")),
     Detail("finance", "billing:period", _given("2026-09")),
     Detail("finance", "billing:period-close", _given("2026-10")),
     Detail("finance", "billing:period-preview", _given("2026-10")),
+    Detail("finance", "billing:invoice", lambda: (Invoice.objects.filter(kind="invoice", part=0).exclude(number=None).latest("number").number,)),
+    Detail("finance", "billing:invoice", lambda: (Invoice.objects.filter(kind="statement").exclude(number=None).latest("number").number,)),
     Detail("finance", "billing:invoice", lambda: (Invoice.objects.filter(kind="invoice").latest("number").number,)),
     Detail("finance", "billing:invoice", lambda: (Invoice.objects.filter(kind="statement").latest("number").number,)),
     Detail("finance", "billing:coupon", _given("WELCOME20")),
@@ -171,7 +182,7 @@ DETAILS = (
     Detail("finance", "billing:recovery-propose", lambda: (CostCenter.objects.get(code="CC-600").pk,)),
     Detail("finance", "billing:recovery-switch", lambda: (RecoverySwitch.objects.get(cost_center__code="CC-500").pk,)),
     Detail("finance", "billing:credit", lambda: (CreditNote.objects.get(state="issued").invoice.number,)),
-    Detail("finance", "billing:payment", lambda: (Invoice.objects.filter(kind="invoice").earliest("number").number,)),
+    Detail("finance", "billing:payment", lambda: (Invoice.objects.filter(kind="invoice", part=0).exclude(number=None).earliest("number").number,)),
     Detail("finance", "billing:credit-note", lambda: (CreditNote.objects.get(state="issued").pk,)),
     Detail("finance", "billing:write-off-propose", lambda: (Invoice.objects.filter(kind="invoice").latest("number").number,)),
     Detail("finance", "billing:write-off", lambda: (WriteOff.objects.get().pk,)),
@@ -231,6 +242,8 @@ DETAILS = (
 
 # What needs arguments and is no page to look at: actions that are posted, fragments of pages above, files.
 NO_PAGES = {
+    "billing:parked-retry-all", "billing:parked-retry", "billing:parked-hand-over", "billing:drafts-refresh",
+    "billing:draft-remove-line", "billing:draft-hold", "billing:draft-release",
     "billing:coupon-take-off",
     "billing:invoice-send", "billing:credit-note-send", "billing:invoice-xml", "billing:credit-note-xml",
     "accounts:notice-open", "accounts:kept-mail-html", "gateway:channel-test", "gateway:channel-rotate",
@@ -264,6 +277,12 @@ NO_PAGES = {
 ELSEWHERE = (
     "api:", "meter:", "schema", "healthz", "readyz", "admin:", "account_confirm_email", "account_reset_password_from_key",
 )  # fmt: skip
+
+
+def _draft(month: str) -> tuple[Any, ...]:
+    """Make the drafts of a month that waits to be closed, as a routine does every hour."""
+    refresh_drafts(month, at=timezone.now(), terms=house_terms())
+    return (Invoice.objects.filter(state="draft", period=month).earliest("pk").pk,)
 
 
 def _increase(**fields: Any) -> Any:
