@@ -9,6 +9,8 @@ from billing.api.invoices import InvoiceFile, InvoicesFile, InvoiceViewSet, Jour
 from billing.api.periods import PeriodViewSet
 from billing.api.pricing import QuoteView, SplitView
 from billing.api.profiles import ProfileViewSet
+from billing.api.subscription_money import ProrationView, SpendCapView
+from billing.api.wallets import WalletViewSet
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
 
 ROUTES: list[tuple[str, type, str]] = [
@@ -17,9 +19,12 @@ ROUTES: list[tuple[str, type, str]] = [
     ("credit-notes", CreditNoteViewSet, "credit-note"),
     ("statements", StatementViewSet, "statement"),
     ("billing-profiles", ProfileViewSet, "billing-profile"),
+    ("wallets", WalletViewSet, "wallet"),
 ]
 
 PATHS: list[URLPattern] = [
+    path("subscriptions/<uuid:id>/proration", ProrationView.as_view(), name="subscription-proration"),
+    path("subscriptions/<uuid:id>/spend-cap", SpendCapView.as_view(), name="subscription-spend-cap"),
     path("pricing/quote", QuoteView.as_view(), name="pricing-quote"),
     path("pricing/split", SplitView.as_view(), name="pricing-split"),
     path("invoices/<str:number>.pdf", InvoiceFile.as_view(), name="invoice-pdf"),
