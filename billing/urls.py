@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from billing import collecting_urls, party_urls
+from billing import allocation_urls, collecting_urls, party_urls
 from billing.payments.paths import PATHS as PAYMENT_PATHS
 from billing.views import (
     approvals,
@@ -26,6 +26,7 @@ app_name = "billing"
 urlpatterns = [
     *PAYMENT_PATHS,
     *party_urls.urlpatterns,
+    *allocation_urls.urlpatterns,
     *collecting_urls.urlpatterns,
     path("finance/", periods.overview, name="overview"),
     path("finance/periods/<str:name>/", periods.period, name="period"),

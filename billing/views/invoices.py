@@ -15,6 +15,7 @@ from billing.documents import invoice_pdf
 from billing.forms import InvoiceFilter
 from billing.invoicing import is_posted
 from billing.models import Invoice
+from billing.views.document_files import shown_of
 from billing.views.periods import require_finance
 from marketplace.accounts import access
 from marketplace.accounts.access import Role
@@ -65,6 +66,7 @@ def invoice(request: PersonRequest, number: str) -> HttpResponse:
         "credited_minor": (credited_minor := credit_note_queries.credited_minor(notes)),
         "may_credit": may_credit(shown, actor=request.actor) and credited_minor < shown.total_minor,
     }
+    context |= shown_of(shown, actor=request.actor)
     return render(request, "billing/invoice.html", context)
 
 
