@@ -6,7 +6,7 @@ from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 
-from billing.models import CreditNote, Invoice, LegalEntity, TaxRate
+from billing.models import CreditNote, Invoice, LegalEntity, TaxRate, Wallet
 from marketplace.accounts.mail_choices import token_for
 from marketplace.accounts.models import CostCenter, User
 from marketplace.catalog.approval_models import SubscriptionRequest
@@ -121,6 +121,11 @@ DETAILS = (
     Detail("consumer", "catalog:subscription", _own("inbox-digest")),
     Detail("consumer", "catalog:subscription-plan", _own("translator")),
     Detail("consumer", "billing:subscription-cancel", _own("translator")),
+    Detail("consumer", "billing:subscription-pause", _own("where2eat")),
+    Detail("consumer", "billing:subscription-cap", _own("meeting-summarizer")),
+    Detail("consumer", "billing:subscription-month", _own("meeting-summarizer")),
+    Detail("finance", "billing:subscription-thresholds", _own("where2eat")),
+    Detail("finance", "billing:wallet", lambda: (Wallet.objects.earliest("created_at", "pk").pk,)),
     Detail("consumer", "billing:plans", _given("translator")),
     Detail("finance", "billing:subscription-rules", _given("demo")),
     Detail("consumer", "billing:subscription-request", lambda: (SubscriptionRequest.objects.get().pk,)),
@@ -202,6 +207,9 @@ NO_PAGES = {
     "catalog:creator-submit", "catalog:creator-check-again", "catalog:creator-version", "catalog:subscription-keys",
     "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end", "metering:rule-end",
     "quotas:budget-thresholds", "quotas:limit-unwatch",
+    "billing:subscription-resume", "billing:subscription-call-off", "billing:wallet-csv",
+    # Leads back without a trial that runs.
+    "billing:subscription-trial",
     # Leads back without a choice in its query.
     "billing:subscribe",
     "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:credit-note-pdf", "billing:invoice-csv",

@@ -24,6 +24,7 @@ from marketplace.config.demo import (
     limits,
     models,
     notices,
+    paying_ahead,
     people,
     pools,
     prices,
@@ -137,6 +138,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         allocating.share(cast, timeline)
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))
         receivables.tell(cast, timeline, terms=installation.terms)
+        paying_ahead.tell(cast, timeline)
         allocating.tell(cast, timeline, terms=installation.terms)
     with told.step("Corrections"):
         corrections.correct(cast, timeline)
