@@ -14,6 +14,8 @@ from billing.api.negotiated import NegotiatedPriceViewSet
 from billing.api.periods import PeriodViewSet
 from billing.api.pricing import QuoteView, SplitView
 from billing.api.profiles import ProfileViewSet
+from billing.api.subscription_money import ProrationView, SpendCapView
+from billing.api.wallets import WalletViewSet
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
 
 ROUTES: list[tuple[str, type, str]] = [
@@ -28,9 +30,12 @@ ROUTES: list[tuple[str, type, str]] = [
     ("cost-statements", CostStatementViewSet, "cost-statement"),
     ("disputes", DisputeViewSet, "dispute"),
     ("billing-profiles", ProfileViewSet, "billing-profile"),
+    ("wallets", WalletViewSet, "wallet"),
 ]
 
 PATHS: list[URLPattern] = [
+    path("subscriptions/<uuid:id>/proration", ProrationView.as_view(), name="subscription-proration"),
+    path("subscriptions/<uuid:id>/spend-cap", SpendCapView.as_view(), name="subscription-spend-cap"),
     path("pricing/quote", QuoteView.as_view(), name="pricing-quote"),
     path("pricing/compare", CompareView.as_view(), name="pricing-compare"),
     path("pricing/split", SplitView.as_view(), name="pricing-split"),

@@ -17,7 +17,7 @@ from billing import credit_notes
 from billing.billable import cost_by_app
 from billing.creators import checks
 from billing.invoicing import PREFIXES
-from billing.ledger import chart, credit_checks, repricing
+from billing.ledger import ahead_checks, chart, credit_checks, repricing
 from billing.ledger.balances import trial_balance
 from billing.models import BillingPeriod, CreditNote, Invoice, InvoiceLine, JournalEntry, Posting
 from billing.queries import POSTED
@@ -205,6 +205,11 @@ def _wrongly_charged(charged: QuerySet[Posting]) -> Iterator[str]:
             yield f"{number}: {total_minor} invoiced, {posted.get(pk, 0)} posted"
 
 
+def _ahead() -> Iterator[Finding]:
+    for what, wrong in ahead_checks.differing(limit=MOST_NAMED):
+        yield _none_of(what, wrong)
+
+
 def _credit_notes() -> Iterator[Finding]:
     for what, wrong in credit_checks.differing(limit=MOST_NAMED):
         yield _none_of(what, wrong)
@@ -300,6 +305,7 @@ CHECKS: tuple[Check, ...] = (
     Check("Invoices are the sum of their lines", _lines_and_invoices),
     Check("The books are the posted invoices", _invoices_and_books),
     Check("Credit notes and payments are parts of invoices, and in the books", _credit_notes),
+    Check("Bills before a month's end are taken off, and wallets are the books", _ahead),
     Check("Accounts of creators are the books", _creators),
     Check("The books have what models cost", _provider_cost),
     Check("The books balance", _books_balance),

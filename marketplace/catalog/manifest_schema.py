@@ -14,7 +14,7 @@ from marketplace.catalog import (
     prompts,
 )
 from marketplace.catalog.inputs import KINDS, MAX_CHOICES, MAX_INPUTS, MAX_TEXT
-from marketplace.catalog.plan_terms import MAX_COUNT
+from marketplace.catalog.plan_terms import MAX_COUNT, MAX_TRIAL_DAYS
 
 FORMAT = 1
 PATH = "/api/v1/manifests/schema"
@@ -129,6 +129,7 @@ _PLAN = _object(
     markup=_AMOUNT,
     daily_calls_limit=_COUNT,
     monthly_calls_limit=_COUNT,
+    trial_days=_whole(0, MAX_TRIAL_DAYS),
 )
 
 SCHEMA: dict[str, Any] = {

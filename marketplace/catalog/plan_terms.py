@@ -9,7 +9,10 @@ from marketplace.core.errors import FieldError, InvalidInput
 from marketplace.core.fields import Fields
 from marketplace.core.money import exact, to_text
 
-NAMES = ("fee", "free_calls", "price_per_call", "markup", "daily_calls_limit", "monthly_calls_limit")
+NAMES = (
+    "fee", "free_calls", "price_per_call", "markup", "daily_calls_limit", "monthly_calls_limit", "trial_days",
+)  # fmt: skip
+MAX_TRIAL_DAYS = 365
 MAX_COUNT = 2_000_000_000
 ZERO = Decimal(0)
 
@@ -19,6 +22,7 @@ class HasCharges(Protocol):
 
     daily_calls_limit: int
     monthly_calls_limit: int
+    trial_days: int
 
     def charge(self, code: str) -> dict[str, object]: ...
 
@@ -33,6 +37,7 @@ class PlanTerms:
     markup: Decimal | None = None
     daily_calls_limit: int = 1_000
     monthly_calls_limit: int = 20_000
+    trial_days: int = 0
 
     @property
     def charges(self) -> list[dict[str, Any]]:
@@ -66,6 +71,7 @@ class PlanTerms:
             "markup": None if self.markup is None else to_text(self.markup),
             "daily_calls_limit": self.daily_calls_limit,
             "monthly_calls_limit": self.monthly_calls_limit,
+            "trial_days": self.trial_days,
         }
 
 
@@ -85,7 +91,10 @@ def parse_terms(data: Mapping[str, Any], *, base: PlanTerms | None = None) -> Pl
         markup=markup,
         daily_calls_limit=_count(fields, "daily_calls_limit", known.daily_calls_limit),
         monthly_calls_limit=_count(fields, "monthly_calls_limit", known.monthly_calls_limit),
+        trial_days=_count(fields, "trial_days", known.trial_days),
     )
+    if terms.trial_days > MAX_TRIAL_DAYS:
+        fields.refuse("trial_days", f"must be at most {MAX_TRIAL_DAYS}", limit=MAX_TRIAL_DAYS)
     if terms.free_calls and not terms.price_per_call:
         fields.refuse("free_calls", "are free of the price per call; set one, or leave this at 0")
     if terms.daily_calls_limit > terms.monthly_calls_limit:
@@ -107,6 +116,7 @@ def terms_of(plan: HasCharges) -> PlanTerms:
         markup=Decimal(str(cost["markup"])) if "markup" in cost else None,
         daily_calls_limit=plan.daily_calls_limit,
         monthly_calls_limit=plan.monthly_calls_limit,
+        trial_days=plan.trial_days,
     )
 
 

@@ -45,6 +45,7 @@ def propose(version: Version, terms: PlanTerms, *, currency: str, at: datetime) 
         charges=terms.charges,
         daily_calls_limit=terms.daily_calls_limit,
         monthly_calls_limit=terms.monthly_calls_limit,
+        trial_days=terms.trial_days,
         is_offered=False,
         created_at=at,
     )

@@ -22,6 +22,7 @@ from billing.models import (
     SplitRule,
     StatementDispute,
     TaxRate,
+    Wallet,
     WriteOff,
 )
 from billing.monthly_run import refresh_drafts
@@ -139,6 +140,11 @@ DETAILS = (
     Detail("consumer", "catalog:subscription", _own("inbox-digest")),
     Detail("consumer", "catalog:subscription-plan", _own("translator")),
     Detail("consumer", "billing:subscription-cancel", _own("translator")),
+    Detail("consumer", "billing:subscription-pause", _own("where2eat")),
+    Detail("consumer", "billing:subscription-cap", _own("meeting-summarizer")),
+    Detail("consumer", "billing:subscription-month", _own("meeting-summarizer")),
+    Detail("finance", "billing:subscription-thresholds", _own("where2eat")),
+    Detail("finance", "billing:wallet", lambda: (Wallet.objects.earliest("created_at", "pk").pk,)),
     Detail("consumer", "billing:plans", _given("translator")),
     Detail("finance", "billing:subscription-rules", _given("demo")),
     Detail("consumer", "billing:subscription-request", lambda: (SubscriptionRequest.objects.get().pk,)),
@@ -256,6 +262,9 @@ NO_PAGES = {
     "catalog:creator-submit", "catalog:creator-check-again", "catalog:creator-version", "catalog:subscription-keys",
     "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end", "metering:rule-end",
     "quotas:budget-thresholds", "quotas:limit-unwatch",
+    "billing:subscription-resume", "billing:subscription-call-off", "billing:wallet-csv",
+    # Leads back without a trial that runs.
+    "billing:subscription-trial",
     # Leads back without a choice in its query.
     "billing:subscribe",
     "billing:customer-account-csv", "billing:customer-account-pdf",

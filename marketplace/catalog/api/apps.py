@@ -66,6 +66,7 @@ class PlanInputSerializer(serializers.Serializer):
     markup = serializers.CharField(required=False, allow_null=True)
     daily_calls_limit = serializers.IntegerField(required=False)
     monthly_calls_limit = serializers.IntegerField(required=False)
+    trial_days = serializers.IntegerField(required=False)
 
 
 class DraftSerializer(serializers.Serializer):

@@ -19,6 +19,7 @@ class PlanTermsSerializer(serializers.Serializer):
     markup = serializers.CharField(allow_null=True)
     daily_calls_limit = serializers.IntegerField()
     monthly_calls_limit = serializers.IntegerField()
+    trial_days = serializers.IntegerField()
 
     def to_representation(self, plan: Plan) -> dict[str, Any]:
         return {"currency": plan.currency, **terms_of(plan).as_json()}

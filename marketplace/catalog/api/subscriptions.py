@@ -6,7 +6,7 @@ from typing import Any
 import django_filters
 from django.db.models import QuerySet
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -16,13 +16,39 @@ from marketplace.accounts import access, keys
 from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import ApiKey, CostCenter, Team
 from marketplace.accounts.requests import actor_of
-from marketplace.catalog import queries, subscriptions
+from marketplace.catalog import pauses, planned_steps, queries, subscription_steps, subscriptions, trials
+from marketplace.catalog.lifecycle_models import PlannedStep, Trial
 from marketplace.catalog.models import App, Environment, Plan, Subscription, SubscriptionKey
+from marketplace.catalog.plan_terms import terms_of
 from marketplace.core.api_fields import AmountField
 from marketplace.core.errors import InvalidInput
+from marketplace.core.periods import month_of
 
 OVERLAP_HOURS = 24
 MAX_OVERLAP_HOURS = 30 * 24
+NOW, PERIOD_END = "now", "period_end"
+TIMES = [NOW, PERIOD_END]
+
+
+class PlannedSerializer(serializers.ModelSerializer):
+    """A step that was agreed to and waits for its day."""
+
+    step = serializers.CharField()
+    plan = serializers.CharField(source="plan.code", default=None)
+
+    class Meta:
+        model = PlannedStep
+        fields = ("step", "plan", "due_at")
+
+
+class TrialShownSerializer(serializers.ModelSerializer):
+    """A trial, and what comes when it ends."""
+
+    then = serializers.CharField()
+
+    class Meta:
+        model = Trial
+        fields = ("ends_at", "then")
 
 
 class SubscriptionSerializer(serializers.ModelSerializer):
@@ -35,12 +61,24 @@ class SubscriptionSerializer(serializers.ModelSerializer):
     organization = serializers.CharField(source="team.organization.slug", read_only=True)
     cost_center = serializers.CharField(source="cost_center.code", read_only=True)
     sandbox_credit = AmountField(read_only=True)
+    planned = serializers.SerializerMethodField(help_text="What waits for its day.")
+    trial = serializers.SerializerMethodField(help_text="The days without a fee, when there were any.")
+
+    @extend_schema_field(PlannedSerializer(allow_null=True))
+    def get_planned(self, subscription: Subscription) -> dict[str, Any] | None:
+        waiting = [one for one in subscription.planned_steps.all() if one.state == PlannedStep.State.PLANNED]
+        return dict(PlannedSerializer(waiting[0]).data) if waiting else None
+
+    @extend_schema_field(TrialShownSerializer(allow_null=True))
+    def get_trial(self, subscription: Subscription) -> dict[str, Any] | None:
+        trial = getattr(subscription, "trial", None)
+        return dict(TrialShownSerializer(trial).data) if trial else None
 
     class Meta:
         model = Subscription
         fields = (
             "id", "app", "plan", "team", "organization", "cost_center", "environment", "state",
-            "sandbox_credit", "starts_at", "ends_at",
+            "sandbox_credit", "starts_at", "ends_at", "planned", "trial",
         )  # fmt: skip
 
 
@@ -56,14 +94,28 @@ class NewSubscriptionSerializer(serializers.Serializer):
 
 
 class ChangeSerializer(serializers.Serializer):
-    """The plan to move to."""
+    """The plan to move to, and when: what costs less is made when the month ends unless ``now`` is asked for."""
 
     plan = serializers.SlugField()
+    when = serializers.ChoiceField(choices=TIMES, required=False)
+
+
+class PauseSerializer(serializers.Serializer):
+    """Why it pauses, for the record."""
+
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=500)
+
+
+class TrialSerializer(serializers.Serializer):
+    """What comes when the trial ends."""
+
+    then = serializers.ChoiceField(choices=["go_on", "cancel"])
 
 
 class CancelSerializer(serializers.Serializer):
-    """Why it ends, for the record."""
+    """Why it ends, for the record, and when: at once unless the end of the month is asked for."""
 
+    when = serializers.ChoiceField(choices=TIMES, required=False)
     reason = serializers.CharField(required=False, allow_blank=True, max_length=500)
 
 
@@ -124,7 +176,8 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, view
     def get_queryset(self) -> QuerySet[Subscription]:
         if getattr(self, "swagger_fake_view", False):
             return Subscription.objects.none()
-        return queries.visible_subscriptions(actor_of(self.request))
+        found = queries.visible_subscriptions(actor_of(self.request))
+        return found.select_related("trial").prefetch_related("planned_steps__plan")
 
     def get_object(self) -> Subscription:
         return access.get(self.get_queryset(), pk=self.kwargs["pk"])
@@ -156,20 +209,64 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, view
     @extend_schema(request=ChangeSerializer, responses=SubscriptionSerializer)
     @action(detail=True, methods=["post"])
     def change(self, request: Request, pk: str) -> Response:
-        """Move to another plan from now on."""
-        subscription = self._own()
-        plan = _plan(subscription.app, _read(ChangeSerializer, request)["plan"])
-        subscriptions.change_plan(subscription, plan=plan, by=actor_of(request).user, at=timezone.now())
-        return Response(SubscriptionSerializer(subscription).data)
+        """Move to another plan: at once, or when the month ends if it costs less or that is asked for."""
+        subscription, body, now = self._own(), _read(ChangeSerializer, request), timezone.now()
+        plan, by = _plan(subscription.app, body["plan"]), actor_of(request).user
+        if body.get("when", _usual_time(subscription, plan)) == NOW:
+            subscriptions.change_plan(subscription, plan=plan, by=by, at=now)
+        else:
+            due_at = month_of(now).ends_at
+            subscription_steps.change_plan_later(subscription, plan=plan, due_at=due_at, by=by, at=now)
+        return self._shown()
 
     @extend_schema(request=CancelSerializer, responses=SubscriptionSerializer)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
-        """End the subscription and its keys at once."""
-        subscription = self._own()
-        reason = _read(CancelSerializer, request).get("reason", "")
-        subscriptions.cancel(subscription, by=actor_of(request).user, at=timezone.now(), reason=reason)
-        return Response(SubscriptionSerializer(subscription).data)
+        """End the subscription and its keys, at once or when the month ends."""
+        subscription, body, now = self._own(), _read(CancelSerializer, request), timezone.now()
+        reason, by = body.get("reason", ""), actor_of(request).user
+        if body.get("when", NOW) == NOW:
+            subscriptions.cancel(subscription, by=by, at=now, reason=reason)
+        else:
+            due_at = month_of(now).ends_at
+            subscription_steps.cancel_later(subscription, due_at=due_at, by=by, at=now, reason=reason)
+        return self._shown()
+
+    @extend_schema(request=PauseSerializer, responses=SubscriptionSerializer)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, pk: str) -> Response:
+        """Refuse calls from now on; whole days (UTC) of the pause cost no fee."""
+        reason = _read(PauseSerializer, request).get("reason", "")
+        pauses.pause(self._own(), by=actor_of(request).user, at=timezone.now(), reason=reason)
+        return self._shown()
+
+    @extend_schema(request=None, responses=SubscriptionSerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        """Let a paused subscription call again."""
+        pauses.resume(self._own(), by=actor_of(request).user, at=timezone.now())
+        return self._shown()
+
+    @extend_schema(request=None, responses=SubscriptionSerializer)
+    @action(detail=True, methods=["post"], url_path="call-off")
+    def call_off(self, request: Request, pk: str) -> Response:
+        """Let the step not come that waits for the end of the month."""
+        planned_steps.call_off_waiting(self._own(), by=actor_of(request).user, at=timezone.now())
+        return self._shown()
+
+    @extend_schema(request=TrialSerializer, responses=SubscriptionSerializer)
+    @action(detail=True, methods=["post"])
+    def trial(self, request: Request, pk: str) -> Response:
+        """Say what comes when the trial ends."""
+        subscription, now = self._own(), timezone.now()
+        then = _read(TrialSerializer, request)["then"]
+        trial = access.get(Trial.objects.all(), subscription=subscription)
+        trials.decide(trial, then=then, by=actor_of(request).user, at=now)
+        return self._shown()
+
+    def _shown(self) -> Response:
+        """Show the subscription as the step left it."""
+        return Response(SubscriptionSerializer(self.get_object()).data)
 
     @extend_schema(responses=KeySerializer(many=True), methods=["GET"])
     @extend_schema(request=NewKeySerializer, responses={201: IssuedKeySerializer}, methods=["POST"])
@@ -240,6 +337,15 @@ def _plan(app: App, code: str | None) -> Plan:
     if code not in offered:
         raise InvalidInput("plan", f"must be one of {', '.join(offered)}", code="unknown_plan")
     return offered[code]
+
+
+def _usual_time(subscription: Subscription, plan: Plan) -> str:
+    """As the page proposes it: a lower fee, or the same with fewer calls, begins with the next month."""
+    if subscription.plan is None:
+        return NOW
+    old, new = terms_of(subscription.plan), terms_of(plan)
+    is_less = new.fee < old.fee or (new.fee == old.fee and new.monthly_calls_limit < old.monthly_calls_limit)
+    return PERIOD_END if is_less else NOW
 
 
 def _team(actor: Actor, slug: str | None) -> Team:

@@ -15,7 +15,7 @@ from marketplace.catalog.forms.inputs_form import InputRows, rows_of
 from marketplace.catalog.inputs import inputs_of, schema_of
 from marketplace.catalog.language_models import ModelChoice
 from marketplace.catalog.models import App, OutputFormat, Version
-from marketplace.catalog.plan_terms import PlanTerms, parse_terms
+from marketplace.catalog.plan_terms import MAX_TRIAL_DAYS, PlanTerms, parse_terms
 from marketplace.catalog.templates_library import AppTemplate
 from marketplace.core.errors import InvalidInput
 from marketplace.core.money import to_text
@@ -106,6 +106,10 @@ class AppForm(forms.Form):
         label="Markup on cost", max_digits=12, decimal_places=6, min_value=0, required=False,
         help_text="0.30 charges every call at its cost plus 30 %. Empty: cost is not passed on.",
     )  # fmt: skip
+    plan_trial_days = forms.IntegerField(
+        label="Trial", min_value=0, max_value=MAX_TRIAL_DAYS, required=False,
+        help_text="Days without the monthly fee, once for each organization. Calls are billed from the first.",
+    )  # fmt: skip
     plan_daily_calls = forms.IntegerField(label="Calls a day", min_value=1)
     plan_monthly_calls = forms.IntegerField(label="Calls a month", min_value=1)
 
@@ -167,6 +171,7 @@ class AppForm(forms.Form):
         data = {name: self.cleaned_data.get(name) or 0 for name in PLAN[:-1]}
         limits = {"daily_calls_limit": "plan_daily_calls", "monthly_calls_limit": "plan_monthly_calls"}
         data |= {name: self.cleaned_data[field] for name, field in limits.items()}
+        data["trial_days"] = self.cleaned_data.get("plan_trial_days") or 0
         return parse_terms(data | {"markup": self.cleaned_data.get("markup")})
 
 
@@ -235,7 +240,11 @@ class AppEditor:
 
     def _place(self, error: InvalidInput) -> None:
         """Put each finding at the field it is about."""
-        plan_fields = {"daily_calls_limit": "plan_daily_calls", "monthly_calls_limit": "plan_monthly_calls"}
+        plan_fields = {
+            "daily_calls_limit": "plan_daily_calls",
+            "monthly_calls_limit": "plan_monthly_calls",
+            "trial_days": "plan_trial_days",
+        }
         for one in error.errors:
             if self.rows.place(one):
                 continue
@@ -317,4 +326,5 @@ def _initial_of_terms(terms: PlanTerms) -> dict[str, Any]:
         "markup": "" if terms.markup is None else to_text(terms.markup),
         "plan_daily_calls": terms.daily_calls_limit,
         "plan_monthly_calls": terms.monthly_calls_limit,
+        "plan_trial_days": terms.trial_days or "",
     }

@@ -209,6 +209,7 @@ def add_plan(app: App, facts: PlanFacts, *, at: datetime) -> Plan:
         charges=facts.terms.charges or NO_CHARGE,
         daily_calls_limit=facts.terms.daily_calls_limit,
         monthly_calls_limit=facts.terms.monthly_calls_limit,
+        trial_days=facts.terms.trial_days,
         created_at=at,
     )
 

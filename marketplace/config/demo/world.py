@@ -27,6 +27,7 @@ from marketplace.config.demo import (
     models,
     notices,
     own_prices,
+    paying_ahead,
     people,
     pools,
     prices,
@@ -142,6 +143,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         allocating.share(cast, timeline)
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))
         receivables.tell(cast, timeline, terms=installation.terms)
+        paying_ahead.tell(cast, timeline)
         collecting.tell(cast, timeline, terms=installation.terms)
         billing_parties.propose(cast, timeline)
         own_prices.tell(cast, timeline, terms=installation.terms)
