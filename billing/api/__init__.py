@@ -9,6 +9,7 @@ from billing.api.invoices import InvoiceFile, InvoicesFile, InvoiceViewSet, Jour
 from billing.api.periods import PeriodViewSet
 from billing.api.pricing import QuoteView, SplitView
 from billing.api.profiles import ProfileViewSet
+from billing.payments import api as payments_api
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
 
 ROUTES: list[tuple[str, type, str]] = [
@@ -17,9 +18,11 @@ ROUTES: list[tuple[str, type, str]] = [
     ("credit-notes", CreditNoteViewSet, "credit-note"),
     ("statements", StatementViewSet, "statement"),
     ("billing-profiles", ProfileViewSet, "billing-profile"),
+    *payments_api.ROUTES,
 ]
 
 PATHS: list[URLPattern] = [
+    *payments_api.PATHS,
     path("pricing/quote", QuoteView.as_view(), name="pricing-quote"),
     path("pricing/split", SplitView.as_view(), name="pricing-split"),
     path("invoices/<str:number>.pdf", InvoiceFile.as_view(), name="invoice-pdf"),

@@ -79,6 +79,14 @@ SECTIONS = (
     Section("Invoices", "billing:invoices", "receipt", "Finance", frozenset({Role.FINANCE})),
     Section("Billing profiles", "billing:profiles", "contact", "Finance", frozenset({Role.FINANCE})),
     Section("Taxes", "billing:taxes", "percent", "Finance", frozenset({Role.FINANCE}), is_platform=True),
+    Section(
+        "Payments",
+        "billing:finance-payments",
+        "credit-card",
+        "Finance",
+        frozenset({Role.FINANCE}),
+        is_platform=True,
+    ),
     Section("Today", "gateway:today", "activity", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
     Section(
         "Incidents", "quotas:incidents", "siren", "Operate", frozenset({Role.OPERATOR}), is_platform=True
