@@ -145,8 +145,9 @@ def read(
     default_share: ShareTerms,
     billing_then: Mapping[int, str] | None = None,
     organizations: Collection[int] | None = None,
+    subscription_ids: Collection[UUID] | None = None,
 ) -> Billable:
-    """Read a month, of all or of some organizations, in a fixed number of queries.
+    """Read a month, of all or of some organizations or subscriptions, in a fixed number of queries.
 
     `billing_then` says how organizations were billed, by id, when a month that is closed is read again. Usage that cost
     something in another currency than its plan is sold in is left out, and `refused` has it.
@@ -154,9 +155,11 @@ def read(
     condition = Q(period=month.starts_at.date())
     if organizations is not None:
         condition &= Q(attribution__organization__in=organizations)
+    if subscription_ids is not None:
+        condition &= Q(attribution__subscription__in=subscription_ids)
     rows = list(usage_rows(condition))
     used = {row["subscription"] for row in rows if row["subscription"]}
-    subscriptions = _subscriptions(month, used, organizations)
+    subscriptions = _subscriptions(month, used, organizations, subscription_ids)
     since = min([month.starts_at, *(row["month"] for row in rows)])
     changes = changes_since(since)
     centers = CostCenter.objects.select_related("organization").in_bulk(
@@ -233,7 +236,10 @@ def usage_rows(condition: Q) -> Iterable[Mapping[str, Any]]:
 
 
 def _subscriptions(
-    month: Period, used: set[UUID], organizations: Collection[int] | None
+    month: Period,
+    used: set[UUID],
+    organizations: Collection[int] | None,
+    ids: Collection[UUID] | None = None,
 ) -> dict[UUID, Subscription]:
     """Read the subscriptions that existed in a month for a moment, and those that were used."""
     existed = Q(starts_at__lt=month.ends_at) & (Q(ends_at=None) | Q(ends_at__gt=month.starts_at))
@@ -243,6 +249,7 @@ def _subscriptions(
         "cost_center", "team"
     )
     of_asked = query if organizations is None else query.filter(cost_center__organization__in=organizations)
+    of_asked = of_asked if ids is None else of_asked.filter(pk__in=ids)
     found = {one.pk: one for one in of_asked.filter(billable)}
     missing = used - found.keys()
     if missing:

@@ -14,6 +14,7 @@ from billing.credit_asks import Ask
 from billing.credit_note_queries import creditable
 from billing.credit_postings import fact_of
 from billing.crediting import Amounts, Parts
+from billing.document_mails import send_issued
 from billing.invoicing import is_posted, series
 from billing.ledger import journal
 from billing.models import CreditNote, CreditNoteLine, Invoice
@@ -303,6 +304,7 @@ def _issue(
     )
     journal.post(fact_of(note, parts, at=at), at=at)
     settle(note.invoice, by=by, at=at)
+    send_issued(note, at=at)
     _tell_payer(note, at=at)
 
 

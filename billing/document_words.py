@@ -71,6 +71,19 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "Service outside the scope of the issuer's VAT.",
         "de": "Nicht im Inland steuerbare Leistung.",
     },
+    "mail_subject": {"en": "{heading} {number} of {issuer}", "de": "{heading} {number} von {issuer}"},
+    "mail_invoice": {
+        "en": "Please find attached our invoice {number} of {issued} over {total}.",
+        "de": "Anbei erhalten Sie unsere Rechnung {number} vom {issued} über {total}.",
+    },
+    "mail_credit_note": {
+        "en": "Please find attached our credit note {number} of {issued}: {total} are given back.",
+        "de": "Anbei erhalten Sie unsere Rechnungskorrektur {number} vom {issued} über {total} zu Ihren Gunsten.",
+    },
+    "mail_data": {
+        "en": "The PDF has the data of the invoice inside (Factur-X, EN 16931), for your accounting system.",
+        "de": "Das PDF enthält die Rechnungsdaten für Ihre Buchhaltung (ZUGFeRD, EN 16931).",
+    },
     "vat_number": {"en": "VAT", "de": "USt-IdNr."},
     "tax_number": {"en": "Tax number", "de": "Steuernummer"},
     "register": {"en": "Register", "de": "Register"},

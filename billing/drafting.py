@@ -15,6 +15,7 @@ from billing.bill_discounts import DISCOUNTED, BilledToPayer, bill_discount_line
 from billing.bill_lines import BillLine
 from billing.billable import Billable, ContractKey, Payer, read
 from billing.bills import Contract, Metered, PricedLine, price, share_out
+from billing.chargeback import switching
 from billing.line_sources import SOURCES
 from billing.models import Invoice, InvoiceLine
 from billing.pricing.discounts import PREFIX
@@ -140,6 +141,7 @@ def _bills(books: Billable, drafted: _Drafted) -> list[Bill]:
     }
     organizations = _known(books.organizations, Organization, {one.organization_id for one in wanted})
     centers = _known(books.cost_centers, CostCenter, {one.cost_center_id for one in wanted})
+    switching.as_of(centers.values(), books.month)
     return [
         Bill(
             organization=organizations[payer.organization_id],

@@ -16,6 +16,8 @@ def house_terms() -> Terms:
         default_share=ShareTerms(Decimal(settings.DEFAULT_REVENUE_SHARE)),
         currency=settings.CURRENCY,
         credit_alone_up_to=settings.CREDIT_ALONE_UP_TO,
+        dispute_days=settings.DISPUTE_DAYS,
+        decide_days=settings.DISPUTE_DECISION_DAYS,
         grace=timedelta(days=settings.GRACE_DAYS) if settings.GRACE_DAYS >= 0 else None,
     )
 

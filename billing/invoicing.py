@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
-from billing import owners, parties, wallet_spending
+from billing import document_mails, owners, parties, wallet_spending
 from billing.drafting import Bill, BillLine
 from billing.ledger import chart, journal
 from billing.ledger.journal import Fact, Leg
@@ -115,6 +115,7 @@ def finalize(
             journal.post(_fact(invoice), at=at)
         wallet_spending.pay(invoice, at=at, by=by)
         request_collection(invoice, at=at)
+        document_mails.send_issued(invoice, at=at)
 
 
 def is_posted(invoice: Invoice) -> bool:

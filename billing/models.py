@@ -9,11 +9,32 @@ from django.db.models import F, Q
 from pgtrigger import After, Before, Condition, Deferred, Delete, Insert, Protect, Row, Trigger, Update
 
 from billing.agreement_models import AgreementProposal, ShareTrueUp
+from billing.allocation_models import (
+    AllocationRow,
+    AllocationRun,
+    SharedCost,
+    SharedCostPart,
+    SplitRule,
+    UnallocatedGoal,
+)
 from billing.balance_models import BalanceEntry, CustomerBalance
 from billing.billing_profile_models import BillingProfile, ExemptionCertificate
+from billing.chargeback_models import (
+    BatchedEntry,
+    BudgetDebit,
+    CostStatement,
+    DisputeFile,
+    JournalBatch,
+    JournalBatchLine,
+    RecoverySwitch,
+    StatementCorrection,
+    StatementDispute,
+)
+from billing.closing_models import Reopening, StepMark, TotalsIncident
 from billing.coupon_models import Coupon, CouponRedemption
 from billing.creator_models import CreatorMovement
 from billing.credit_note_models import CreditNote, CreditNoteLine
+from billing.document_mail_models import DocumentMail
 from billing.dunning_models import (
     DunningCharge,
     DunningGroup,
@@ -45,6 +66,7 @@ from billing.payout_models import BankFile, Payout, PayoutPlan, SelfBill
 from billing.progressive_models import ProgressiveBill, ProgressiveThreshold
 from billing.run_models import AddedLine, MonthlyRun, ParkedBill, RunBatch
 from billing.service_credit_models import MaintenanceWindow, ServiceCredit, ServiceResult, ServiceTerms
+from billing.spend_cap_models import SpendCap
 from billing.tax_rate_models import AppTaxCategory, TaxCategory, TaxRate
 from billing.wallet_models import Wallet, WalletCredit, WalletMovement
 from billing.write_off_models import WriteOff
@@ -55,19 +77,26 @@ from marketplace.core.transitions import Transitions
 __all__ = [
     "AddedLine",
     "AgreementProposal",
+    "AllocationRow",
+    "AllocationRun",
     "AppTaxCategory",
     "BalanceEntry",
     "BalanceTransaction",
     "BankFile",
+    "BatchedEntry",
     "BillingPeriod",
     "BillingProfile",
+    "BudgetDebit",
     "ConnectedAccount",
+    "CostStatement",
     "Coupon",
     "CouponRedemption",
     "CreatorMovement",
     "CreditNote",
     "CreditNoteLine",
     "CustomerBalance",
+    "DisputeFile",
+    "DocumentMail",
     "DunningCharge",
     "DunningGroup",
     "DunningMember",
@@ -80,6 +109,8 @@ __all__ = [
     "FakeObject",
     "Invoice",
     "InvoiceLine",
+    "JournalBatch",
+    "JournalBatchLine",
     "JournalEntry",
     "LegalEntity",
     "LegalEntityFacts",
@@ -101,6 +132,8 @@ __all__ = [
     "ProgressiveBill",
     "ProgressiveThreshold",
     "ReceivedPayment",
+    "RecoverySwitch",
+    "Reopening",
     "RevenueShareAgreement",
     "RunBatch",
     "SelfBill",
@@ -108,10 +141,19 @@ __all__ = [
     "ServiceResult",
     "ServiceTerms",
     "ShareTrueUp",
+    "SharedCost",
+    "SharedCostPart",
+    "SpendCap",
+    "SplitRule",
+    "StatementCorrection",
+    "StatementDispute",
+    "StepMark",
     "TaxCategory",
     "TaxRate",
+    "TotalsIncident",
     "Transfer",
     "TransferReversal",
+    "UnallocatedGoal",
     "Wallet",
     "WalletCredit",
     "WalletMovement",

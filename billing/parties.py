@@ -157,6 +157,7 @@ def _frozen(invoice: Invoice, parties: Parties, taxes: Taxes | None, terms: Term
         "purchase_order": buyer.purchase_order,
         "buyer_reference": buyer.buyer_reference,
         "payment_days": days,
+        "emails": list(buyer.emails),
         "seller": {**seller.facts, "number_prefix": seller.number_prefix},
         "buyer": {field: getattr(buyer, field) for field in ("street", "postal_code", "city", "country")},
     }

@@ -46,6 +46,10 @@ class Free:
         """Give the days of a trial; the day of its end is charged."""
         return cls(_utc(starts_at).date(), _utc(ends_at).date())
 
+    def until(self, at: datetime) -> "Free":
+        """Give these days as far as they lie before a moment: what ends by it, ends with the day before."""
+        return Free(self.starts_on, min(self.ends_on, _utc(at).date()))
+
     @property
     def period(self) -> Period | None:
         if self.ends_on <= self.starts_on:
@@ -62,13 +66,14 @@ def changes_since(starts_at: datetime) -> dict[str, list[PlanChange]]:
     return found
 
 
-def free_days_since(starts_at: datetime) -> dict[str, list[Free]]:
-    """Read the days that cost no fee from a moment on, by subscription (two queries)."""
+def free_days_since(starts_at: datetime, *, of: Subscription | None = None) -> dict[str, list[Free]]:
+    """Read the days that cost no fee from a moment on, by subscription, of all or of one (two queries)."""
+    whose = Q() if of is None else Q(subscription=of)
     found: dict[str, list[Free]] = defaultdict(list)
-    pauses = SubscriptionPause.objects.filter(Q(ends_at=None) | Q(ends_at__gte=starts_at))
+    pauses = SubscriptionPause.objects.filter(whose, Q(ends_at=None) | Q(ends_at__gte=starts_at))
     for subscription_id, begins, ends in pauses.values_list("subscription_id", "starts_at", "ends_at"):
         found[str(subscription_id)].append(Free.of_pause(begins, ends))
-    trials = Trial.objects.filter(ends_at__gte=starts_at)
+    trials = Trial.objects.filter(whose, ends_at__gte=starts_at)
     for subscription_id, begins, ends in trials.values_list("subscription_id", "starts_at", "ends_at"):
         found[str(subscription_id)].append(Free.of_trial(begins, ends))
     return found

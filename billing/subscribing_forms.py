@@ -6,10 +6,17 @@ from typing import Any
 
 from django import forms
 
+from billing.credit_asks import read_minor
 from billing.forms import MOST_CALLS
-from billing.subscribing import SpendingLimit
+from billing.models import SpendCap
+from billing.progressive import MOST_MINOR, MOST_THRESHOLDS
+from billing.spend_caps import CapTerms
+from billing.subscription_money import NOW, PERIOD_END
+from marketplace.catalog.lifecycle_models import Trial
+from marketplace.core.errors import InvalidInput
+from marketplace.core.money import minor_exponent, round_minor
 
-MODES = [("hard", "Refuse calls beyond it"), ("soft", "Let calls through, and tell us")]
+TIMES = [(NOW, "Now"), (PERIOD_END, "When the month ends")]
 
 
 class CallsForm(forms.Form):
@@ -19,36 +26,65 @@ class CallsForm(forms.Form):
 
 
 class AgreeForm(forms.Form):
-    """The amounts on the page, sent back by whoever agrees to them."""
+    """The amounts on the page, sent back by whoever agrees to them, and when the step is taken."""
 
     agreed = forms.CharField(widget=forms.HiddenInput, max_length=64)
+    when = forms.ChoiceField(choices=TIMES, required=False, widget=forms.HiddenInput)
 
 
-class ConfirmForm(AgreeForm):
-    """A subscription to confirm, with a limit of what it may cost a month."""
+class CapForm(forms.Form):
+    """How much a subscription may cost a month."""
 
-    spending_limit = forms.DecimalField(
+    cap = forms.DecimalField(
         required=False,
         min_value=Decimal(0),
         max_digits=19,
-        decimal_places=6,
-        label="Spending limit a month",
-        help_text="At cost, beside the limits of the plan. Leave it empty for none.",
+        label="Spend cap a month",
+        help_text="At price, fees included, before tax. Leave it empty for none.",
     )
-    spending_mode = forms.ChoiceField(
-        choices=MODES, initial="hard", label="When it is reached", widget=forms.RadioSelect
+    cap_mode = forms.ChoiceField(
+        choices=SpendCap.Mode.choices,
+        initial=SpendCap.Mode.HARD,
+        required=False,
+        label="When it is reached",
+        widget=forms.RadioSelect,
     )
 
     def __init__(self, data: Mapping[str, Any] | None = None, *, currency: str, **kwargs: Any) -> None:
         super().__init__(data, **kwargs)
         self.currency = currency
 
-    def spending(self) -> SpendingLimit | None:
-        """Return the limit that was typed."""
-        amount = self.cleaned_data["spending_limit"]
-        if amount is None:
+    def clean_cap(self) -> Decimal | None:
+        """Refuse more decimals than the currency has."""
+        cap: Decimal | None = self.cleaned_data["cap"]
+        decimals = minor_exponent(self.currency)
+        if cap is not None and cap != cap.quantize(Decimal(1).scaleb(-decimals)):
+            raise forms.ValidationError(f"{self.currency} has {decimals} decimals.")
+        return cap
+
+    def terms(self) -> CapTerms | None:
+        """Return the cap that was typed."""
+        cap = self.cleaned_data["cap"]
+        if cap is None:
             return None
-        return SpendingLimit(amount, self.cleaned_data["spending_mode"], self.currency)
+        mode = self.cleaned_data["cap_mode"] or SpendCap.Mode.HARD
+        return CapTerms(round_minor(cap, self.currency), mode)
+
+
+class ConfirmForm(CapForm, AgreeForm):
+    """A subscription to confirm, with a limit of what it may cost a month."""
+
+
+class PauseForm(forms.Form):
+    """Why a subscription pauses, for the record."""
+
+    reason = forms.CharField(required=False, max_length=500, widget=forms.Textarea(attrs={"rows": 2}))
+
+
+class TrialForm(forms.Form):
+    """What comes when a trial ends."""
+
+    then = forms.ChoiceField(choices=Trial.Then.choices, widget=forms.RadioSelect, label="When it ends")
 
 
 class AskForm(AgreeForm):
@@ -112,3 +148,29 @@ class CancelForm(AgreeForm):
         if typed != self.slug:
             raise forms.ValidationError(f"Type {self.slug} to cancel.")
         return typed
+
+
+class ThresholdsForm(forms.Form):
+    """Amounts at which a subscription is billed before the month's end, each on a line of its own."""
+
+    amounts = forms.CharField(
+        required=False,
+        max_length=400,
+        label="Amounts, one a line",
+        widget=forms.Textarea(attrs={"rows": 4}),
+    )
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, currency: str, **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        self.currency = currency
+
+    def clean_amounts(self) -> list[int]:
+        """Read every line as an amount of the currency."""
+        texts = self.cleaned_data["amounts"].split()
+        try:
+            amounts = [read_minor(text, field="amounts", currency=self.currency) for text in texts]
+        except InvalidInput as error:
+            raise forms.ValidationError(error.errors[0].message) from None
+        if any(not 0 < one <= MOST_MINOR for one in amounts) or len(set(amounts)) > MOST_THRESHOLDS:
+            raise forms.ValidationError(f"At most {MOST_THRESHOLDS} amounts, each above zero.")
+        return amounts

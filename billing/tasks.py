@@ -9,8 +9,20 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import announcing, background, dunning, margin_checks, monthly_run, overdue
+from billing import (
+    announcing,
+    background,
+    dunning,
+    lifecycle,
+    margin_checks,
+    monthly_run,
+    overdue,
+    progressive,
+    wallets,
+)
+from billing.chargeback import statements, switching
 from billing.close import close_period
+from billing.closing import discrepancies
 from billing.house import house_terms
 from billing.ledger import differing
 from billing.ledger.verify import verify
@@ -47,6 +59,7 @@ def close_month(*, job: Job, period: str, by_id: int | None = None) -> dict[str,
     except TurnOver:
         background.request_next_turn(job, period=period, at=timezone.now())
         return {"goes_on": True}
+    statements.publish_when_closed(period, terms=house_terms(), at=now, by=person)
     background.request_mails(period, at=now)
     notices.notify(
         [person] if person else [],
@@ -105,8 +118,18 @@ def run_dunning() -> None:
 def verify_totals(*, job: Job) -> list[dict[str, Any]]:
     """Compare all totals and tell of what differs; the result is kept on the job for the page that shows it."""
     verdicts = verify()
+    found = [verdict.as_json() for verdict in verdicts]
+    discrepancies.judge(found, at=timezone.now())
     differing.tell(verdicts, at=timezone.now())
-    return [verdict.as_json() for verdict in verdicts]
+    return found
+
+
+@shared_task(name="billing.allocate_months", expires=3000)
+def allocate_months() -> None:
+    """Let switches of cost centers begin, allocate the last months and publish those that are closed; safe to run twice."""
+    now = timezone.now()
+    switching.begin(at=now)
+    statements.allocate_recent(terms=house_terms(), at=now)
 
 
 @jobs.work(MARGIN_JOB)
@@ -125,3 +148,21 @@ def check_sustainability(*, job: Job, check_run_id: str) -> dict[str, str]:
         ),
     )
     return {"state": state}
+
+
+@shared_task(name="billing.tend_subscriptions", expires=50)
+def tend_subscriptions() -> None:
+    """Take planned steps, tell of trials and end them, let caps follow their plans; safe to run twice."""
+    lifecycle.tend(at=timezone.now())
+
+
+@shared_task(name="billing.tend_wallets", expires=3000)
+def tend_wallets() -> None:
+    """Let credits go whose day has come; safe to run twice."""
+    wallets.expire_due(at=timezone.now())
+
+
+@shared_task(name="billing.bill_progressively", expires=500)
+def bill_progressively() -> None:
+    """Bill what passed its threshold in the running month; safe to run twice and on many workers."""
+    progressive.bill_due(at=timezone.now(), terms=house_terms())

@@ -29,4 +29,6 @@ class Terms:
     currency: str
     due_after: timedelta = timedelta(days=30)
     credit_alone_up_to: Decimal = Decimal(100)
+    dispute_days: int = 5
+    decide_days: int = 5
     grace: timedelta | None = None

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from billing import collecting_urls, party_urls
+from billing import allocation_urls, collecting_urls, party_urls
 from billing.payments.paths import PATHS as PAYMENT_PATHS
 from billing.views import (
     approvals,
@@ -16,6 +16,7 @@ from billing.views import (
     prices,
     receivables,
     subscribing,
+    subscription_life,
     wallets,
 )
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
@@ -25,6 +26,7 @@ app_name = "billing"
 urlpatterns = [
     *PAYMENT_PATHS,
     *party_urls.urlpatterns,
+    *allocation_urls.urlpatterns,
     *collecting_urls.urlpatterns,
     path("finance/", periods.overview, name="overview"),
     path("finance/periods/<str:name>/", periods.period, name="period"),
@@ -65,6 +67,25 @@ urlpatterns = [
     ),
     path("subscriptions/rules/<slug:slug>/", approvals.rules, name="subscription-rules"),
     path("subscriptions/<uuid:subscription_id>/cancel/", subscribing.cancel, name="subscription-cancel"),
+    path(
+        "subscriptions/<uuid:subscription_id>/month/", subscription_life.standing, name="subscription-month"
+    ),
+    path("subscriptions/<uuid:subscription_id>/pause/", subscription_life.pause, name="subscription-pause"),
+    path(
+        "subscriptions/<uuid:subscription_id>/resume/", subscription_life.resume, name="subscription-resume"
+    ),
+    path(
+        "subscriptions/<uuid:subscription_id>/planned/call-off/",
+        subscription_life.call_off,
+        name="subscription-call-off",
+    ),
+    path("subscriptions/<uuid:subscription_id>/trial/", subscription_life.trial, name="subscription-trial"),
+    path("subscriptions/<uuid:subscription_id>/cap/", subscription_life.cap, name="subscription-cap"),
+    path(
+        "subscriptions/<uuid:subscription_id>/thresholds/",
+        subscription_life.thresholds,
+        name="subscription-thresholds",
+    ),
     path("finance/estimate/", estimates.estimate, name="estimate"),
     path("bills/prices/<uuid:subscription_id>/", price_effects.price_effect, name="price-effect"),
     path("finance/wallets/", wallets.listed, name="wallets"),

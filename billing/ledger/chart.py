@@ -42,6 +42,7 @@ PROMOTIONAL_CREDIT = Account(
     "promotional_credit", "Credit given and not used", Kind.LIABILITY, "organization"
 )
 PLATFORM_REVENUE = Account("platform_revenue", "Platform's part of prices", Kind.INCOME, "app")
+SHARED_RECOVERED = Account("shared_recovered", "Shared costs charged on", Kind.INCOME, "cost center")
 EXPIRED_PREPAID = Account("expired_prepaid", "Paid ahead, and expired", Kind.INCOME, "organization")
 REMINDER_CHARGES = Account("reminder_charges", "Fees and interest of reminders", Kind.INCOME, "organization")
 RECOVERED_DEBT = Account("recovered_debt", "Recovered after a write-off", Kind.INCOME, "organization")
@@ -67,6 +68,7 @@ ACCOUNTS: tuple[Account, ...] = (
     PREPAID,
     PROMOTIONAL_CREDIT,
     PLATFORM_REVENUE,
+    SHARED_RECOVERED,
     EXPIRED_PREPAID,
     REMINDER_CHARGES,
     RECOVERED_DEBT,

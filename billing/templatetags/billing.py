@@ -73,3 +73,9 @@ def _contract_of(line: InvoiceLine) -> dict[str, str]:
 
 def _money(text: str, currency: str) -> str:
     return format_amount(shorten(Decimal(text)), currency)
+
+
+@register.filter
+def at_key(names: dict[Any, str], key: Any) -> str:
+    """Look a name up; nothing for what has none."""
+    return names.get(key, "")

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from billing import background, exports, queries
+from billing.closing import discrepancies
 from billing.ledger.balances import Earning, earnings, trial_balance
 from billing.models import BillingPeriod
 from billing.views.invoices import csv_file
@@ -66,6 +67,7 @@ def verification(request: PersonRequest) -> HttpResponse:
         return redirect("billing:verify")
     context: dict[str, Any] = {"job": background.verification_job(), "last": background.last_verification()}
     context["differing"] = _differing(context["last"])
+    context["incident"] = discrepancies.current()
     is_poll = request.htmx and request.htmx.target == "verification"
     response = render(request, "billing/_verification.html" if is_poll else "billing/verify.html", context)
     if is_poll and (context["job"] is None or context["job"].ended_at is not None):

@@ -17,6 +17,7 @@ from billing.credit_note_forms import CreditDecisionForm, CreditForm
 from billing.crediting import Creditable
 from billing.house import house_terms
 from billing.models import CreditNote, Invoice
+from billing.views.document_files import shown_of
 from marketplace.accounts import access
 from marketplace.accounts.access import Role
 from marketplace.accounts.requests import PersonRequest
@@ -126,6 +127,7 @@ def credit_note(request: PersonRequest, note_id: UUID) -> HttpResponse:
         "is_platform": request.actor.is_platform(Role.FINANCE),
         "is_finance": queries.is_finance(request.actor),
     }
+    context |= shown_of(note, actor=request.actor)
     return render(request, "billing/credit_note.html", context)
 
 

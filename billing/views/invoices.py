@@ -16,6 +16,7 @@ from billing.forms import InvoiceFilter
 from billing.invoicing import is_posted
 from billing.models import Invoice
 from billing.payments.queries import may_pay
+from billing.views.document_files import shown_of
 from billing.views.periods import require_finance
 from marketplace.accounts import access
 from marketplace.accounts.access import Role
@@ -67,6 +68,7 @@ def invoice(request: PersonRequest, number: str) -> HttpResponse:
         "credited_minor": (credited_minor := credit_note_queries.credited_minor(notes)),
         "may_credit": may_credit(shown, actor=request.actor) and credited_minor < shown.total_minor,
     }
+    context |= shown_of(shown, actor=request.actor)
     return render(request, "billing/invoice.html", context)
 
 

@@ -22,17 +22,18 @@ from billing import plan_comparison, subscribing
 from billing.house import house_terms
 from billing.plan_comparison import BudgetEffect, Expected, PlanPrice
 from billing.subscribing import AmountChanged
-from billing.subscribing_forms import AgreeForm, AskForm, CallsForm, CancelForm, ConfirmForm
+from billing.subscribing_forms import TIMES, AgreeForm, AskForm, CallsForm, CancelForm, CapForm, ConfirmForm
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import Team
 from marketplace.accounts.requests import PersonRequest
-from marketplace.catalog import listing_pages, queries, subscription_approvals, terms
+from marketplace.catalog import listing_pages, queries, subscription_approvals, terms, trials
 from marketplace.catalog.approval_models import SubscriptionRule
 from marketplace.catalog.forms.subscriptions import SubscribeForm
 from marketplace.catalog.listing_pages import PlanView
 from marketplace.catalog.models import Listing, Plan, Subscription
 from marketplace.catalog.subscription_approvals import Wanted
+from marketplace.core.errors import InvalidInput
 from marketplace.core.money import exact
 
 
@@ -98,15 +99,18 @@ def confirm(request: PersonRequest, slug: str) -> HttpResponse:
     wanted = Wanted.of(listing.app, **chosen, calls=calls)
     if rule := subscription_approvals.rule_for(wanted):
         return _ask(request, wanted, rule)
-    form = ConfirmForm(request.POST or None, currency=settings.CURRENCY)
-    money = subscribing.money_of_start(chosen["plan"], at=now)
+    form = ConfirmForm(request.POST or None, currency=chosen["plan"].currency)
+    money = subscribing.money_of_start(
+        chosen["plan"], at=now, team=chosen["team"], environment=chosen["environment"]
+    )
     if form.is_valid():
-        spending, agreed = form.spending(), form.cleaned_data["agreed"]
+        cap, agreed = form.terms(), form.cleaned_data["agreed"]
         started = _agreed(
             request,
             lambda: subscribing.start(
-                listing.app, **chosen, calls=calls, spending=spending, agreed=agreed, by=request.actor, at=now
+                listing.app, **chosen, calls=calls, cap=cap, agreed=agreed, by=request.actor, at=now
             ),
+            form,
         )
         if started is not None:
             messages.success(request, f"{started.team} has {listing.app} now. Make a key to call it.")
@@ -129,25 +133,29 @@ def confirm(request: PersonRequest, slug: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def confirm_change(request: PersonRequest, subscription_id: UUID, code: str) -> HttpResponse:
     """Show what another plan makes of this month's fees, and change to it once somebody agrees."""
-    found = _own(request.actor, subscription_id)
+    found = own_subscription(request.actor, subscription_id)
     plan: Plan = access.get(queries.offered_plans(found.app), code=code)
     if found.plan_id in (None, plan.pk) or found.state != Subscription.State.ACTIVE:
         return redirect("catalog:subscription-plan", found.pk)
     if rule := subscription_approvals.rule_for_change(found, plan):
         return _ask(request, subscription_approvals.wanted_change(found, plan), rule)
+    assert found.plan is not None
     now = timezone.now()
-    money = subscribing.money_of_change(found, plan, at=now)
+    usual = subscribing.usual_time(found.plan, plan, at=now)
+    when = _when(request, usual)
+    money = subscribing.money_of_change(found, plan, at=now, when=when)
     form = AgreeForm(request.POST or None)
     if form.is_valid():
         agreed = form.cleaned_data["agreed"]
         done = _agreed(
             request,
-            lambda: (
-                subscribing.change_plan(found, plan=plan, agreed=agreed, by=request.actor, at=now) or found
+            lambda: subscribing.change_plan(
+                found, plan=plan, agreed=agreed, by=request.actor, at=now, when=when
             ),
         )
         if done is not None:
-            messages.success(request, f"The plan is {plan.name} from now on.")
+            from_when = f"{money.starts_at:%-d %B %Y}" if money.starts_at else "now"
+            messages.success(request, f"The plan is {plan.name} from {from_when} on.")
             return redirect("catalog:subscription", found.pk)
     context = {
         "subscription": found,
@@ -156,6 +164,9 @@ def confirm_change(request: PersonRequest, subscription_id: UUID, code: str) -> 
         "money": money,
         "terms": terms.CURRENT,
         "form": form,
+        "when": when,
+        "tabs": _tabs(request, when, usual),
+        "trial": trials.running(found, at=now),
     }
     return render(request, "billing/confirm_change.html", context)
 
@@ -165,24 +176,51 @@ def confirm_change(request: PersonRequest, subscription_id: UUID, code: str) -> 
 @require_http_methods(["GET", "HEAD", "POST"])
 def cancel(request: PersonRequest, subscription_id: UUID) -> HttpResponse:
     """Show what is still billed, ask for the app's short name, then end the subscription and its keys."""
-    found, now = _own(request.actor, subscription_id), timezone.now()
-    money = subscribing.money_of_cancel(found, at=now) if found.plan else None
+    found, now = own_subscription(request.actor, subscription_id), timezone.now()
+    when = _when(request, subscribing.NOW) if found.plan else subscribing.NOW
+    money = subscribing.money_of_cancel(found, at=now, when=when) if found.plan else None
     form = CancelForm(request.POST or None, slug=found.app.slug)
     if form.is_valid():
         typed = form.cleaned_data
         done = _agreed(
             request,
-            lambda: (
-                subscribing.cancel(
-                    found, agreed=typed["agreed"], by=request.actor, at=now, reason=typed["reason"]
-                )
-                or found
+            lambda: subscribing.cancel(
+                found,
+                agreed=typed["agreed"],
+                by=request.actor,
+                at=now,
+                reason=typed["reason"],
+                when=when,
             ),
         )
+        if done is not None and money is not None and money.starts_at:
+            messages.success(request, f"The subscription ends on {money.starts_at:%-d %B %Y}.")
+            return redirect("catalog:subscription", found.pk)
         if done is not None:
             messages.success(request, f"The subscription to {found.app} has ended. Its keys no longer work.")
             return redirect("catalog:subscriptions")
-    return render(request, "billing/cancel.html", {"subscription": found, "money": money, "form": form})
+    context = {
+        "subscription": found,
+        "money": money,
+        "form": form,
+        "when": when,
+        "tabs": _tabs(request, when, subscribing.NOW),
+    }
+    return render(request, "billing/cancel.html", context)
+
+
+def _when(request: PersonRequest, usual: str) -> str:
+    """Read when a step is to be taken: from the form that agrees to it, or from the address of the page."""
+    asked = request.POST.get("when") or request.GET.get("when") or usual
+    return asked if asked in (subscribing.NOW, subscribing.PERIOD_END) else usual
+
+
+def _tabs(request: PersonRequest, when: str, usual: str) -> list[dict[str, Any]]:
+    tabs = [
+        {"label": label, "url": f"?when={value}", "is_current": value == when, "value": value}
+        for value, label in TIMES
+    ]
+    return sorted(tabs, key=lambda one: one["value"] != usual)
 
 
 def _ask(request: PersonRequest, wanted: Wanted, rule: SubscriptionRule) -> HttpResponse:
@@ -200,23 +238,33 @@ def _ask(request: PersonRequest, wanted: Wanted, rule: SubscriptionRule) -> Http
         "wanted": wanted,
         "rule": rule,
         "view": PlanView.of(wanted.plan),
-        "money": subscribing.money_of_start(wanted.plan, at=now),
+        "money": subscribing.money_of_start(
+            wanted.plan, at=now, team=wanted.team, environment=wanted.environment
+        ),
         "form": form,
         "terms": terms.CURRENT,
     }
     return render(request, "billing/ask_approval.html", context)
 
 
-def _agreed(request: PersonRequest, step: Callable[[], Subscription]) -> Subscription | None:
-    """Take a step that was agreed to; None when its amounts changed meanwhile, which the page then says."""
+def _agreed(
+    request: PersonRequest, step: Callable[[], Subscription], form: CapForm | None = None
+) -> Subscription | None:
+    """Take a step that was agreed to; None when its amounts changed meanwhile or its cap cannot be, as the page then says."""
     try:
         return step()
     except AmountChanged as error:
         messages.warning(request, error.message)
         return None
+    except InvalidInput as error:
+        if form is None or any(one.field not in form.fields for one in error.errors):
+            raise
+        for one in error.errors:
+            form.add_error(one.field, f"{one.message[:1].upper()}{one.message[1:]}.")
+        return None
 
 
-def _own(actor: Actor, subscription_id: UUID) -> Subscription:
+def own_subscription(actor: Actor, subscription_id: UUID) -> Subscription:
     """Return a subscription the person may act on; 404 for one they may not see, 403 for one they may only see."""
     found = access.get(queries.visible_subscriptions(actor), pk=subscription_id)
     access.require(

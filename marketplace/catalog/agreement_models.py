@@ -15,6 +15,9 @@ class SubscriptionAgreement(models.Model):
     class Step(models.TextChoices):
         STARTED = "started"
         CHANGED = "changed", "Plan changed"
+        PLANNED = "planned", "Change planned"
+        PAUSED = "paused"
+        RESUMED = "resumed"
         CANCELED = "canceled"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -16,6 +16,8 @@ from marketplace.catalog.models import (
 )
 from marketplace.catalog.version_models import Deprecation
 
+# Not ended, nor stopped by somebody else: a paused one is resumed by its own team.
+RUNNING = (Subscription.State.ACTIVE, Subscription.State.PAUSED)
 IN_THE_MAKING = ("draft", "submitted", "checking", "in_review", "changes_requested")
 
 
@@ -53,11 +55,11 @@ def may_manage(subscription: Subscription, *, actor: Actor) -> bool:
 
 def subscriptions_shown(subscriptions: QuerySet[Subscription], which: str) -> QuerySet[Subscription]:
     """Narrow to ``active`` (production), ``sandbox``, or ``ended`` (suspended ones too)."""
-    active = subscriptions.filter(state=Subscription.State.ACTIVE)
+    active = subscriptions.filter(state__in=RUNNING)
     if which == "sandbox":
         return active.filter(environment=Environment.SANDBOX)
     if which == "ended":
-        return subscriptions.exclude(state=Subscription.State.ACTIVE)
+        return subscriptions.exclude(state__in=RUNNING)
     return active.exclude(environment=Environment.SANDBOX)
 
 

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 
 from marketplace.accounts import keys
 from marketplace.accounts.models import ApiKey, CostCenter, Team, User
-from marketplace.catalog import agreements, subscription_approvals
+from marketplace.catalog import agreements, pauses, planned_steps, subscription_approvals, trials
 from marketplace.catalog.approval_models import SubscriptionRequest
 from marketplace.catalog.models import App, AppKey, Environment, Plan, Subscription, SubscriptionKey, Version
 from marketplace.catalog.subscription_approvals import Wanted
@@ -75,7 +75,8 @@ class NotActive(Conflict):
 
     def __init__(self, subscription: Subscription) -> None:
         self.subscription = subscription
-        super().__init__(f"This subscription is {subscription.state}.")
+        what = "paused: resume it first" if subscription.state == "paused" else subscription.state
+        super().__init__(f"This subscription is {what}.")
 
 
 def start(
@@ -173,8 +174,21 @@ def change_plan(
             old={"plan": subscription.plan_id},
             new={"plan": plan.pk},
         )
+        planned_steps.call_off_waiting(subscription, by=by, at=at)
+        trials.end(subscription, at=at)
         subscription.plan = plan
         agreements.keep(subscription, agreements.Step.CHANGED, shown=shown or {}, by=by, at=at)
+
+
+def require_change(subscription: Subscription, plan: Plan) -> None:
+    """Raise NotActive, InvalidInput or ApprovalNeeded unless a subscription may move to a plan, now or later."""
+    if subscription.state != Subscription.State.ACTIVE:
+        raise NotActive(subscription)
+    if subscription.environment not in BILLED:
+        raise InvalidInput("plan", "A sandbox has no plan.")
+    _require_offered(plan, app=subscription.app)
+    if subscription_approvals.rule_for_change(subscription, plan):
+        raise ApprovalNeeded(subscription.app)
 
 
 def cancel(
@@ -200,6 +214,9 @@ def cancel(
             reason=reason,
             changes={"ends_at": at},
         )
+        planned_steps.call_off_waiting(subscription, by=by, at=at)
+        pauses.end_open(subscription, by=by, at=at)
+        trials.end(subscription, at=at)
         if by is not None:
             agreements.keep(subscription, agreements.Step.CANCELED, shown=shown or {}, by=by, at=at)
         for link in subscription.key_links.select_related("key"):
@@ -311,6 +328,7 @@ def _get_or_create(
                 new={"app": app.slug, "team": team.slug, "environment": environment},
             )
             agreements.keep(subscription, agreements.Step.STARTED, shown=shown or {}, by=by, at=at)
+            trials.begin(subscription, at=at)
     except IntegrityError:
         return current.get(**identity), False
     return subscription, True

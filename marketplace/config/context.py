@@ -87,6 +87,22 @@ SECTIONS = (
         frozenset({Role.FINANCE}),
         is_platform=True,
     ),
+    Section(
+        "Allocation",
+        "billing:allocation",
+        "split",
+        "Finance",
+        frozenset({Role.FINANCE}),
+        also=("billing:shared-costs", "billing:journal-batches"),
+    ),
+    Section(
+        "Statements",
+        "billing:statements",
+        "receipt-text",
+        "Finance",
+        frozenset({Role.FINANCE}),
+        also=("billing:disputes", "billing:recovery"),
+    ),
     Section("Today", "gateway:today", "activity", "Operate", frozenset({Role.OPERATOR}), is_platform=True),
     Section(
         "Incidents", "quotas:incidents", "siren", "Operate", frozenset({Role.OPERATOR}), is_platform=True

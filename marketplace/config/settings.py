@@ -28,6 +28,8 @@ LEGAL_ENTITY = env.str("HALFPENNY_LEGAL_ENTITY", "Halfpenny Demo Company")
 DEFAULT_REVENUE_SHARE = env.decimal("HALFPENNY_REVENUE_SHARE", Decimal("0.20"))
 # Up to this, in CURRENCY, one person of finance may give money back; more takes a second one.
 CREDIT_ALONE_UP_TO = env.decimal("HALFPENNY_CREDIT_ALONE_UP_TO", Decimal(100))
+DISPUTE_DAYS = env.int("HALFPENNY_DISPUTE_DAYS", 5)
+DISPUTE_DECISION_DAYS = env.int("HALFPENNY_DISPUTE_DECISION_DAYS", 5)
 # Days after its end in which a month still takes usage, with its bills as drafts, before it is closed; -1: by hand.
 GRACE_DAYS = env.int("HALFPENNY_GRACE_DAYS", -1)
 # How many workers share the work of closing a month.
@@ -292,6 +294,10 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_ROUTES = {
     "core.run_job": {"queue": "celery"},
     "billing.mark_overdue": {"queue": "celery"},
+    "billing.allocate_months": {"queue": "celery"},
+    "billing.tend_subscriptions": {"queue": "celery"},
+    "billing.tend_wallets": {"queue": "celery"},
+    "billing.bill_progressively": {"queue": "celery"},
     "billing.tend_payments": {"queue": "celery"},
     "billing.sync_balance": {"queue": "celery"},
     "billing.run_dunning": {"queue": "celery"},
@@ -344,9 +350,13 @@ CELERY_BEAT_SCHEDULE = {
     "tend-payments": {"task": "billing.tend_payments", "schedule": 600.0},
     "sync-balance": {"task": "billing.sync_balance", "schedule": crontab(minute="40")},
     "mark-overdue": {"task": "billing.mark_overdue", "schedule": crontab(minute="25")},
+    "allocate-months": {"task": "billing.allocate_months", "schedule": crontab(hour="5", minute="5")},
     "run-dunning": {"task": "billing.run_dunning", "schedule": crontab(minute="40")},
     "tend-months": {"task": "billing.tend_months", "schedule": crontab(minute="35")},
     "verify-daily": {"task": "billing.verify_daily", "schedule": crontab(hour="5", minute="15")},
+    "tend-subscriptions": {"task": "billing.tend_subscriptions", "schedule": 60.0},
+    "tend-wallets": {"task": "billing.tend_wallets", "schedule": crontab(minute="5")},
+    "bill-progressively": {"task": "billing.bill_progressively", "schedule": 600.0},
     "sweep-jobs": {"task": "core.sweep_jobs", "schedule": 5.0},
     "deliver-notices": {"task": "gateway.deliver_notices", "schedule": 10.0},
     "collect-digests": {"task": "gateway.collect_digests", "schedule": 60.0},
@@ -425,6 +435,9 @@ SPECTACULAR_SETTINGS = {
         "BillingPeriodStateEnum": "billing.models.BillingPeriod.State",
         "InvoiceKindEnum": "billing.models.Invoice.Kind",
         "InvoiceStateEnum": "billing.models.Invoice.State",
+        "StatementDisputeStateEnum": "billing.models.StatementDispute.State",
+        "CostStatementStateEnum": "billing.models.CostStatement.State",
+        "ReopeningStateEnum": "billing.models.Reopening.State",
         "CreditNoteStateEnum": "billing.models.CreditNote.State",
         "PaymentAttemptStateEnum": "billing.payments.models.PaymentAttempt.State",
         "WriteOffStateEnum": "billing.models.WriteOff.State",

@@ -158,6 +158,9 @@ class NoticeDelivery(models.Model):
     channel = models.ForeignKey(
         "core.NoticeChannel", models.CASCADE, null=True, blank=True, related_name="deliveries"
     )
+    address = models.EmailField(
+        blank=True, default="", db_default="", help_text="Of somebody who is no person here."
+    )
     idempotency_key = models.CharField(max_length=200)
     cadence = models.CharField(max_length=8, choices=Cadence, default=Cadence.INSTANT)
     kind = models.CharField(max_length=10, blank=True, help_text="Empty in a digest.")
@@ -168,6 +171,10 @@ class NoticeDelivery(models.Model):
         default=dict,
         blank=True,
         help_text="What programs read of it, such as the id of a job that has ended.",
+    )
+    body = models.TextField(blank=True, default="", db_default="", help_text="Of a mail to an address.")
+    attached = models.JSONField(
+        default=list, blank=True, help_text="Files that are made when it is sent: pairs of source and key."
     )
     is_test = models.BooleanField(default=False)
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
@@ -182,7 +189,9 @@ class NoticeDelivery(models.Model):
         verbose_name_plural = "notice deliveries"
         constraints = [
             models.CheckConstraint(
-                condition=Q(person__isnull=False, channel=None) | Q(person=None, channel__isnull=False),
+                condition=Q(person__isnull=False, channel=None, address="")
+                | Q(person=None, channel__isnull=False, address="")
+                | Q(person=None, channel=None) & ~Q(address=""),
                 name="notice_delivery_one_destination",
             ),
             models.UniqueConstraint(
@@ -190,6 +199,11 @@ class NoticeDelivery(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["channel", "idempotency_key"], name="notice_delivery_once_a_channel"
+            ),
+            models.UniqueConstraint(
+                fields=["address", "idempotency_key"],
+                condition=~Q(address=""),
+                name="notice_delivery_once_an_address",
             ),
         ]
         indexes = [

@@ -52,6 +52,28 @@ def notify(
             )
 
 
+def mail_to(
+    address: str, *, subject: str, body: str, at: datetime, key: str, attached: Iterable[tuple[str, str]] = ()
+) -> NoticeDelivery:
+    """Put a mail to an address, of a person here or not, into the outbox; a second call with the same key finds the first.
+
+    ``attached`` are sources and keys of ``marketplace.core.attachments``, made when it is sent.
+    """
+    delivery, _ = NoticeDelivery.objects.get_or_create(
+        address=address,
+        idempotency_key=key,
+        defaults={
+            "kind": Kind.BILLING,
+            "text": subject[:LONGEST_TEXT],
+            "body": body,
+            "attached": [list(one) for one in attached],
+            "run_at": at,
+            "created_at": at,
+        },
+    )
+    return delivery
+
+
 def mail_cadences(people: Iterable[int], *, kind: str) -> Mapping[int, str]:
     """Return how often each of these people (by id) wants a kind by mail."""
     ids = list(people)

@@ -13,6 +13,8 @@ from marketplace.gateway.async_runs import http_api as async_api
 from marketplace.gateway.batches import http_api as batch_api
 from marketplace.gateway.failures import BrokeHere, MethodNotAllowed, NothingHere
 from marketplace.gateway.http import ClientGone, Message, Receive, Request, Scope, Send, respond_json
+from marketplace.gateway.messages import errors as messages_errors
+from marketplace.gateway.messages import http_api as messages_api
 from marketplace.gateway.pipeline import Gateway
 
 logger = logging.getLogger(__name__)
@@ -21,7 +23,9 @@ Handler = Callable[[Gateway, Request, Send], Awaitable[None]]
 ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", "/v1/chat/completions"): chat_api.chat_completions,
     ("POST", "/v1/embeddings"): chat_api.embeddings,
-    ("GET", "/v1/models"): chat_api.models,
+    ("GET", messages_api.MODELS_PATH): messages_api.models,
+    ("POST", messages_api.PATH): messages_api.messages,
+    ("POST", messages_api.COUNT_PATH): messages_api.count_tokens,
     ("POST", "/v1/feedback"): feedback_api.give,
     ("POST", "/meter"): meter_api.meter,
     ("POST", otlp_api.PATH): otlp_api.traces,
@@ -112,7 +116,7 @@ async def _dispatch(request: Request, send: Send) -> None:
         return
     one = MODEL_PATH.match(request.path)
     if one and request.method == "GET":
-        await chat_api.model(gateway, request, send, name=one[1])
+        await messages_api.model(gateway, request, send, name=one[1])
         return
     methods = _methods_of(request.path)
     raise MethodNotAllowed(request.path, methods) if methods else NothingHere(request.path)
@@ -136,6 +140,8 @@ async def _refuse(request: Request, send: Send, error: HalfpennyError) -> None:
         return
     if otlp_api.takes(request.path):
         await otlp_api.refuse(request, send, status, error.message, headers=headers)
+    elif messages_api.takes(request):
+        await respond_json(send, status, messages_errors.body(error), headers=headers)
     elif request.path.startswith("/v1/"):
         await respond_json(send, status, failures.openai_body(error), headers=headers)
     else:

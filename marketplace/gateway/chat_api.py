@@ -7,13 +7,14 @@ from functools import partial
 from typing import Any
 
 from marketplace.core.errors import HalfpennyError
-from marketplace.gateway import books, failures, idempotency, requests
+from marketplace.gateway import books, failures, requests
 from marketplace.gateway.caching.telling import as_told
 from marketplace.gateway.directory import Caller
-from marketplace.gateway.http import Message, Request, Send, raw_json, respond, respond_json
+from marketplace.gateway.http import Request, Send, raw_json, respond_json
 from marketplace.gateway.idempotency import Kept
 from marketplace.gateway.leaving import CallerLeft, drains, until_gone
 from marketplace.gateway.limits import rate_limit_headers
+from marketplace.gateway.once import answer_once, start_stream, stream_once
 from marketplace.gateway.open_streams import OpenStream
 from marketplace.gateway.pipeline import Gateway
 from marketplace.gateway.providers.base import ProviderRefused
@@ -22,7 +23,6 @@ from marketplace.gateway.router import AUTO, ModelNotFound
 from marketplace.gateway.routing.calls import HEADER, intent_of_header
 
 DONE = b"data: [DONE]\n\n"
-EVENT_STREAM = b"text/event-stream; charset=utf-8"
 
 
 def _build(
@@ -49,9 +49,10 @@ async def chat_completions(gateway: Gateway, request: Request, send: Send) -> No
     body = await request.body(limit=requests.MAX_BODY_BYTES)
     ask = as_told(request, _build(_chat, request, body))
     if requests.decode(body).get("stream") is True:
-        await _stream_once(gateway, find, ask, request, send, body=body)
+        stream = partial(_stream, gateway, find, ask, request)
+        await stream_once(gateway, find, request, send, body=body, stream=stream)
     else:
-        await _whole(gateway, find, ask, request, send, body=body)
+        await answer_once(gateway, find, request, send, body=body, call=partial(_answer, gateway, find, ask))
 
 
 async def embeddings(gateway: Gateway, request: Request, send: Send) -> None:
@@ -60,7 +61,7 @@ async def embeddings(gateway: Gateway, request: Request, send: Send) -> None:
     await find()
     body = await request.body(limit=requests.MAX_BODY_BYTES)
     ask = as_told(request, _build(_embeddings, request, body))
-    await _whole(gateway, find, ask, request, send, body=body)
+    await answer_once(gateway, find, request, send, body=body, call=partial(_answer, gateway, find, ask))
 
 
 async def models(gateway: Gateway, request: Request, send: Send) -> None:
@@ -84,18 +85,6 @@ def _listed(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "halfpenny"}
 
 
-async def _whole(gateway: Gateway, find: Any, ask: Any, request: Request, send: Send, *, body: bytes) -> None:
-    key = request.header(b"idempotency-key")
-    if key:
-        caller = await find()
-        call = partial(_answer, gateway, find, ask)
-        kept = await idempotency.once(gateway.read, caller, key=key, path=request.path, body=body, call=call)
-        await respond(send, kept.status, kept.body, headers=kept.headers)
-        return
-    kept = await _answer(gateway, find, ask)
-    await respond(send, kept.status, kept.body, headers=kept.headers)
-
-
 async def _answer(gateway: Gateway, find: Any, ask: Any) -> Kept:
     try:
         served, completion = await gateway.complete(find, ask)
@@ -111,72 +100,11 @@ def failures_bytes(error: HalfpennyError) -> bytes:
     return raw_json(failures.openai_body(error))
 
 
-async def _stream_once(
-    gateway: Gateway, find: Any, ask: Any, request: Request, send: Send, *, body: bytes
-) -> None:
-    key = request.header(b"idempotency-key")
-    if not key:
-        await _stream(gateway, find, ask, request, send)
-        return
-    recorder = _Recorder(send)
-
-    async def call() -> Kept:
-        await _stream(gateway, find, ask, request, recorder)
-        return recorder.whole()
-
-    try:
-        caller = await find()
-        kept = await idempotency.once(gateway.read, caller, key=key, path=request.path, body=body, call=call)
-    except _CutShort:
-        await recorder.send_rest()
-        return
-    if kept.is_replay:
-        await respond(send, kept.status, kept.body, headers=kept.headers, content_type=EVENT_STREAM)
-    else:
-        await recorder.send_rest()
-
-
-class _CutShort(Exception):
-    """The stream did not come to its end, so its key is free for another try."""
-
-
-class _Recorder:
-    """Passes a stream on and remembers it. The last message waits for ``send_rest``: after it a caller may retry."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._headers: dict[str, str] = {}
-        self._parts: list[bytes] = []
-        self._last: Message | None = None
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            raw = {name.decode(): value.decode("latin-1") for name, value in message["headers"]}
-            self._headers = {name: value for name, value in raw.items() if name != "content-type"}
-        else:
-            self._parts.append(message.get("body", b""))
-            if not message.get("more_body"):
-                self._last = message
-                return
-        await self._send(message)
-
-    def whole(self) -> Kept:
-        """Return all that was said. Raises _CutShort when it has no end."""
-        if self._last is None or not self._last["body"]:
-            raise _CutShort
-        return Kept(200, b"".join(self._parts), self._headers)
-
-    async def send_rest(self) -> None:
-        """Send what was held back."""
-        if self._last is not None:
-            await self._send(self._last)
-
-
 async def _stream(gateway: Gateway, find: Any, ask: Any, request: Request, send: Send) -> None:
     has_started = is_done = False
     try:
         async with gateway.stream(find, ask) as opened:
-            await _start(send, opened)
+            await start_stream(send, opened)
             has_started = True
             with suppress(CallerLeft):
                 async with until_gone(request, drains=drains(opened.when_caller_leaves)):
@@ -193,16 +121,6 @@ async def _stream(gateway: Gateway, find: Any, ask: Any, request: Request, send:
         )
     # Only now is the call metered and on disk: whoever reads the last line may ask for its usage.
     await send({"type": "http.response.body", "body": DONE if is_done else b""})
-
-
-async def _start(send: Send, opened: OpenStream) -> None:
-    limits = rate_limit_headers(opened.admission.standings, at=books.now())
-    headers = [
-        (name.encode(), value.encode("latin-1", "replace"))
-        for name, value in (opened.headers | limits).items()
-    ]
-    headers += [(b"content-type", EVENT_STREAM), (b"cache-control", b"no-cache")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
 
 
 async def _pass_on(opened: OpenStream, send: Send) -> bool:

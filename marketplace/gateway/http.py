@@ -85,9 +85,9 @@ class Request:
 
     @property
     def key(self) -> str:
-        """Return the presented key: Authorization: Bearer …"""
+        """Return the presented key: Authorization: Bearer …, or where that is missing, Anthropic's x-api-key."""
         scheme, _, key = self.header(b"authorization").partition(" ")
-        return key.strip() if scheme.lower() == "bearer" else ""
+        return key.strip() if scheme.lower() == "bearer" else self.header(b"x-api-key").strip()
 
     @property
     def content_type(self) -> str:

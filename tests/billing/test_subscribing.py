@@ -8,7 +8,8 @@ import pytest
 
 from billing import drafting, subscribing
 from billing.house import house_terms
-from billing.subscribing import AmountChanged, SpendingLimit
+from billing.spend_caps import CapTerms
+from billing.subscribing import AmountChanged
 from marketplace.accounts.access import actor_for
 from marketplace.catalog import terms
 from marketplace.catalog.agreement_models import SubscriptionAgreement
@@ -88,14 +89,19 @@ class TestStart:
             start(cast, plan, agreed=agreed)
 
     def test_sets_a_limit_of_its_own(self, cast: Cast, plan: Plan) -> None:
-        subscription = start(cast, plan, spending=SpendingLimit(Decimal(25), "soft", "USD"))
+        subscription = start(cast, plan, cap=CapTerms(7_500, "warn"))
 
         limit = Limit.objects.get(subscription=subscription, measure="cost")
-        assert (limit.limit_value, limit.mode, limit.window) == (Decimal(25), "soft", "month")
+        # 25.00 beside the fee: 12.50 for calls beyond 100 at 0.02; 12.50 for cost at 1.3, which 12.504999 still rounds to.
+        assert (limit.limit_value, limit.mode, limit.window) == (Decimal("9.619230"), "warn", "month")
+        calls = Limit.objects.get(
+            subscription=subscription, measure="requests", window="month", is_default=False
+        )
+        assert (calls.limit_value, calls.mode, calls.note) == (725, "warn", "spend cap of $75.00 a month")
 
     def test_sent_twice_starts_once(self, cast: Cast, plan: Plan) -> None:
         for _ in range(2):
-            start(cast, plan, spending=SpendingLimit(Decimal(25), "hard", "USD"))
+            start(cast, plan, cap=CapTerms(7_500))
 
         assert Subscription.objects.count() == SubscriptionAgreement.objects.count() == 1
         assert Limit.objects.filter(measure="cost").count() == 1

@@ -87,7 +87,7 @@ class TestCompare:
 class TestConfirm:
     def test_shows_the_money_and_books_it(self, cast: Cast, app: App, consumer: Client) -> None:
         page = consumer.get(confirm_address(cast)).content.decode()
-        data = {"agreed": agreed_on(page), "spending_limit": "25", "spending_mode": "hard"}
+        data = {"agreed": agreed_on(page), "cap": "75", "cap_mode": "hard"}
         response = consumer.post(confirm_address(cast), data)
 
         subscription = Subscription.objects.get()
@@ -102,7 +102,7 @@ class TestConfirm:
         factories.make_plan(
             app, code="standard", number=2, charges=[{"code": "fee", "model": "flat", "amount": "99"}]
         )
-        data = {"agreed": agreed_on(page), "spending_mode": "hard"}
+        data = {"agreed": agreed_on(page), "cap_mode": "hard"}
 
         again = consumer.post(confirm_address(cast), data).content.decode()
 
@@ -134,7 +134,7 @@ class TestConfirm:
         client.force_login(cast.creator)
         address = confirm_address(cast)
 
-        assert client.post(address, {"agreed": "x", "spending_mode": "hard"}).status_code == 302
+        assert client.post(address, {"agreed": "x", "cap_mode": "hard"}).status_code == 302
         assert not Subscription.objects.exists()
 
     def test_keeps_to_its_budget_of_queries(

@@ -191,6 +191,7 @@ DETAILS = (
 
 # What needs arguments and is no page to look at: actions that are posted, fragments of pages above, files.
 NO_PAGES = {
+    "billing:invoice-send", "billing:credit-note-send", "billing:invoice-xml", "billing:credit-note-xml",
     "accounts:notice-open", "accounts:kept-mail-html", "gateway:channel-test", "gateway:channel-rotate",
     "gateway:channel-state", "gateway:channel-send-again",
     "accounts:enter", "accounts:key-revoke", "gateway:try", "gateway:documents-progress", "gateway:documents-saved", "gateway:job-retry", "gateway:job-cancel",

@@ -1,7 +1,6 @@
 """Subscribing twice at once, and calling while a key is rotated."""
 
 from datetime import timedelta
-from decimal import Decimal
 from threading import Barrier, Event, Thread
 
 import pytest
@@ -9,7 +8,7 @@ from django.db import connection
 from django.utils import timezone
 
 from billing import subscribing
-from billing.subscribing import SpendingLimit
+from billing.spend_caps import CapTerms
 from marketplace.accounts.access import actor_for
 from marketplace.accounts.keys import BadKey
 from marketplace.catalog import subscriptions
@@ -35,7 +34,7 @@ def test_subscribing_twice_at_once_starts_one(cast: Cast) -> None:
         try:
             one = subscribing.start(
                 own, plan=plan, team=cast.consumer_team, cost_center=cast.cost_center, agreed=agreed, by=by, at=at,
-                spending=SpendingLimit(Decimal(5), "hard", "USD"),
+                cap=CapTerms(10_000),
             )  # fmt: skip
             started.append(one.pk)
         finally:

@@ -143,6 +143,8 @@ def _page(
         "version": version,
         "agreements": agreements.agreements_of(found),
         "cancel_url": find_url("billing:subscription-cancel", found.pk),
+        "pause_url": find_url("billing:subscription-pause", found.pk),
+        "month_url": find_url("billing:subscription-month", found.pk),
         "base_url": settings.PUBLIC_URL.rstrip("/"),
         "shell_body": listing_pages.shell_body(version) if version else "",
     }

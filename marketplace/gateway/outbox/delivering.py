@@ -12,11 +12,12 @@ from random import SystemRandom
 from smtplib import SMTPException
 from time import perf_counter
 
-from django.core.mail import get_connection
+from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
 from django.db.models import F, Prefetch, Q, QuerySet
 
+from marketplace.core.errors import HalfpennyError
 from marketplace.core.models import DeliveryAttempt, Notice, NoticeChannel, NoticeDelivery
 from marketplace.core.notice_kinds import Cadence
 from marketplace.gateway.outbox import channels, mails, posting, retrying, shapes, signing
@@ -52,7 +53,7 @@ def deliver(*, at: datetime, way: Way, limit: int = AT_ONCE) -> int:
     claimed = _fit_to_send(claim(at=at, limit=limit), at=at)
     to_channels = [one for one in claimed if one.channel_id is not None]
     send_to_channels(to_channels, at=at, way=way)
-    _send_mails([one for one in claimed if one.person_id is not None], at=at, way=way)
+    _send_mails([one for one in claimed if one.channel_id is None], at=at, way=way)
     return len(claimed)
 
 
@@ -136,6 +137,8 @@ def _fit_to_send(claimed: Sequence[NoticeDelivery], *, at: datetime) -> list[Not
 def _has_receiver(delivery: NoticeDelivery) -> bool:
     if delivery.channel is not None:
         return delivery.channel.state == NoticeChannel.State.ACTIVE
+    if delivery.address:
+        return True
     has_address = delivery.person is not None and delivery.person.is_active and bool(delivery.person.email)
     return has_address and len(delivery.notices.all()) > 0
 
@@ -182,16 +185,23 @@ def _send_mails(claimed: Sequence[NoticeDelivery], *, at: datetime, way: Way) ->
         started = perf_counter()
         trouble = ""
         try:
-            mail = mails.write(delivery, list(delivery.notices.all()), sender=way.sender)
+            mail = _written(delivery, way.sender)
             connection.open()
             connection.send_messages([mail])
-        except (OSError, SMTPException, ValueError) as error:
-            # ValueError: an address or header that no mail can have, which must not hold up the others either.
+        except (OSError, SMTPException, ValueError, HalfpennyError) as error:
+            # ValueError: an address or header that no mail can have, HalfpennyError: a file that cannot be made. Neither
+            # may hold up the others.
             trouble = f"The mail server does not take it: {type(error).__name__}"
             logger.warning("mail %s was not taken: %s", delivery.pk, error)
             _hang_up(connection)
         settle(delivery, Outcome(round((perf_counter() - started) * 1000), trouble=trouble), at=at)
     _hang_up(connection)
+
+
+def _written(delivery: NoticeDelivery, sender: Sender) -> EmailMessage:
+    if delivery.address:
+        return mails.write_to_address(delivery, sender=sender)
+    return mails.write(delivery, list(delivery.notices.all()), sender=sender)
 
 
 def _hang_up(connection: BaseEmailBackend) -> None:

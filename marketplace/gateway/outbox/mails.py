@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from email.utils import parseaddr
 from itertools import groupby
 
-from django.core.mail import EmailMultiAlternatives
+from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.urls import reverse
 
 from marketplace.accounts import mail_choices
+from marketplace.core import attachments
 from marketplace.core.models import Notice, NoticeDelivery
 from marketplace.core.notice_kinds import ABOUT, Cadence, Kind
 
@@ -77,6 +78,19 @@ def write(delivery: NoticeDelivery, notices: Sequence[Notice], *, sender: Sender
     return mail
 
 
+def write_to_address(delivery: NoticeDelivery, *, sender: Sender) -> EmailMessage:
+    """Write a mail to an address, with its files; a second attempt is the same mail."""
+    files = [attachments.make(source, key) for source, key in delivery.attached]
+    return EmailMessage(
+        " ".join(delivery.text.split())[:LONGEST_SUBJECT],
+        delivery.body,
+        sender.address,
+        [delivery.address],
+        attachments=[(one.name, one.content, one.content_type) for one in files],
+        headers={"Message-ID": _message_id(delivery, sender), "Auto-Submitted": "auto-generated"},
+    )
+
+
 def _subject(delivery: NoticeDelivery, notices: Sequence[Notice], *, sender: Sender) -> str:
     if delivery.cadence == Cadence.INSTANT:
         # A subject is one line; what people wrote may hold several.
@@ -87,15 +101,19 @@ def _subject(delivery: NoticeDelivery, notices: Sequence[Notice], *, sender: Sen
 
 
 def _headers(delivery: NoticeDelivery, *, stop_url: str, sender: Sender) -> dict[str, str]:
-    domain = parseaddr(sender.address)[1].rpartition("@")[2] or "localhost"
     return {
-        "Message-ID": f"<{delivery.pk}@{domain}>",
+        "Message-ID": _message_id(delivery, sender),
         # One click in the program that reads the mail, RFC 8058.
         "List-Unsubscribe": f"<{stop_url}>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         # So that nobody's out-of-office note answers, RFC 3834.
         "Auto-Submitted": "auto-generated",
     }
+
+
+def _message_id(delivery: NoticeDelivery, sender: Sender) -> str:
+    domain = parseaddr(sender.address)[1].rpartition("@")[2] or "localhost"
+    return f"<{delivery.pk}@{domain}>"
 
 
 def _groups(notices: Sequence[Notice], sender: Sender) -> list[Group]:

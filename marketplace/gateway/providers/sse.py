@@ -1,6 +1,7 @@
 """Follow a stream of server-sent events as it passes: what it said, how it ended, what it cost."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 import msgspec
 
@@ -153,6 +154,14 @@ class StreamMeter:
                 continue
             for name, part in delta.parts():
                 self._texts[choice.index, name].append(part)
+
+
+def events_of(block: bytes) -> Iterator[bytes]:
+    """Give the data of whole events, without the one that only says that the stream is done."""
+    for event in block.split(b"\n\n"):
+        payload = _payload(event)
+        if payload and payload != b"[DONE]":
+            yield payload
 
 
 def _start_of_end(block: bytes) -> int:

@@ -1,0 +1,1 @@
+"""Who bears what of a month: direct use, shared costs by rule, and what nobody bears."""

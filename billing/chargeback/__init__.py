@@ -1,0 +1,1 @@
+"""From showback to the general ledger: statements, disputes, corrections, journal batches."""
