@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.views import customers, dunning, portal, write_offs
+from billing.views import bank, customers, dunning, portal, write_offs
 
 urlpatterns = [
     path("finance/invoices/<str:number>/write-off/", write_offs.propose, name="write-off-propose"),
@@ -19,6 +19,8 @@ urlpatterns = [
     path("finance/customers/<slug:slug>/outlook/", customers.outlook, name="customer-outlook"),
     path("finance/dunning/", dunning.coming, name="dunning"),
     path("finance/dunning/policies/", dunning.policies, name="dunning-policies"),
+    path("finance/bank/", bank.statements, name="bank-statements"),
+    path("finance/bank/<uuid:import_id>/", bank.statement, name="bank-statement"),
     path("bills/", portal.bills, name="bills"),
     path("bills/so-far/", portal.coming, name="bills-so-far"),
 ]

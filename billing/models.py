@@ -18,6 +18,7 @@ from billing.allocation_models import (
     UnallocatedGoal,
 )
 from billing.balance_models import BalanceEntry, CustomerBalance
+from billing.bank_models import BankImport, BankLine
 from billing.billing_profile_models import BillingProfile, ExemptionCertificate
 from billing.chargeback_models import (
     BatchedEntry,
@@ -83,6 +84,8 @@ __all__ = [
     "BalanceEntry",
     "BalanceTransaction",
     "BankFile",
+    "BankImport",
+    "BankLine",
     "BatchedEntry",
     "BillingPeriod",
     "BillingProfile",

@@ -3,13 +3,14 @@
 from datetime import date, datetime
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from billing import balances, dunning_charges, suspending
 from billing.dues import OPEN_STATES, Due, due_of, is_open, is_payable, with_due
 from billing.ledger import chart, journal
 from billing.ledger.chart import Account
 from billing.ledger.journal import Fact, Leg
-from billing.models import BalanceEntry, Invoice, PaymentReversal, ReceivedPayment
+from billing.models import BalanceEntry, CustomerBalance, Invoice, PaymentReversal, ReceivedPayment
 from billing.posting_months import running_month
 from billing.recovering import recovered_legs
 from marketplace.accounts import access
@@ -22,7 +23,7 @@ from marketplace.core.transitions import move
 
 __all__ = [
     "LONGEST_REFERENCE", "OPEN_STATES", "Due", "NotPayable", "ReferenceUsed", "book_payment", "due_of", "is_open",
-    "is_payable", "receive_on_account", "record_payment", "reverse_payment", "settle", "use_balance", "with_due",
+    "is_payable", "receive_on_account", "record_payment", "reverse_payment", "settle", "use_balance", "use_balances", "with_due",
 ]  # fmt: skip
 
 State = Invoice.State
@@ -225,11 +226,18 @@ def use_balance(invoice: Invoice, *, by: Actor, at: datetime) -> ReceivedPayment
         return _use_balance(invoice, by=by.user, at=at)
 
 
-def use_balance_for_new(invoice: Invoice, *, at: datetime) -> ReceivedPayment | None:
-    """Let an invoice that was just issued use what its payer has; by no person. Safe to run twice."""
-    with transaction.atomic():
-        invoice = locked(invoice)
-        return _use_balance(invoice, by=None, at=at) if is_open(invoice) else None
+def use_balances(*, at: datetime) -> int:
+    """Let open invoices use what their payers have, the oldest first; returns how many did. Safe to run twice."""
+    kept = CustomerBalance.objects.filter(
+        organization=OuterRef("organization"), currency=OuterRef("currency"), balance_minor__gt=0
+    )
+    waiting = Invoice.objects.filter(Exists(kept), kind=Invoice.Kind.INVOICE, state__in=OPEN_STATES)
+    used = 0
+    for invoice in waiting.order_by("due_at", "pk"):
+        with transaction.atomic():
+            held = locked(invoice)
+            used += is_open(held) and _use_balance(held, by=None, at=at) is not None
+    return used
 
 
 def _use_balance(invoice: Invoice, *, by: User | None, at: datetime) -> ReceivedPayment | None:

@@ -18,6 +18,7 @@ from billing import (
     monthly_run,
     overdue,
     progressive,
+    settling,
     wallets,
 )
 from billing.chargeback import statements, switching
@@ -104,7 +105,8 @@ def verify_daily() -> None:
 
 @shared_task(name="billing.mark_overdue", expires=3000)
 def mark_overdue() -> None:
-    """Call invoices overdue whose day has passed; safe to run twice."""
+    """Let invoices use what their payers have, and call those overdue whose day has passed; safe to run twice."""
+    settling.use_balances(at=timezone.now())
     overdue.mark_overdue(at=timezone.now())
 
 

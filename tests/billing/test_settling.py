@@ -239,11 +239,11 @@ class TestBeyondWhatIsDue:
     def test_pays_the_next_invoice_once(self, invoice: Invoice, finance: Actor) -> None:
         keep(invoice, finance, 2_000)
 
-        used = settling.use_balance(invoice, by=finance, at=AT)
-        again = settling.use_balance(invoice, by=finance, at=AT)
+        assert (settling.use_balances(at=AT), settling.use_balances(at=AT)) == (1, 0)
+        assert settling.use_balance(invoice, by=finance, at=AT) is None
 
-        assert used is not None
-        assert (used.amount_minor, used.source, again) == (2_000, "balance", None)
+        used = invoice.payments.get()
+        assert (used.amount_minor, used.source, used.recorded_by) == (2_000, "balance", None)
         assert settling.due_of(invoice).minor == 3_000
         assert balances.balance_of(invoice.organization_id, "USD") == 0
         assert accounts()["customer_balance"] == 0

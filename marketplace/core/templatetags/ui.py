@@ -74,6 +74,7 @@ STATE_TONES: dict[str, dict[str, str]] = {
         "withdrawn": NEUTRAL,
         "expired": NEUTRAL,
     },
+    "bank_line": {"open": WARN, "applied": OK, "dismissed": NEUTRAL},
     "write_off": {"proposed": WARN, "posted": DANGER, "rejected": NEUTRAL, "withdrawn": NEUTRAL},
     "cost_statement": {"published": OK, "replaced": NEUTRAL},
     "dispute": {"open": WARN, "accepted": OK, "rejected": DANGER, "withdrawn": NEUTRAL},
