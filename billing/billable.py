@@ -269,7 +269,7 @@ def _add_usage(books: Billable, rows: Iterable[Mapping[str, Any]]) -> None:
         payer = books.payer(row["organization"], row["cost_center"], currency)
         key = key_of(books, row, payer)
         by_payer = books.usage.setdefault(key, {})
-        by_payer[payer] = by_payer.get(payer, Metered()) + metered
+        by_payer[payer] = by_payer[payer] + metered if payer in by_payer else metered
 
 
 def _metered(row: Mapping[str, Any]) -> Metered:

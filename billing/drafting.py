@@ -14,11 +14,12 @@ from billing import measures
 from billing.bill_discounts import DISCOUNTED, BilledToPayer, bill_discount_lines
 from billing.bill_lines import BillLine
 from billing.billable import Billable, ContractKey, Payer, read
-from billing.bills import Contract, Metered, PricedLine, price, share_out
+from billing.bills import Contract, Metered, PricedLine, share_out
 from billing.chargeback import switching
 from billing.line_sources import SOURCES
 from billing.models import Invoice, InvoiceLine
 from billing.pricing.discounts import PREFIX
+from billing.pricing_once import PricedOnce
 from billing.terms import ShareTerms
 from marketplace.accounts.models import CostCenter, Organization
 from marketplace.catalog.models import Subscription
@@ -122,10 +123,11 @@ class _Drafted:
     books: Billable
     refused: dict[Payer, HalfpennyError]
     lines: dict[Payer, list[BillLine]] = field(default_factory=lambda: defaultdict(list))
+    prices: PricedOnce = field(default_factory=PricedOnce)
 
     def add(self, key: ContractKey, by_payer: Mapping[Payer, Metered]) -> None:
         try:
-            found = _lines_of(self.books, key, by_payer)
+            found = _lines_of(self.books, key, by_payer, self.prices)
         except HalfpennyError as error:
             subscription = self.books.subscriptions.get(key.subscription_id) if key.subscription_id else None
             payers = {*by_payer, _home(self.books, key, subscription, by_payer)}
@@ -164,7 +166,7 @@ def _sorted(bills: list[Bill]) -> list[Bill]:
 
 
 def _lines_of(
-    books: Billable, key: ContractKey, by_payer: Mapping[Payer, Metered]
+    books: Billable, key: ContractKey, by_payer: Mapping[Payer, Metered], prices: PricedOnce
 ) -> dict[Payer, list[BillLine]]:
     subscription = books.subscriptions[key.subscription_id] if key.subscription_id else None
     on_plan = _on_plan(books, key, subscription)
@@ -175,19 +177,24 @@ def _lines_of(
         currency=key.currency,
         month=key.month,
         active=service,
-        usage=sum(by_payer.values(), Metered()),
+        usage=_together(by_payer),
         share=books.share(key.app_id, service.starts_at) if subscription else None,
         with_fee=on_plan is not None and not is_correction,
         billed=books.billed.get(key) if is_correction else None,
         discounts=books.discounts_of(key),
     )
-    priced = price(contract)
+    priced = prices.price(contract)
     home = _home(books, key, subscription, by_payer)
     shared = share_out(priced, contract=contract, usage_by_place=by_payer, home=home)
     return {
         payer: [_bill_line(books, key, subscription, service, line) for line in lines]
         for payer, lines in shared.items()
     }
+
+
+def _together(by_payer: Mapping[Payer, Metered]) -> Metered:
+    first, *others = by_payer.values() or [Metered()]
+    return sum(others, first)
 
 
 def _bill_discounts(books: Billable, payer: Payer, lines: Iterable[BillLine]) -> list[BillLine]:

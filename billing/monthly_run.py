@@ -80,8 +80,8 @@ class RunState:
 def run_state(name: str) -> RunState:
     """Tell how far a month is, in four queries."""
     period = BillingPeriod.objects.filter(pk=name).first()
-    run = MonthlyRun.objects.filter(period=name).order_by("-started_at", "-pk").first()
-    batches = RunBatch.objects.filter(run=run).aggregate(all=Count("pk"), drafted=Count("drafted_at"))
+    newest = MonthlyRun.objects.filter(period=name).order_by("-started_at", "-pk").values("pk")[:1]
+    batches = RunBatch.objects.filter(run__in=newest).aggregate(all=Count("pk"), drafted=Count("drafted_at"))
     is_draft = Q(state=Invoice.State.DRAFT)
     bills = Invoice.objects.filter(period=name).aggregate(
         drafts=Count("pk", filter=is_draft), finalized=Count("pk", filter=~is_draft)

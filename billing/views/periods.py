@@ -8,13 +8,12 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from billing import background, drafting, queries
+from billing import background, drafting, monthly_run, pace, queries
 from billing.house import house_terms
 from billing.models import BillingPeriod
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.requests import PersonRequest
-from marketplace.core.errors import HalfpennyError
 from marketplace.core.models import Job
 
 MOST_SHOWN = 50
@@ -53,6 +52,7 @@ def period(request: PersonRequest, name: str) -> HttpResponse:
     is_platform = request.actor.is_platform(Role.FINANCE)
     context: dict[str, Any] = {
         "month": month,
+        **_followed(request, name, job),
         "totals": queries.totals(issued),
         "invoices": issued.order_by("number")[:MOST_SHOWN],
         "job": job,
@@ -95,10 +95,18 @@ def progress(request: PersonRequest, name: str) -> HttpResponse:
     # First what may not exist: a name that is no month is none of a job either.
     month = queries.month_called(name, at=timezone.now())
     job = background.close_job(name)
-    response = render(request, "billing/_progress.html", {"job": job, "month": month})
+    context = {"job": job, "month": month, **_followed(request, name, job)}
+    response = render(request, "billing/_progress.html", context)
     if job is None or job.ended_at is not None:
         response["HX-Refresh"] = "true"
     return response
+
+
+def _followed(request: PersonRequest, name: str, job: Job | None) -> dict[str, Any]:
+    """Give how far the month is, and how fast its close goes on."""
+    if not request.actor.is_platform(Role.FINANCE):
+        return {"run": None, "pace": None}
+    return {"run": monthly_run.run_state(name), "pace": pace.of_job(job, at=timezone.now()) if job else None}
 
 
 def require_finance(actor: Actor) -> None:
@@ -107,11 +115,14 @@ def require_finance(actor: Actor) -> None:
 
 
 def _previewed(month: queries.Month) -> dict[str, Any]:
-    try:
-        bills = drafting.bills_of(month.month, default_share=house_terms().default_share)
-    except HalfpennyError as error:
-        return {"bills": [], "problem": error.message}
-    return {"bills": bills, "totals": drafting.totals(bills), "problem": ""}
+    worked = drafting.work_out(month.month, default_share=house_terms().default_share)
+    problems = sorted({error.message for error in worked.refused.values()})
+    return {
+        "bills": worked.bills,
+        "totals": drafting.totals(worked.bills),
+        "refused": len(worked.refused),
+        "problems": problems[:MOST_SHOWN],
+    }
 
 
 def _all_ok(verification: Job | None) -> bool:

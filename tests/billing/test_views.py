@@ -131,13 +131,13 @@ class TestClosing:
         assert Job.objects.count() == 2
 
     def test_says_when_something_has_no_price(self, cast: Cast) -> None:
-        tokens = {"code": "tokens", "model": "per_unit", "unit_amount": "1"}
-        use(subscribe(cast, [tokens]), requests=1, cost="1")
+        answers = {"code": "answers", "model": "per_unit", "unit_amount": "1"}
+        use(subscribe(cast, [answers]), requests=1, cost="1")
 
         page = text(signed_in(cast.finance).get(reverse("billing:period-close", args=["2026-10"])))
 
         assert "no price" in page
-        assert "tokens" in page
+        assert "answers" in page
 
     @pytest.mark.parametrize("name", ["2026-10", "2026-11"])
     def test_is_for_the_finance_of_the_platform(self, cast: Cast, name: str) -> None:
