@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from billing.api.credit_notes import CreditNoteFile, CreditNoteViewSet
+from billing.api.disputes import CostStatementViewSet, DisputeViewSet, LockView, ReopenView
 from billing.api.documents import CreditNoteXml, InvoiceXml
 from billing.api.events import EventView
 from billing.api.invoices import InvoiceFile, InvoicesFile, InvoiceViewSet, JournalFile, StatementViewSet
@@ -17,6 +18,8 @@ ROUTES: list[tuple[str, type, str]] = [
     ("invoices", InvoiceViewSet, "invoice"),
     ("credit-notes", CreditNoteViewSet, "credit-note"),
     ("statements", StatementViewSet, "statement"),
+    ("cost-statements", CostStatementViewSet, "cost-statement"),
+    ("disputes", DisputeViewSet, "dispute"),
     ("billing-profiles", ProfileViewSet, "billing-profile"),
     *payments_api.ROUTES,
 ]
@@ -29,6 +32,8 @@ PATHS: list[URLPattern] = [
     path("invoices/<str:number>.xml", InvoiceXml.as_view(), name="invoice-xml"),
     path("credit-notes/<uuid:id>.xml", CreditNoteXml.as_view(), name="credit-note-xml"),
     path("credit-notes/<uuid:id>.pdf", CreditNoteFile.as_view(), name="credit-note-pdf"),
+    path("periods/<str:name>/reopen", ReopenView.as_view(), name="period-reopen"),
+    path("periods/<str:name>/lock", LockView.as_view(), name="period-lock"),
     path("exports/invoices.csv", InvoicesFile.as_view(), name="export-invoices"),
     path("exports/journal.csv", JournalFile.as_view(), name="export-journal"),
 ]

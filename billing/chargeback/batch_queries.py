@@ -114,7 +114,7 @@ def rows(batch: JournalBatch) -> Iterator[tuple[Any, ...]]:
         yield (
             batch.external_id,
             one.position,
-            batch.posting_date,
+            batch.posting_date.isoformat(),
             batch.period_id,
             batch.currency,
             one.account,

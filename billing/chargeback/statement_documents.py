@@ -1,20 +1,38 @@
 """Statements of cost centers as PDF: direct use, corrections and shared parts apart. The same bytes every time."""
 
+import json
+from functools import cache
+from pathlib import Path
 from typing import Any
+
+import font_source_sans_pro
+import typst
 
 from billing.allocation.tree import ratio_text
 from billing.chargeback.statements import rows
-from billing.documents import typeset
 from billing.models import AllocationRow, CostStatement
 from marketplace.core.money import format_money
 
+_TEMPLATE = Path(__file__).resolve().parents[2] / "templates" / "billing" / "cost_statement.typ"
+_FONTS = Path(font_source_sans_pro.__file__).parent / "files"
 Kind = AllocationRow.Kind
 _HEADINGS = {Kind.DIRECT: "Own use", Kind.CORRECTION: "Correction", Kind.SHARED: "Shared"}
 
 
 def statement_pdf(statement: CostStatement) -> bytes:
     """Set a published statement; everything printed comes from rows that can no longer change."""
-    return typeset(_document(statement), at=statement.published_at)
+    pdf: bytes = _compiler().compile(
+        sys_inputs={"statement": json.dumps(_document(statement))},
+        pdf_standards=["a-3b"],
+        timestamp=int(statement.published_at.timestamp()),
+    )
+    return pdf
+
+
+@cache
+def _compiler() -> Any:
+    """Read fonts and template once a process."""
+    return typst.Compiler(str(_TEMPLATE), font_paths=[str(_FONTS)], ignore_system_fonts=True)
 
 
 def _document(statement: CostStatement) -> dict[str, Any]:
@@ -63,8 +81,8 @@ def _grouped(statement: CostStatement) -> dict[tuple[str, str, str], int]:
 def _line(key: tuple[str, str, str], amount_minor: int, statement: CostStatement) -> dict[str, str]:
     kind, what, how = key
     return {
-        "description": f"{_HEADINGS[Kind(kind)]}: {what}",
+        "description": what,
         "service": how,
-        "quantity": "",
+        "quantity": _HEADINGS[Kind(kind)],
         "amount": format_money(amount_minor, statement.currency),
     }

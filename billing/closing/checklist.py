@@ -85,11 +85,11 @@ def as_bar(found: list[Step]) -> list[dict[str, str]]:
 def _metered(period: BillingPeriod) -> Step:
     first = parse_month(period.name).starts_at.date()
     sums = DailyRollup.objects.filter(period=first).aggregate(
-        events=Sum("events", default=0), late=Sum("events", filter=Q(day__lt=first), default=0)
+        total=Sum("events", default=0), late=Sum("events", filter=Q(day__lt=first), default=0)
     )
     is_closed = period.state != BillingPeriod.State.OPEN
     usage = f"{reverse('metering:usage')}?period={period.name}"
-    facts = [Fact(f"{int(sums['events']):,} events bill here", usage)]
+    facts = [Fact(f"{int(sums['total']):,} events bill here", usage)]
     if sums["late"]:
         facts.append(Fact(f"{int(sums['late']):,} of them are late, from months that were closed", usage))
     facts.append(Fact("The month takes no more usage" if is_closed else "The month still takes usage"))

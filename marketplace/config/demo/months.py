@@ -37,7 +37,9 @@ def billed_in(occurred_at: datetime, received_at: datetime, timeline: Timeline) 
 def close_months(timeline: Timeline, *, terms: Terms, by: User) -> int:
     """Close what finance has closed, in order, with invoices and statements; returns how many months."""
     for month in months(timeline):
-        BillingPeriod.objects.create(name=month.name, starts_at=month.starts_at, ends_at=month.ends_at)
+        BillingPeriod.objects.get_or_create(
+            name=month.name, defaults={"starts_at": month.starts_at, "ends_at": month.ends_at}
+        )
     closed = closed_months(timeline)
     for month, at in closed:
         close_period(month.name, at=at, by=by, terms=terms)

@@ -7,6 +7,7 @@ from django.db import connection, transaction
 from billing.terms import Terms
 from marketplace.accounts.models import Organization
 from marketplace.config.demo import (
+    allocating,
     approvals,
     batches,
     budgets,
@@ -133,8 +134,10 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         documents.tell(apps, timeline)
         chronicle.write()
     with told.step("Closed months"):
+        allocating.share(cast, timeline)
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))
         receivables.tell(cast, timeline, terms=installation.terms)
+        allocating.tell(cast, timeline, terms=installation.terms)
     with told.step("Corrections"):
         corrections.correct(cast, timeline)
     with told.step("Increase requests"):
