@@ -1,11 +1,15 @@
 """The terms of this installation, read from the settings for views, API, tasks and commands."""
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.conf import settings
 
+from billing import legal_entities
 from billing.collecting_terms import CollectingTerms
+from billing.creators.bank_files import Debtor
+from billing.creators.terms import PayoutTerms
 from billing.terms import ShareTerms, Terms
 
 
@@ -30,3 +34,24 @@ def collecting_terms() -> CollectingTerms:
         small_difference_up_to=settings.SMALL_DIFFERENCE_UP_TO,
         creators_bear_losses=settings.CREATORS_BEAR_LOSSES,
     )
+
+
+def payout_terms() -> PayoutTerms:
+    """Build the terms of paying creators out of the settings."""
+    return PayoutTerms(
+        currency=settings.CURRENCY,
+        alone_up_to=settings.PAYOUT_ALONE_UP_TO,
+        least_hold_days=settings.PAYOUT_HOLD_DAYS,
+        bears_negatives=settings.PLATFORM_BEARS_NEGATIVES,
+    )
+
+
+def house_facts(*, at: datetime) -> Mapping[str, str]:
+    """Say who the marketplace is: the legal entity that issues invoices for whoever has no other one."""
+    return legal_entities.sellers(at=at, house_name=settings.LEGAL_ENTITY).house.facts
+
+
+def debtor(*, at: datetime) -> Debtor:
+    """Say from which account creators are paid."""
+    facts = house_facts(at=at)
+    return Debtor(facts["name"], facts.get("iban", ""), facts.get("bic", ""))

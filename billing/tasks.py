@@ -1,6 +1,7 @@
 """The worker's side of closing months and comparing totals."""
 
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -24,11 +25,14 @@ from billing import (
 from billing.chargeback import statements, switching
 from billing.close import close_period
 from billing.closing import discrepancies
-from billing.house import house_terms
+from billing.creators import routine
+from billing.house import house_facts, house_terms, payout_terms
 from billing.ledger import differing
 from billing.ledger.verify import verify
 from billing.monthly_run import TurnOver
 from billing.payments import tasks as _payments  # noqa: F401  registers the work of payments
+from billing.payments import transfers
+from billing.payments.house import has_processor, house_processor
 from billing.thresholds import Thresholds
 from marketplace.accounts.models import User
 from marketplace.catalog.check_runs import MARGIN_JOB
@@ -114,6 +118,18 @@ def mark_overdue() -> None:
 def run_dunning() -> None:
     """Remind customers of what is overdue, and stop or release their calls; safe to run twice."""
     dunning.run(at=timezone.now())
+
+
+@shared_task(name="billing.tend_creators", expires=3000)
+def tend_creators() -> None:
+    """Settle months that closed for creators, make and send payouts that are due; safe to run twice and at once."""
+    now = timezone.now()
+    routine.tend(
+        at=now,
+        terms=payout_terms(),
+        recipient=house_facts(at=now),
+        transfer=partial(transfers.pay, processor=house_processor(), at=now) if has_processor() else None,
+    )
 
 
 @jobs.work(background.VERIFY)

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from billing import allocation_urls, collecting_urls, party_urls
+from billing import allocation_urls, collecting_urls, creator_urls, party_urls
 from billing.payments.paths import PATHS as PAYMENT_PATHS
 from billing.views import (
     approvals,
@@ -28,6 +28,7 @@ urlpatterns = [
     *party_urls.urlpatterns,
     *allocation_urls.urlpatterns,
     *collecting_urls.urlpatterns,
+    *creator_urls.urlpatterns,
     path("finance/", periods.overview, name="overview"),
     path("finance/periods/<str:name>/", periods.period, name="period"),
     path("finance/periods/<str:name>/preview/", periods.preview, name="period-preview"),
@@ -50,7 +51,6 @@ urlpatterns = [
     path("finance/ledger/", books.ledger, name="ledger"),
     path("finance/ledger/journal.csv", books.journal_csv, name="journal-csv"),
     path("finance/verify/", books.verification, name="verify"),
-    path("finance/earnings/", books.earned, name="earnings"),
     path("catalog/<slug:slug>/price/<slug:code>/", prices.price, name="price"),
     path("catalog/<slug:slug>/plans/", subscribing.compare, name="plans"),
     path("catalog/<slug:slug>/subscribe/confirm/", subscribing.confirm, name="subscribe"),

@@ -1,13 +1,14 @@
 """Telling the catalogue how apps served: calls and failures by day from ended holds, and their incidents."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from django.db.models import Count, Q
-from django.db.models.functions import TruncDate
+from django.db.models import Count, Q, QuerySet
+from django.db.models.functions import TruncDate, TruncHour
 
 from marketplace.catalog import service_levels
 from marketplace.catalog.models import App, Environment, Subscription
-from marketplace.catalog.service_levels import DayOfService, IncidentFact
+from marketplace.catalog.service_levels import DayOfService, HourOfService, IncidentFact
 from quotas.incident_models import Incident
 from quotas.models import Hold
 
@@ -23,17 +24,22 @@ def count_days(*, at: datetime) -> int:
     midnight = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     sandboxes = Subscription.objects.filter(environment=Environment.SANDBOX).values("pk")
     ended = Hold.objects.filter(ended_at__gte=midnight - timedelta(days=DAYS_COUNTED - 1), ended_at__lte=at)
-    rows = (
-        ended.exclude(subscription_id__in=sandboxes)
-        .values_list("app_id", TruncDate("ended_at", tzinfo=UTC))
-        .annotate(calls=Count("pk"), failed=Count("pk", filter=Q(state=Hold.State.RELEASED)))
-        .order_by()
-    )
-    found = [DayOfService(*row) for row in rows]
+    counted = ended.exclude(subscription_id__in=sandboxes)
+    found = [DayOfService(*row) for row in _by(TruncDate("ended_at", tzinfo=UTC), counted)]
     apps = set(App.objects.filter(pk__in={one.app_id for one in found}).values_list("pk", flat=True))
     days = [one for one in found if one.app_id in apps]
     service_levels.note_days(days)
+    hours = [HourOfService(*row) for row in _by(TruncHour("ended_at", tzinfo=UTC), counted)]
+    service_levels.note_hours([one for one in hours if one.app_id in apps])
     return len(days)
+
+
+def _by(time: TruncDate | TruncHour, ended: QuerySet[Hold]) -> Any:
+    return (
+        ended.values_list("app_id", time)
+        .annotate(calls=Count("pk"), failed=Count("pk", filter=Q(state=Hold.State.RELEASED)))
+        .order_by()
+    )
 
 
 def tell_incidents(*, at: datetime) -> int:

@@ -7,8 +7,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from django.db.models import Q, Sum
 
 from billing.creators.accruing import Owed
+from billing.creators.plans import LONGEST_HOLD, next_date
 from billing.models import CreatorMovement, Payout, PayoutPlan
 
+# A plan may let money wait this long, and its next day may be a month away.
+LONGEST_WAIT = LONGEST_HOLD + 31
 ON_ITS_WAY = (Payout.State.SCHEDULED, Payout.State.HELD)
 
 
@@ -77,3 +80,37 @@ def payable_minor(plan: PayoutPlan, *, due_date: date, least_hold_days: int = 0)
     available = int(rows.aggregate(total=Sum("available_minor", default=0))["total"])
     waiting = Payout.objects.filter(plan=plan, state__in=ON_ITS_WAY)
     return available - int(waiting.aggregate(total=Sum("amount_minor", default=0))["total"])
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """When a team is paid next, and how much by what has been released so far; None for who chose no plan."""
+
+    plan: PayoutPlan
+    due_date: date
+    minor: int
+
+    @property
+    def is_below_threshold(self) -> bool:
+        return self.minor < max(self.plan.threshold_minor, 1)
+
+
+def outlooks(
+    plans_: Iterable[PayoutPlan], balances: Iterable[Balance], *, on: date, least_hold_days: int = 0
+) -> dict[tuple[int, str], Outlook]:
+    """Estimate the next payout of each plan by team and currency (one query)."""
+    there = {(one.team_id, one.currency): one for one in balances}
+    wanted = {(one.team_id, one.currency): one for one in plans_}
+    due = {key: next_date(plan, after=on) for key, plan in wanted.items()}
+    since = datetime.combine(on, time(), UTC) - timedelta(days=LONGEST_WAIT)
+    recent = CreatorMovement.objects.filter(
+        team__in={team for team, _ in wanted}, available_minor__gt=0, at__gte=since
+    ).values_list("team", "currency", "at", "available_minor")
+    free = {key: there[key].free_minor if key in there else 0 for key in wanted}
+    for team, currency, at, minor in recent:
+        key = (team, currency)
+        if key in wanted:
+            days = max(wanted[key].hold_days, least_hold_days)
+            if at >= datetime.combine(due[key], time(), UTC) - timedelta(days=days):
+                free[key] -= int(minor)
+    return {key: Outlook(plan, due[key], max(0, free[key])) for key, plan in wanted.items()}

@@ -15,6 +15,7 @@ from django.db.models.functions import Coalesce
 
 from billing import credit_notes
 from billing.billable import cost_by_app
+from billing.creators import checks
 from billing.invoicing import PREFIXES
 from billing.ledger import chart, credit_checks, repricing
 from billing.ledger.balances import trial_balance
@@ -209,6 +210,11 @@ def _credit_notes() -> Iterator[Finding]:
         yield _none_of(what, wrong)
 
 
+def _creators() -> Iterator[Finding]:
+    for what, wrong in checks.differing(limit=MOST_NAMED):
+        yield _none_of(what, wrong)
+
+
 def _provider_cost() -> Iterator[Finding]:
     booked = _sums(
         Posting.objects.filter(account=chart.MODEL_COST.code), "entry__period_id", "currency", "amount_minor"
@@ -294,6 +300,7 @@ CHECKS: tuple[Check, ...] = (
     Check("Invoices are the sum of their lines", _lines_and_invoices),
     Check("The books are the posted invoices", _invoices_and_books),
     Check("Credit notes and payments are parts of invoices, and in the books", _credit_notes),
+    Check("Accounts of creators are the books", _creators),
     Check("The books have what models cost", _provider_cost),
     Check("The books balance", _books_balance),
     Check("Numbers have no gaps", _numbers_gapless),

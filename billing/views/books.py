@@ -1,6 +1,5 @@
-"""Pages of the ledger, of creators' earnings, and of the comparison of all totals."""
+"""Pages of the ledger, and of the comparison of all totals."""
 
-from collections import defaultdict
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -12,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from billing import background, exports, queries
 from billing.closing import discrepancies
-from billing.ledger.balances import Earning, earnings, trial_balance
+from billing.ledger.balances import trial_balance
 from billing.models import BillingPeriod
 from billing.views.invoices import csv_file
 from marketplace.accounts import access
@@ -49,15 +48,6 @@ def journal_csv(request: PersonRequest) -> HttpResponse:
 
 
 @login_required
-@require_safe
-def earned(request: PersonRequest) -> HttpResponse:
-    """Show what creators were credited for their apps, by month."""
-    rows = earnings(queries.earning_postings(request.actor))
-    context = {"rows": rows, "totals": _totals(rows), "months": len({row.period for row in rows})}
-    return render(request, "billing/earnings.html", context)
-
-
-@login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def verification(request: PersonRequest) -> HttpResponse:
     """Show the last comparison of all totals; a POST asks for a new one."""
@@ -82,10 +72,3 @@ def _differing(last: Job | None) -> int:
 
 def _period_asked(request: PersonRequest) -> str:
     return request.GET.get("period", "")[:7]
-
-
-def _totals(rows: list[Earning]) -> list[tuple[str, int]]:
-    sums: dict[str, int] = defaultdict(int)
-    for row in rows:
-        sums[row.currency] += row.credited_minor
-    return sorted(sums.items())

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db.models import Sum
 
 from marketplace.catalog.models import App
-from marketplace.catalog.service_models import ServiceDay, ServiceIncident
+from marketplace.catalog.service_models import ServiceDay, ServiceHour, ServiceIncident
 
 DAYS = 90
 MOST_INCIDENTS = 5
@@ -25,6 +25,16 @@ class DayOfService:
 
     app_id: int
     day: date
+    calls: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class HourOfService:
+    """Calls of an app in an hour that ended, and those of them without an answer."""
+
+    app_id: int
+    hour: datetime
     calls: int
     failed: int
 
@@ -67,6 +77,19 @@ def note_days(days: Sequence[DayOfService]) -> None:
         ],
         update_conflicts=True,
         unique_fields=["app", "day"],
+        update_fields=["calls", "failed"],
+    )
+
+
+def note_hours(hours: Sequence[HourOfService]) -> None:
+    """Write hours over what was known of them, in the order of apps."""
+    ServiceHour.objects.bulk_create(
+        [
+            ServiceHour(app_id=one.app_id, hour=one.hour, calls=one.calls, failed=one.failed)
+            for one in sorted(hours, key=lambda one: (one.app_id, one.hour))
+        ],
+        update_conflicts=True,
+        unique_fields=["app", "hour"],
         update_fields=["calls", "failed"],
     )
 

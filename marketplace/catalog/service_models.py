@@ -24,6 +24,26 @@ class ServiceDay(models.Model):
         return f"{self.app_id} on {self.day}"
 
 
+class ServiceHour(models.Model):
+    """Calls of an app in one hour outside the sandbox, counted as days are: what a promise is measured by."""
+
+    app = models.ForeignKey("catalog.App", models.CASCADE, related_name="service_hours")
+    hour = models.DateTimeField()
+    calls = models.BigIntegerField()
+    failed = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["app", "hour"], name="service_hour_once"),
+            models.CheckConstraint(
+                condition=Q(failed__gte=0, failed__lte=F("calls")), name="service_hour_fails_of_calls"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.app_id} at {self.hour}"
+
+
 class ServiceIncident(models.Model):
     """That an app was slowed, paused or failed unusually often: what everybody may know of an incident."""
 

@@ -65,7 +65,14 @@ SECTIONS = (
     Section("Bills", "billing:bills", "receipt-text", "", frozenset({Role.CONSUMER, Role.CREATOR})),
     Section("My apps", "catalog:creator-apps", "blocks", "Create", frozenset({Role.CREATOR})),
     Section("Savings", "gateway:savings", "piggy-bank", "Create", frozenset({Role.CREATOR})),
-    Section("Earnings", "billing:earnings", "coins", "Create", frozenset({Role.CREATOR})),
+    Section(
+        "Earnings",
+        "billing:earnings",
+        "coins",
+        "Create",
+        frozenset({Role.CREATOR}),
+        also=("billing:payouts",),
+    ),
     Section(
         "Waiting",
         "quotas:desk",
@@ -77,6 +84,7 @@ SECTIONS = (
     Section("Live apps", "catalog:live-findings", "shield-check", "Decide", frozenset({Role.APPROVER})),
     Section("Months", "billing:overview", "landmark", "Finance", frozenset({Role.FINANCE})),
     Section("Invoices", "billing:invoices", "receipt", "Finance", frozenset({Role.FINANCE})),
+    Section("Payouts", "billing:payouts", "banknote", "Finance", frozenset({Role.FINANCE}), is_platform=True),
     Section("Billing profiles", "billing:profiles", "contact", "Finance", frozenset({Role.FINANCE})),
     Section("Taxes", "billing:taxes", "percent", "Finance", frozenset({Role.FINANCE}), is_platform=True),
     Section(

@@ -39,6 +39,12 @@ WRITE_OFF_ALONE_UP_TO = env.decimal("HALFPENNY_WRITE_OFF_ALONE_UP_TO", Decimal(1
 SMALL_DIFFERENCE_UP_TO = env.decimal("HALFPENNY_SMALL_DIFFERENCE_UP_TO", Decimal(1))
 # Whether creators are not paid for what a payer never paid; else the platform pays them all the same.
 CREATORS_BEAR_LOSSES = env.bool("HALFPENNY_CREATORS_BEAR_LOSSES", True)
+# Up to this, in CURRENCY, one person of finance approves a payout to a creator; more takes two.
+PAYOUT_ALONE_UP_TO = env.decimal("HALFPENNY_PAYOUT_ALONE_UP_TO", Decimal(1_000))
+# Days that money waits at least, after the payer's money came, before it is paid out to creators.
+PAYOUT_HOLD_DAYS = env.int("HALFPENNY_PAYOUT_HOLD_DAYS", 0)
+# Whether the platform takes over what a creator would owe at the end of a month; else it is carried forward.
+PLATFORM_BEARS_NEGATIVES = env.bool("HALFPENNY_PLATFORM_BEARS_NEGATIVES", False)
 # Parts of an app's price that the platform has to keep: below the first its check fails, below the second it warns.
 MARGIN_FAIL_BELOW = env.decimal("HALFPENNY_MARGIN_FAIL_BELOW", Decimal(0))
 MARGIN_WARN_BELOW = env.decimal("HALFPENNY_MARGIN_WARN_BELOW", Decimal("0.01"))
@@ -294,6 +300,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_ROUTES = {
     "core.run_job": {"queue": "celery"},
     "billing.mark_overdue": {"queue": "celery"},
+    "billing.tend_creators": {"queue": "celery"},
     "billing.allocate_months": {"queue": "celery"},
     "config.enter_idle_pools": {"queue": "celery"},
     "billing.tend_subscriptions": {"queue": "celery"},
@@ -350,6 +357,7 @@ CELERY_BEAT_SCHEDULE = {
     "index-documents": {"task": "gateway.index_documents", "schedule": 60.0},
     "tend-payments": {"task": "billing.tend_payments", "schedule": 600.0},
     "sync-balance": {"task": "billing.sync_balance", "schedule": crontab(minute="40")},
+    "tend-creators": {"task": "billing.tend_creators", "schedule": crontab(minute="50")},
     "mark-overdue": {"task": "billing.mark_overdue", "schedule": crontab(minute="25")},
     "enter-idle-pools": {"task": "config.enter_idle_pools", "schedule": crontab(hour="4", minute="50")},
     "allocate-months": {"task": "billing.allocate_months", "schedule": crontab(hour="5", minute="5")},

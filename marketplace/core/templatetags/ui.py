@@ -21,6 +21,13 @@ from marketplace.core.templatetags.money import amount, money, number
 OK, WARN, DANGER, INFO, NEUTRAL = "ok", "warn", "danger", "info", "neutral"
 
 STATE_TONES: dict[str, dict[str, str]] = {
+    "agreement_proposal": {
+        "proposed": INFO,
+        "accepted": OK,
+        "declined": DANGER,
+        "withdrawn": NEUTRAL,
+        "superseded": NEUTRAL,
+    },
     "source_health": {"closed": OK, "open": DANGER, "half_open": WARN},
     "route_policy": {"in_force": OK, "replaced": NEUTRAL, "ended": NEUTRAL},
     "dear_model": {
