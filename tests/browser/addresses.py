@@ -13,6 +13,7 @@ from billing.models import (
     Invoice,
     JournalBatch,
     LegalEntity,
+    NegotiatedPrice,
     PaymentDispute,
     ProcessorEvent,
     RecoverySwitch,
@@ -153,6 +154,11 @@ DETAILS = (
     Detail("finance", "billing:period-preview", _given("2026-10")),
     Detail("finance", "billing:invoice", lambda: (Invoice.objects.filter(kind="invoice").latest("number").number,)),
     Detail("finance", "billing:invoice", lambda: (Invoice.objects.filter(kind="statement").latest("number").number,)),
+    Detail("finance", "billing:coupon", _given("WELCOME20")),
+    Detail("finance", "billing:negotiated-price", lambda: (NegotiatedPrice.objects.get(state="proposed").pk,)),
+    Detail("consumer", "billing:negotiated-price", lambda: (NegotiatedPrice.objects.get(state="agreed").pk,)),
+    Detail("finance", "billing:negotiated-price-new", _own("where2eat")),
+    Detail("consumer", "billing:own-prices", _own("where2eat")),
     Detail("finance", "billing:checklist", _given("2026-09")),
     Detail("finance", "billing:checklist", _given("2026-08")),
     Detail("finance", "billing:split-rule", lambda: (SplitRule.objects.get(state="proposed").pk,)),
@@ -222,6 +228,7 @@ DETAILS = (
 
 # What needs arguments and is no page to look at: actions that are posted, fragments of pages above, files.
 NO_PAGES = {
+    "billing:coupon-take-off",
     "billing:invoice-send", "billing:credit-note-send", "billing:invoice-xml", "billing:credit-note-xml",
     "accounts:notice-open", "accounts:kept-mail-html", "gateway:channel-test", "gateway:channel-rotate",
     "gateway:channel-state", "gateway:channel-send-again",
