@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Sum
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 
-from billing.ledger import chart, journal
-from billing.ledger.journal import Fact, Leg
+from billing.chargeback import booking
+from billing.ledger import chart
 from billing.models import (
     BatchedEntry,
     BillingPeriod,
@@ -23,10 +23,8 @@ from billing.models import (
     JournalBatchLine,
     JournalEntry,
     Posting,
-    StatementCorrection,
     StatementDispute,
 )
-from billing.posting_months import running_month
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
 from marketplace.accounts.models import CostCenter, Organization
@@ -35,7 +33,6 @@ from marketplace.core.errors import Conflict
 from marketplace.core.proposing import require_reason
 from marketplace.core.transitions import move
 
-KIND = "billing.allocation"
 DAY = timedelta(days=1)
 Legs = dict[tuple[str, int | None, int | None, int | None, bool], int]
 
@@ -87,9 +84,16 @@ def preview(period: BillingPeriod, *, organization: Organization, currency: str,
     """Say what a batch would hold as things stand; writes nothing."""
     entries = _waiting(period, organization, currency)
     legs = _legs_of(entries)
-    for leg in _shared_legs(period, organization, currency):
+    for leg in booking.shared_legs(period, organization, currency):
         _add(legs, leg.account.code, leg.cost_center_id, None, leg.app_id, True, leg.amount_minor)
     return Preview(_lines(legs), tuple(reasons_against(period, organization, currency, at=at)))
+
+
+def is_waiting(period: BillingPeriod, *, organization: Organization, currency: str) -> bool:
+    """Tell whether anything of a month is in no batch."""
+    return _waiting(period, organization, currency).exists() or bool(
+        booking.shared_legs(period, organization, currency)
+    )
 
 
 def reasons_against(
@@ -138,7 +142,7 @@ def post(
         if reasons := reasons_against(period, organization, currency, at=at):
             raise NotReadyToPost(reasons)
         number = _next_number(period, organization, currency)
-        booked = _book_shared(period, organization, currency, number=number, at=at)
+        booked = booking.book_shared(period, organization, currency, number=number, at=at)
         entries = list(_waiting(period, organization, currency))
         lines = _lines(_legs_of([*entries, *booked]))
         if not entries and not booked:
@@ -169,7 +173,7 @@ def reverse(batch: JournalBatch, *, reason: str, by: Actor, at: datetime) -> Jou
             reason=reason,
             changes={"reversed_at": at, "reversed_by": by.user, "reason": reason},
         )
-        _unbook_shared(batch, at=at)
+        booking.unbook_shared(batch, at=at)
         batch.entries.filter(released_at=None).update(released_at=at)
         lines = tuple(
             Line(one.account, one.cost_center_id, one.team_id, one.app_id, -one.amount_minor, one.is_shared)
@@ -244,7 +248,7 @@ def _waiting(period: BillingPeriod, organization: Organization, currency: str) -
     )
     batched = BatchedEntry.objects.filter(entry=OuterRef("pk"), released_at=None)
     found = JournalEntry.objects.filter(Exists(charges), ~Exists(batched), period=period)
-    return found.exclude(kind=KIND).order_by("posted_at", "pk")
+    return found.exclude(kind=booking.KIND).order_by("posted_at", "pk")
 
 
 def _legs_of(entries: Iterable[JournalEntry]) -> Legs:
@@ -252,7 +256,13 @@ def _legs_of(entries: Iterable[JournalEntry]) -> Legs:
     postings = Posting.objects.filter(entry__in=list(entries)).annotate(kind=F("entry__kind"))
     for one in postings.order_by("pk"):
         _add(
-            legs, one.account, one.cost_center_id, one.team_id, one.app_id, one.kind == KIND, one.amount_minor
+            legs,
+            one.account,
+            one.cost_center_id,
+            one.team_id,
+            one.app_id,
+            one.kind == booking.KIND,
+            one.amount_minor,
         )
     return legs
 
@@ -273,117 +283,6 @@ def _lines(legs: Mapping[tuple[str, int | None, int | None, int | None, bool], i
     order = {code: place for place, code in enumerate(chart.BY_CODE)}
     keys = sorted(legs, key=lambda key: (key[4], order[key[0]], *(value or 0 for value in key[1:4])))
     return tuple(Line(*key[:4], legs[key], key[4]) for key in keys if legs[key])
-
-
-# --- shared parts and corrections in the books -----------------------------------------------------------
-
-
-def _shared_legs(period: BillingPeriod, organization: Organization, currency: str) -> list[Leg]:
-    """Give what the books still lack of shared parts and corrections: what should be booked less what is."""
-    due = _should_be_booked(period, organization, currency)
-    for account, center, app, amount in _booked(period, organization, currency):
-        due[account, center, app] -= amount
-    return [
-        Leg(
-            chart.BY_CODE[account],
-            amount,
-            currency,
-            organization_id=organization.pk,
-            cost_center_id=center,
-            app_id=app,
-        )
-        for (account, center, app), amount in sorted(due.items(), key=lambda item: str(item[0]))
-        if amount
-    ]
-
-
-def _should_be_booked(
-    period: BillingPeriod, organization: Organization, currency: str
-) -> dict[tuple[str, int | None, int | None], int]:
-    """Debit cost centers that are charged; credit what was shared, or let the platform bear what was corrected."""
-    due: dict[tuple[str, int | None, int | None], int] = defaultdict(int)
-    charged = CostStatement.objects.filter(
-        period=period,
-        organization=organization,
-        currency=currency,
-        state=CostStatement.State.PUBLISHED,
-        mode=CostCenter.Mode.CHARGEBACK,
-    )
-    for center, shared_minor in charged.values_list("cost_center", "shared_minor"):
-        due[chart.COST_CENTER_CHARGE.code, center, None] += shared_minor
-        due[chart.SHARED_RECOVERED.code, center, None] -= shared_minor
-    corrections = StatementCorrection.objects.filter(
-        period=period, currency=currency, cost_center__in=charged.values("cost_center")
-    )
-    for center, app, amount_minor in corrections.values_list("cost_center", "app", "amount_minor"):
-        due[chart.COST_CENTER_CHARGE.code, center, None] += amount_minor
-        due[chart.PLATFORM_REVENUE.code, None, app] -= amount_minor
-    return due
-
-
-def _key(period: BillingPeriod, organization: Organization, currency: str) -> str:
-    """Name the entries of a month's shared parts. They stand in the month that is running: a closed one takes none."""
-    return f"allocation:{period.name}:{organization.pk}:{currency}:"
-
-
-def _booked(
-    period: BillingPeriod, organization: Organization, currency: str
-) -> list[tuple[str, int | None, int | None, int]]:
-    rows = (
-        Posting.objects.filter(
-            entry__kind=KIND,
-            entry__idempotency_key__startswith=_key(period, organization, currency),
-            currency=currency,
-        )
-        .values_list("account", "cost_center", "app")
-        .annotate(total=Sum("amount_minor"))
-        .order_by("account", "cost_center", "app")
-    )
-    return [(account, center, app, int(total)) for account, center, app, total in rows]
-
-
-def _book_shared(
-    period: BillingPeriod, organization: Organization, currency: str, *, number: int, at: datetime
-) -> list[JournalEntry]:
-    entry = journal.post(
-        Fact(
-            key=f"{_key(period, organization, currency)}{number}",
-            kind=KIND,
-            memo=f"Shared costs and corrections of {period.name}, {organization.name}",
-            legs=_shared_legs(period, organization, currency),
-            period=running_month(at),
-        ),
-        at=at,
-    )
-    return [entry] if entry else []
-
-
-def _unbook_shared(batch: JournalBatch, *, at: datetime) -> None:
-    """Take back what the batch had booked itself; what the month's close booked stays in the books."""
-    for one in batch.entries.filter(entry__kind=KIND, released_at=None).select_related("entry"):
-        legs = [
-            Leg(
-                chart.BY_CODE[posting.account],
-                -posting.amount_minor,
-                posting.currency,
-                organization_id=posting.organization_id,
-                cost_center_id=posting.cost_center_id,
-                app_id=posting.app_id,
-            )
-            for posting in one.entry.postings.order_by("pk")
-        ]
-        memo = f"Reversal of {batch.external_id}"
-        journal.post(
-            Fact(
-                f"{one.entry.idempotency_key}:reversed",
-                KIND,
-                memo,
-                legs,
-                period=running_month(at),
-                corrects=one.entry,
-            ),
-            at=at,
-        )
 
 
 # --- budgets ---------------------------------------------------------------------------------------------

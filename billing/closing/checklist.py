@@ -4,21 +4,20 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Q, Sum
 from django.urls import reverse
 
 from billing.allocation.running import newest
 from billing.allocation.unallocated import DEFAULT_TARGET, HUNDRED
+from billing.chargeback import batches
 from billing.chargeback.statements import is_current
 from billing.closing import reconciling
-from billing.ledger.chart import COST_CENTER_CHARGE
 from billing.models import (
     AllocationRow,
     BillingPeriod,
     CostStatement,
     Invoice,
     JournalBatch,
-    JournalBatchLine,
     StatementDispute,
     StepMark,
     UnallocatedGoal,
@@ -196,26 +195,29 @@ def _posted(period: BillingPeriod) -> Step:
     ).count()
     charged = CostStatement.objects.filter(
         period=period, state=CostStatement.State.PUBLISHED, mode=CostCenter.Mode.CHARGEBACK
-    ).aggregate(count=Count("pk"), total=Sum("total_minor", default=0))
-    posted = JournalBatch.objects.filter(period=period, state=JournalBatch.State.POSTED, reverses=None)
+    ).select_related("organization")
+    posted = JournalBatch.objects.filter(
+        period=period, state=JournalBatch.State.POSTED, reverses=None
+    ).count()
     url = f"{reverse('billing:journal-batches')}?period={period.name}"
-    facts = [Fact(f"{posted.count()} batches are posted", url)]
+    facts = [Fact(f"{posted} batches are posted", url)]
     if disputes:
         facts.append(
             Fact(f"{disputes} disputes wait for a decision", f"{reverse('billing:disputes')}?state=open")
         )
-    in_batches = JournalBatchLine.objects.filter(batch__in=posted, account=COST_CENTER_CHARGE.code)
-    taken = int(in_batches.aggregate(total=Sum("amount_minor", default=0))["total"])
-    is_done = bool(charged["count"]) and taken == int(charged["total"]) and not disputes
-    if charged["count"] and not is_done:
-        facts.append(
-            Fact(f"{charged['count']} charged statements are not in a batch, or differ from it", url)
-        )
-    if not charged["count"]:
-        nothing = is_current(period.name)
-        facts.append(Fact("No cost center is charged" if nothing else "Nothing is published to post"))
-        is_done = nothing
-    return Step("posted", "Posted", is_done, tuple(facts))
+    places = {(one.organization, one.currency) for one in charged}
+    waiting = [
+        place for place in places if batches.is_waiting(period, organization=place[0], currency=place[1])
+    ]
+    facts += [
+        Fact(f"{organization}, {currency}: not all of it is in a batch", url)
+        for organization, currency in waiting
+    ]
+    if places:
+        return Step("posted", "Posted", bool(posted) and not waiting and not disputes, tuple(facts))
+    is_published = is_current(period.name)
+    facts.append(Fact("No cost center is charged" if is_published else "Nothing is published to post"))
+    return Step("posted", "Posted", is_published and not disputes, tuple(facts))
 
 
 def mark_of(period: BillingPeriod, step: str) -> StepMark | None:
