@@ -12,6 +12,7 @@ from billing.ledger import chart, journal
 from billing.ledger.journal import Fact, Leg
 from billing.models import BillingPeriod, Invoice, InvoiceLine
 from billing.parties import Register
+from billing.payments.automatic import request_collection
 from billing.terms import Terms
 from marketplace.accounts.models import CostCenter
 from marketplace.core.money import MAX_DECIMALS, exact
@@ -113,6 +114,7 @@ def finalize(
         if is_posted(invoice):
             journal.post(_fact(invoice), at=at)
         wallet_spending.pay(invoice, at=at, by=by)
+        request_collection(invoice, at=at)
         document_mails.send_issued(invoice, at=at)
 
 

@@ -2,25 +2,9 @@
 
 from datetime import datetime
 
-from billing.models import Invoice, PaymentAttempt, PaymentCustomer, PaymentMethod
-from billing.payments import attempts, background
+from billing.models import Invoice, PaymentAttempt, PaymentMethod
+from billing.payments import attempts
 from billing.payments.processor import Processor
-
-
-def is_automatic(organization_id: int) -> bool:
-    """Tell whether an organization agreed that its invoices are collected by themselves."""
-    return PaymentCustomer.objects.filter(organization=organization_id, is_automatic=True).exists()
-
-
-def request(invoice: Invoice, *, at: datetime, turn: str = "issued") -> bool:
-    """Queue the collection of an invoice whose payer agreed; False when they did not. Once for each `turn`.
-
-    Called when an invoice is issued, and by dunning, which names its steps: ``turn="reminder-1"``.
-    """
-    if invoice.kind != Invoice.Kind.INVOICE or not is_automatic(invoice.organization_id):
-        return False
-    background.queue_collection(invoice, at=at, turn=turn)
-    return True
 
 
 def collect(invoice: Invoice, *, processor: Processor, at: datetime) -> PaymentAttempt | None:

@@ -9,7 +9,8 @@ from billing import settling
 from billing.ledger import chart, journal
 from billing.ledger.chart import Account
 from billing.ledger.journal import Fact, Leg
-from billing.models import PaymentDispute
+from billing.models import PaymentAttempt, PaymentDispute
+from billing.payments.attempts import apply as apply_payment
 from billing.payments.attempts import attempt_of_intent
 from billing.payments.processor import Processor, ProcessorRefused
 from billing.payments.telling import tell_of_dispute
@@ -36,7 +37,18 @@ class DisputeClosed(Conflict):
 
 def refresh(dispute_id: str, *, processor: Processor, at: datetime) -> PaymentDispute | None:
     """Read a dispute, note it down and book what moved; None when it is about no payment of ours. Safe to repeat."""
-    return apply(processor.read("disputes.retrieve", dispute_id), at=at)
+    found = processor.read("disputes.retrieve", dispute_id)
+    _learn_of_payment(str(found["payment_intent"]), processor=processor, at=at)
+    return apply(found, at=at)
+
+
+def _learn_of_payment(intent_id: str, *, processor: Processor, at: datetime) -> None:
+    """Note down the payment first, when the dispute is told before it."""
+    if PaymentAttempt.objects.filter(intent_id=intent_id).exists():
+        return
+    intent = processor.read("payment_intents.retrieve", intent_id)
+    if attempt := attempt_of_intent(intent_id, intent.get("metadata") or {}):
+        apply_payment(attempt, intent, at=at)
 
 
 def apply(found: dict[str, Any], *, at: datetime) -> PaymentDispute | None:

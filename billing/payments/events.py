@@ -5,13 +5,17 @@ So the order in which events come, and how often, does not matter: a payload is 
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
+
+from django.core.exceptions import ValidationError
+from django.db.models import Model, QuerySet
 
 from billing.models import ConnectedAccount, MethodSetup, PaymentAttempt, PaymentMethod, ProcessorEvent
 from billing.payments import accounts, attempts, balance, disputes, methods, refunds
 from billing.payments.processor import Processor, ProcessorRefused
 from marketplace.core.transitions import move
 
+M = TypeVar("M", bound=Model)
 State = ProcessorEvent.State
 # Gives False when the thing is none of ours.
 Reader = Callable[[dict[str, Any], Processor, datetime], bool]
@@ -61,16 +65,28 @@ def _payment(intent: dict[str, Any], processor: Processor, at: datetime) -> bool
 
 
 def _session(session: dict[str, Any], processor: Processor, at: datetime) -> bool:
-    setup = MethodSetup.objects.filter(session_id=session["id"]).select_related("customer").first()
+    told = session.get("metadata") or {}
+    setup = _ours(MethodSetup.objects.select_related("customer"), session["id"], told.get("setup"))
     if setup is not None:
         methods.finish_setup(setup, processor=processor, at=at)
         return True
-    attempt = PaymentAttempt.objects.filter(session_id=session["id"]).select_related("invoice").first()
+    attempt = _ours(PaymentAttempt.objects.select_related("invoice"), session["id"], told.get("attempt"))
     if attempt is None:
         return False
     attempts.refresh(attempt, processor=processor, at=at)
     _keep_method(attempt, processor, at)
     return True
+
+
+def _ours(found: QuerySet[M], session_id: str, key: str | None) -> M | None:
+    """Find what a session was opened for, also when the answer of its call got lost."""
+    if one := found.filter(session_id=session_id).first():
+        return one
+    try:
+        lost = found.filter(pk=key, session_id=None)
+        return found.get(session_id=session_id) if key and lost.update(session_id=session_id) else None
+    except ValidationError:
+        return None
 
 
 def _keep_method(attempt: PaymentAttempt, processor: Processor, at: datetime) -> None:

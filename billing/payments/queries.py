@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Sum
 
+from billing.dues import is_open
 from billing.ledger import chart
 from billing.models import (
     BalanceTransaction,
@@ -47,6 +48,11 @@ def payable_invoices(actor: Actor) -> QuerySet[Invoice]:
     """Invoices of organizations that the person pays for."""
     payers = actor.organizations_as(Role.FINANCE)
     return visible_invoices(actor).filter(kind=Invoice.Kind.INVOICE, organization__in=payers)
+
+
+def may_pay(invoice: Invoice, *, actor: Actor) -> bool:
+    """Tell whether a person pays for whom an invoice is to, and something of it waits for money."""
+    return is_open(invoice) and invoice.organization_id in actor.organizations_as(Role.FINANCE)
 
 
 def attempts(actor: Actor) -> QuerySet[PaymentAttempt]:

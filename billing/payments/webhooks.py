@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F
@@ -22,21 +23,26 @@ def receive(body: bytes, *, signature: str, processor: Processor, at: datetime) 
         raise BadSignature from error
     processor.event(text, signature)
     # As it came: what the SDK makes of it is the SDK's affair. Fractions stay text, though Stripe sends none.
-    told = json.loads(text, parse_float=str)
     with transaction.atomic():
-        event, is_new = ProcessorEvent.objects.get_or_create(
-            event_id=str(told["id"])[:120],
-            defaults={
-                "type": str(told["type"])[:80],
-                "object_id": str(told["data"]["object"].get("id") or "")[:120],
-                "happened_at": datetime.fromtimestamp(int(told["created"]), UTC),
-                "received_at": at,
-                "payload": told,
-            },
-        )
-        if not is_new:
-            ProcessorEvent.objects.filter(pk=event.pk).update(deliveries=F("deliveries") + 1)
+        event = keep(json.loads(text, parse_float=str), at=at)
         background.queue_event(event, at=at)
+    return event
+
+
+def keep(told: dict[str, Any], *, at: datetime) -> ProcessorEvent:
+    """Keep an event whose origin is known; one that is there already is counted."""
+    event, is_new = ProcessorEvent.objects.get_or_create(
+        event_id=str(told["id"])[:120],
+        defaults={
+            "type": str(told["type"])[:80],
+            "object_id": str(told["data"]["object"].get("id") or "")[:120],
+            "happened_at": datetime.fromtimestamp(int(told["created"]), UTC),
+            "received_at": at,
+            "payload": told,
+        },
+    )
+    if not is_new:
+        ProcessorEvent.objects.filter(pk=event.pk).update(deliveries=F("deliveries") + 1)
     return event
 
 

@@ -15,6 +15,7 @@ from billing.documents import invoice_pdf
 from billing.forms import InvoiceFilter
 from billing.invoicing import is_posted
 from billing.models import Invoice
+from billing.payments.queries import may_pay
 from billing.views.document_files import shown_of
 from billing.views.periods import require_finance
 from marketplace.accounts import access
@@ -60,6 +61,7 @@ def invoice(request: PersonRequest, number: str) -> HttpResponse:
         "entry": shown.entries.filter(idempotency_key=f"invoice:{shown.pk}").first(),
         "payments": list(shown.payments.select_related("recorded_by").order_by("received_date", "pk")),
         "due": settling.due_of(shown),
+        "may_pay": may_pay(shown, actor=request.actor),
         "may_record": request.actor.is_platform(Role.FINANCE) and settling.is_payable(shown),
         "may_write_off": request.actor.is_platform(Role.FINANCE) and settling.is_open(shown),
         "notes": (notes := list(credit_note_queries.of_invoice(shown, actor=request.actor))),

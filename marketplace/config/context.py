@@ -100,6 +100,14 @@ SECTIONS = (
     Section("Billing profiles", "billing:profiles", "contact", "Finance", frozenset({Role.FINANCE})),
     Section("Taxes", "billing:taxes", "percent", "Finance", frozenset({Role.FINANCE}), is_platform=True),
     Section(
+        "Payments",
+        "billing:finance-payments",
+        "credit-card",
+        "Finance",
+        frozenset({Role.FINANCE}),
+        is_platform=True,
+    ),
+    Section(
         "Allocation",
         "billing:allocation",
         "split",

@@ -7,10 +7,11 @@ from tests.architecture.sources import dotted, functions_around, sources
 
 STATE_NAMES = {"state", "status"}
 # The queue of jobs, and the outbox of notices, change rows by the thousand and are their own record; holds are ended many in one
-# statement; the answer to an idempotent call has an HTTP status. A call of a smoke test is its own record, and stays once
+# statement; the answer to an idempotent call has an HTTP status, also at the fake payment processor. A call of a smoke test is its own record, and stays once
 # ended. Lines of a batch are thousands and their own record, which names the attempt that writes; runs in the background
 # likewise. Kept events are ended by the thousand, under the lock of their inbox.
 CONDITIONAL_UPDATES = {
+    "billing.payments.fake.transport.FakeTransport._once",
     "marketplace.catalog.smoke_calls._end",
     "marketplace.core.jobs._give_up",
     "marketplace.core.jobs.take",

@@ -19,7 +19,7 @@ OURS = ("accounts:", "api:", "billing:", "catalog:", "gateway:", "meter:", "mete
 # The last three are reached from a mail: the token in their path is what allows them.
 PUBLIC = {
     "home", "healthz", "readyz", "gateway:metrics", "schema", "api-docs", "accounts:enter", "metering:report-unsubscribe",
-    "quotas:increase-by-mail", "api:manifest-schema", "accounts:unsubscribe",
+    "quotas:increase-by-mail", "api:stripe-webhook", "api:manifest-schema", "accounts:unsubscribe",
 }  # fmt: skip
 # Of allauth: signing in and up, and what leads back from a mail or from the company's sign-in.
 PUBLIC_ACCOUNT = {

@@ -72,7 +72,7 @@ def transfer(world: World, asked: dict[str, Any]) -> dict[str, Any]:
         "reversed": False,
     }
     made = world.make("transfer", "tr", facts, parent=account["id"])
-    balance.move(world, "transfer", made["id"], -amount, currency, text=asked.get("description") or "")
+    balance.enter(world, "transfer", made["id"], -amount, currency, text=asked.get("description") or "")
     world.tell("transfer.created", made)
     return made
 
@@ -96,7 +96,7 @@ def reverse(world: World, asked: dict[str, Any], transfer_id: str) -> dict[str, 
         {"amount": amount, "currency": sent["currency"], "transfer": sent["id"], "metadata": asked.get("metadata", {})},
         parent=sent["id"],
     )  # fmt: skip
-    balance.move(
+    balance.enter(
         world, "transfer_refund", made["id"], amount, sent["currency"], text=f"Reversal of {sent['id']}"
     )
     reversed_ = sent["amount_reversed"] + amount

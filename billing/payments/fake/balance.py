@@ -7,7 +7,7 @@ from billing.payments.fake.world import Refusal, World
 TWO_DAYS = 2 * 24 * 3600
 
 
-def move(
+def enter(
     world: World, kind: str, source: str, amount: int, currency: str, *, fee: int = 0, after: int = 0, text: str = ""
 ) -> dict[str, Any]:  # fmt: skip
     """Write a movement down; the amount is what it does to our balance before its fee."""
@@ -82,7 +82,7 @@ def top_up(world: World, asked: dict[str, Any]) -> dict[str, Any]:
             "metadata": asked.get("metadata", {}),
         },
     )
-    move(world, "topup", made["id"], amount, currency, text="Top-up")
+    enter(world, "topup", made["id"], amount, currency, text="Top-up")
     world.tell("topup.succeeded", made)
     return made
 
@@ -93,6 +93,6 @@ def pay_out(world: World, asked: dict[str, Any]) -> dict[str, Any]:
     if amount > available(world, currency):
         raise Refusal(400, "balance_insufficient", "You have insufficient funds in your Stripe account.")
     made = world.make("payout", "po", {"amount": amount, "currency": currency, "status": "paid"})
-    move(world, "payout", made["id"], -amount, currency, text="STRIPE PAYOUT")
+    enter(world, "payout", made["id"], -amount, currency, text="STRIPE PAYOUT")
     world.tell("payout.paid", made)
     return made

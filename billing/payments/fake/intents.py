@@ -125,7 +125,7 @@ def succeed(world: World, intent: dict[str, Any]) -> None:
     charge = world.make(
         "charge", "py" if kind == "sepa_debit" else "ch", facts | {"_behavior": intent.get("_behavior")}
     )
-    moved = balance.move(
+    moved = balance.enter(
         world, "payment" if kind == "sepa_debit" else "charge", charge["id"], amount, currency,
         fee=balance.fee_of(amount, kind), after=balance.TWO_DAYS, text=intent["description"] or "",
     )  # fmt: skip
@@ -154,7 +154,7 @@ def dispute(world: World, charge: dict[str, Any]) -> dict[str, Any]:
         "submission_count": 0,
     }
     made = world.make("dispute", "dp", {**facts, "balance_transactions": [], "evidence": {}})
-    moved = balance.move(
+    moved = balance.enter(
         world, "adjustment", made["id"], -charge["amount"], charge["currency"], fee=DISPUTE_FEE,
         text=f"Chargeback withdrawal for {charge['id']}",
     )  # fmt: skip

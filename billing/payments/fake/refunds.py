@@ -32,7 +32,7 @@ def _made(world: World, asked: dict[str, Any], charge: dict[str, Any], amount: i
     facts = {"amount": amount, "currency": charge["currency"], "charge": charge["id"], "status": "succeeded"}
     facts |= {"payment_intent": charge["payment_intent"], "metadata": asked.get("metadata", {})}
     made = world.make("refund", "re", facts | {"failure_reason": None}, parent=charge["id"])
-    moved = balance.move(world, "refund", made["id"], -amount, charge["currency"], text="Refund")
+    moved = balance.enter(world, "refund", made["id"], -amount, charge["currency"], text="Refund")
     world.save(made, balance_transaction=moved["id"])
     refunded = charge["amount_refunded"] + amount
     world.save(charge, amount_refunded=refunded, refunded=refunded == charge["amount"])
@@ -52,7 +52,7 @@ def come_back(world: World, refund_id: str) -> None:
     charge = world.get("charge", refund["charge"])
     if refund["status"] != "succeeded" or charge.get("_behavior") != "refund_fails":
         return
-    moved = balance.move(
+    moved = balance.enter(
         world, "refund_failure", refund["id"], refund["amount"], refund["currency"], text="Refund failure"
     )
     world.save(
@@ -97,7 +97,7 @@ def decide(world: World, dispute_id: str, *, is_won: bool) -> dict[str, Any]:
         return dispute
     world.save(dispute, status="won" if is_won else "lost")
     if is_won:
-        moved = balance.move(
+        moved = balance.enter(
             world, "adjustment", dispute["id"], dispute["amount"], dispute["currency"],
             text=f"Chargeback reversal for {dispute['charge']}",
         )  # fmt: skip

@@ -1,5 +1,6 @@
 """Pages of the marketplace's finance: payments, what the processor told, disputes, and its account beside our books."""
 
+import json
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
@@ -111,7 +112,8 @@ def event(request: PersonRequest, event_id: str) -> HttpResponse:
     """Show one event as it came."""
     access.require_platform(request.actor, Role.FINANCE)
     found = access.get(ProcessorEvent.objects.all(), pk=event_id)
-    return render(request, "billing/payments/event.html", {"event": found})
+    payload = json.dumps(found.payload, indent=2, sort_keys=True)
+    return render(request, "billing/payments/event.html", {"event": found, "payload": payload})
 
 
 @login_required

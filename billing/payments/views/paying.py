@@ -188,7 +188,7 @@ def _pay_context(
 
 
 def _begin(request: PersonRequest, invoice: Invoice, method: PaymentMethod | None) -> PaymentAttempt:
-    now = timezone.now()
+    now, processor = timezone.now(), house_processor()
     back = request.build_absolute_uri(reverse("billing:payment-attempt-back", args=[NOBODY]))
     made = attempts.pay(
         invoice,
@@ -198,7 +198,7 @@ def _begin(request: PersonRequest, invoice: Invoice, method: PaymentMethod | Non
         at=now,
     )
     try:
-        return attempts.carry_out(made, processor=house_processor(), at=now)
+        return attempts.carry_out(made, processor=processor, at=now)
     except ProcessorAway:
         # It is written down; the page says that it is tried again, and a job does so.
         return made
