@@ -7,6 +7,7 @@ from billing.api.disputes import CostStatementViewSet, DisputeViewSet, LockView,
 from billing.api.documents import CreditNoteXml, InvoiceXml
 from billing.api.events import EventView
 from billing.api.invoices import InvoiceFile, InvoicesFile, InvoiceViewSet, JournalFile, StatementViewSet
+from billing.api.payouts import AgreementViewSet, EarningsView, PayoutViewSet
 from billing.api.periods import PeriodViewSet
 from billing.api.pricing import QuoteView, SplitView
 from billing.api.profiles import ProfileViewSet
@@ -19,11 +20,14 @@ ROUTES: list[tuple[str, type, str]] = [
     ("statements", StatementViewSet, "statement"),
     ("cost-statements", CostStatementViewSet, "cost-statement"),
     ("disputes", DisputeViewSet, "dispute"),
+    ("payouts", PayoutViewSet, "payout"),
+    ("agreements", AgreementViewSet, "agreement"),
     ("billing-profiles", ProfileViewSet, "billing-profile"),
 ]
 
 PATHS: list[URLPattern] = [
     path("pricing/quote", QuoteView.as_view(), name="pricing-quote"),
+    path("earnings", EarningsView.as_view(), name="earnings"),
     path("pricing/split", SplitView.as_view(), name="pricing-split"),
     path("invoices/<str:number>.pdf", InvoiceFile.as_view(), name="invoice-pdf"),
     path("invoices/<str:number>.xml", InvoiceXml.as_view(), name="invoice-xml"),
