@@ -60,6 +60,7 @@ def statement(cast: Cast, owner: User) -> CostStatement:
     """October is closed and published: 13.00 of own use and 31.00 shared by nobody yet."""
     center = factories.make_cost_center(cast.company, code="CC-200", owner=owner, mode="chargeback")
     team = factories.make_team(cast.company, cost_center=center)
+    factories.join(owner, team, "consumer")
     app = factories.make_listed_app(cast.creator_team, name="Where2Eat")
     plan = factories.make_plan(app, charges=COST)
     use(factories.make_subscription(app, team, plan=plan), requests=10, cost="10")

@@ -6,7 +6,18 @@ from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 
-from billing.models import CreditNote, Invoice, LegalEntity, TaxRate
+from billing.models import (
+    CostStatement,
+    CreditNote,
+    Invoice,
+    JournalBatch,
+    LegalEntity,
+    RecoverySwitch,
+    SharedCost,
+    SplitRule,
+    StatementDispute,
+    TaxRate,
+)
 from marketplace.accounts.mail_choices import token_for
 from marketplace.accounts.models import CostCenter, User
 from marketplace.catalog.approval_models import SubscriptionRequest
@@ -139,6 +150,18 @@ DETAILS = (
     Detail("finance", "billing:period-preview", _given("2026-10")),
     Detail("finance", "billing:invoice", lambda: (Invoice.objects.filter(kind="invoice").latest("number").number,)),
     Detail("finance", "billing:invoice", lambda: (Invoice.objects.filter(kind="statement").latest("number").number,)),
+    Detail("finance", "billing:checklist", _given("2026-09")),
+    Detail("finance", "billing:checklist", _given("2026-08")),
+    Detail("finance", "billing:split-rule", lambda: (SplitRule.objects.get(state="proposed").pk,)),
+    Detail("finance", "billing:shared-cost-back", lambda: (SharedCost.objects.earliest("entered_at").pk,)),
+    Detail("finance", "billing:statement", lambda: (_statement("CC-400"),)),
+    Detail("finance", "billing:dispute-open", lambda: (_statement("CC-500"),)),
+    Detail("finance", "billing:dispute", lambda: (StatementDispute.objects.get(state="open").pk,)),
+    Detail("finance", "billing:dispute", lambda: (StatementDispute.objects.filter(state="accepted").latest("opened_at").pk,)),
+    Detail("finance", "billing:journal-batch", lambda: (JournalBatch.objects.latest("posted_at").external_id,)),
+    Detail("finance", "billing:journal-batch-preview", _given("2026-09", "demo", "USD")),
+    Detail("finance", "billing:recovery-propose", lambda: (CostCenter.objects.get(code="CC-600").pk,)),
+    Detail("finance", "billing:recovery-switch", lambda: (RecoverySwitch.objects.get(cost_center__code="CC-500").pk,)),
     Detail("finance", "billing:credit", lambda: (CreditNote.objects.get(state="issued").invoice.number,)),
     Detail("finance", "billing:payment", lambda: (Invoice.objects.filter(kind="invoice").earliest("number").number,)),
     Detail("finance", "billing:credit-note", lambda: (CreditNote.objects.get(state="issued").pk,)),
@@ -204,6 +227,7 @@ NO_PAGES = {
     "quotas:budget-thresholds", "quotas:limit-unwatch",
     # Leads back without a choice in its query.
     "billing:subscribe",
+    "billing:verify-acknowledge", "billing:statement-pdf", "billing:dispute-file", "billing:journal-batch-csv", "billing:journal-batch-json",
     "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:credit-note-pdf", "billing:invoice-csv",
     "catalog:checks-report", "catalog:scan-again", "catalog:scan-cancel", "catalog:check-cancel", "catalog:live-finding-seen",
     "metering:rerating-csv", "metering:rerating-progress",
@@ -264,6 +288,10 @@ def _event(*, environment: str, period: str) -> tuple[Any, ...]:
 def _cost_center() -> str:
     one = CostCenter.objects.select_related("organization").filter(organization__slug="demo").earliest("pk")
     return f"{one.organization.slug}/{one.code}"
+
+
+def _statement(code: str) -> Any:
+    return CostStatement.objects.filter(cost_center__code=code, state="published").latest("period_id").pk
 
 
 def _budget(code: str) -> Any:
