@@ -19,7 +19,7 @@ from billing.models import (
     TaxRate,
 )
 from marketplace.accounts.mail_choices import token_for
-from marketplace.accounts.models import CostCenter, User
+from marketplace.accounts.models import CostCenter, Team, User
 from marketplace.catalog.approval_models import SubscriptionRequest
 from marketplace.catalog.auto_approval_models import PostReview
 from marketplace.catalog.check_models import CheckFinding, CheckWaiver
@@ -166,6 +166,12 @@ DETAILS = (
     Detail("finance", "billing:payment", lambda: (Invoice.objects.filter(kind="invoice").earliest("number").number,)),
     Detail("finance", "billing:credit-note", lambda: (CreditNote.objects.get(state="issued").pk,)),
     Detail("finance", "billing:credit-note", lambda: (CreditNote.objects.get(state="proposed").pk,)),
+    Detail("creator", "billing:payout-plan", lambda: (_team_ux(), "USD")),
+    Detail("creator", "billing:creator-statement", lambda: (_team_ux(), "USD", "2026-10")),
+    Detail("creator", "billing:agreements", _given("where2eat")),
+    Detail("finance", "billing:agreements", _given("where2eat")),
+    Detail("creator", "billing:service", _given("where2eat")),
+    Detail("consumer", "billing:service", _given("where2eat")),
     Detail("operator", "gateway:model", _given("llm-8b")),
     Detail("operator", "gateway:provider", _given("demo")),
     Detail("operator", "metering:rate-card", _given("llm-8b")),
@@ -214,6 +220,8 @@ DETAILS = (
 
 # What needs arguments and is no page to look at: actions that are posted, fragments of pages above, files.
 NO_PAGES = {
+    "billing:creator-statement-csv", "billing:creator-statement-pdf", "billing:self-bill-pdf", "billing:payout-file",
+    "billing:payout-file-make", "billing:payout",
     "billing:invoice-send", "billing:credit-note-send", "billing:invoice-xml", "billing:credit-note-xml",
     "accounts:notice-open", "accounts:kept-mail-html", "gateway:channel-test", "gateway:channel-rotate",
     "gateway:channel-state", "gateway:channel-send-again",
@@ -324,3 +332,7 @@ def _link() -> str:
 def _corrected(kind: str) -> tuple[str, str]:
     correction = Correction.objects.select_related("app").get(kind=kind)
     return correction.app.slug, correction.event_id
+
+
+def _team_ux() -> int:
+    return int(Team.objects.get(organization__slug="demo", slug="team-ux").pk)
