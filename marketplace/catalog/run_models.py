@@ -7,7 +7,14 @@ from marketplace.core.ids import uuid7
 
 
 class KeptRun(models.Model):
-    """One run of an app from its form: what a person gave and what came back. Theirs alone, until it expires."""
+    """One run of an app from its form: what a person gave and what came back. Theirs alone, until it expires.
+
+    Its call is known by the same id.
+    """
+
+    class Rating(models.TextChoices):
+        UP = "up"
+        DOWN = "down"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     person = models.ForeignKey("accounts.User", models.CASCADE, related_name="+")
@@ -24,6 +31,9 @@ class KeptRun(models.Model):
     currency = models.CharField(max_length=3, blank=True)
     model = models.CharField(max_length=80, blank=True)
     latency_ms = models.PositiveIntegerField(null=True, blank=True)
+    rating = models.CharField(
+        max_length=4, choices=Rating, blank=True, help_text="What the person thought of it."
+    )
     created_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField()
@@ -38,6 +48,10 @@ class KeptRun(models.Model):
                 | Q(ended_at__isnull=False, cost__isnull=False, failure="")
                 | Q(ended_at__isnull=False) & ~Q(failure=""),
                 name="kept_run_has_cost_or_failure",
+            ),
+            models.CheckConstraint(
+                condition=Q(rating="") | Q(rating__in=["up", "down"], cost__isnull=False),
+                name="kept_run_rated_when_it_came_back",
             ),
         ]
         indexes = [

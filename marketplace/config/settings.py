@@ -54,6 +54,7 @@ FREE_PER_PAYING = env.int("HALFPENNY_FREE_PER_PAYING", 20)
 # Empty: code is not looked at by semgrep. Else its command, such as /opt/semgrep/bin/semgrep.
 SEMGREP_COMMAND = env.str("HALFPENNY_SEMGREP", "")
 POOL_COMMAND = env.str("HALFPENNY_POOL_COMMAND", "")
+POOL_SNAPSHOT_COMMAND = env.str("HALFPENNY_POOL_SNAPSHOT_COMMAND", "")
 POOL_RESTORE_COMMAND = env.str("HALFPENNY_POOL_RESTORE_COMMAND", "")
 # The time a smoke test may take, apart from waiting for a worker; its job's lease is longer.
 SMOKE_SECONDS = env.int("HALFPENNY_SMOKE_SECONDS", 300)

@@ -80,6 +80,7 @@ async def run(
     *,
     data: Any,
     feature: str = "",
+    intent: str = "",
     call_id: UUID | None = None,
     no_store: bool = False,
     keep: KeepAnswer | None = None,
@@ -99,6 +100,7 @@ async def run(
         lambda c: changed(
             request_for(c.app, data, feature=feature, passages=passages),
             no_store=no_store,
+            intent=intent,
             is_packable=c.app.saving.is_batchable,
         ),
         call_id=call_id,

@@ -27,10 +27,15 @@ def check(inputs: Any, *, app: AppFacts) -> list[Any]:
     return inputs
 
 
-async def run(gateway: Gateway, find: Any, inputs: Sequence[Any], feature: str, *, no_store: bool) -> Kept:
+async def run(
+    gateway: Gateway, find: Any, inputs: Sequence[Any], feature: str, *, intent: str, no_store: bool
+) -> Kept:
     """Run each input; one that fails says so in its place. Only when all fail alike, the request does."""
     runs = await asyncio.gather(
-        *(app_runs.run(gateway, find, data=data, feature=feature, no_store=no_store) for data in inputs),
+        *(
+            app_runs.run(gateway, find, data=data, feature=feature, intent=intent, no_store=no_store)
+            for data in inputs
+        ),
         return_exceptions=True,
     )
     for one in runs:

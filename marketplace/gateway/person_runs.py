@@ -7,16 +7,19 @@ from decimal import Decimal
 from functools import partial
 from time import perf_counter
 
+from django.db import transaction
+
 from marketplace.accounts import access
 from marketplace.accounts.access import Actor, Role
-from marketplace.accounts.models import Team
+from marketplace.accounts.models import Team, User
 from marketplace.catalog import kept_runs, queries, subscriptions
 from marketplace.catalog.kept_runs import Result
 from marketplace.catalog.models import App, Environment, Subscription
 from marketplace.catalog.run_models import KeptRun
-from marketplace.core.errors import HalfpennyError, NotFound
+from marketplace.core.errors import HalfpennyError, InvalidInput, NotFound
 from marketplace.gateway import app_runs, background, books
 from marketplace.gateway.directory import caller_of_id
+from marketplace.gateway.routing import feedback
 
 SANDBOX = "sandbox-"
 
@@ -73,7 +76,7 @@ def make(run: KeptRun) -> None:
     started = perf_counter()
     try:
         answer = background.call(
-            lambda gateway: app_runs.run(gateway, lambda: gateway.read(find), data=run.data)
+            lambda gateway: app_runs.run(gateway, lambda: gateway.read(find), data=run.data, call_id=run.pk)
         )
     except HalfpennyError as error:
         kept_runs.end(run, result=None, failure=error.message, at=books.now())
@@ -87,3 +90,23 @@ def make(run: KeptRun) -> None:
         latency_ms=int((perf_counter() - started) * 1000),
     )
     kept_runs.end(run, result=result, at=books.now())
+
+
+def rate(run: KeptRun, *, rating: str, by: User, at: datetime) -> None:
+    """Keep what a person thought of a run's answer, from which the app's routing learns; the newest counts.
+
+    Raises InvalidInput for what is no rating and for an answer that no model gave, NotFound for a run whose call is not
+    recorded any more.
+    """
+    if rating not in KeptRun.Rating.values:
+        raise InvalidInput("rating", "`up` or `down`.")
+    with transaction.atomic():
+        feedback.give(
+            app_id=run.app_id,
+            subscription_id=run.subscription_id,
+            request_id=str(run.pk),
+            is_good=rating == KeptRun.Rating.UP,
+            by=by,
+            at=at,
+        )
+        KeptRun.objects.filter(pk=run.pk).update(rating=rating)

@@ -13,6 +13,7 @@ from marketplace.gateway.http import Request, Send, raw_json, respond
 from marketplace.gateway.idempotency import Kept
 from marketplace.gateway.limits import rate_limit_headers
 from marketplace.gateway.pipeline import Gateway
+from marketplace.gateway.routing.calls import HEADER, intent_of_header
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -33,12 +34,12 @@ async def run_app(gateway: Gateway, request: Request, send: Send, *, slug: str) 
         await async_api.run_later(gateway, caller, fields["input"], request, send)
         return
     feature = request.header(b"x-halfpenny-feature")[:40]
-    no_store = wants_no_store(request)
+    no_store, intent = wants_no_store(request), intent_of_header(request.header(HEADER))
     if "inputs" in fields:
         inputs = many_runs.check(fields["inputs"], app=caller.app)
-        call = partial(many_runs.run, gateway, find, inputs, feature, no_store=no_store)
+        call = partial(many_runs.run, gateway, find, inputs, feature, intent=intent, no_store=no_store)
     else:
-        call = partial(_answer, gateway, find, fields["input"], feature, no_store=no_store)
+        call = partial(_answer, gateway, find, fields["input"], feature, intent=intent, no_store=no_store)
     key = request.header(b"idempotency-key")
     if key:
         kept = await idempotency.once(gateway.read, caller, key=key, path=request.path, body=body, call=call)
@@ -47,7 +48,9 @@ async def run_app(gateway: Gateway, request: Request, send: Send, *, slug: str) 
     await respond(send, kept.status, kept.body, headers=kept.headers)
 
 
-async def _answer(gateway: Gateway, find: Any, data: Any, feature: str, *, no_store: bool) -> Kept:
-    run = await app_runs.run(gateway, find, data=data, feature=feature, no_store=no_store)
+async def _answer(
+    gateway: Gateway, find: Any, data: Any, feature: str, *, intent: str, no_store: bool
+) -> Kept:
+    run = await app_runs.run(gateway, find, data=data, feature=feature, intent=intent, no_store=no_store)
     headers = run.served.headers | rate_limit_headers(run.served.admission.standings, at=books.now())
     return Kept(200, raw_json(app_runs.answer_of(run)), headers)

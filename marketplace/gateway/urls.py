@@ -39,6 +39,7 @@ urlpatterns = [
     path("creator/apps/<slug:slug>/documents/saved/", documents.saved, name="documents-saved"),
     path("creator/call-cost/", call_cost.call_cost, name="call-cost"),
     path("use/<slug:slug>/", use_app.use_app, name="use"),
+    path("use/runs/<uuid:run_id>/rate/", use_app.rate, name="rate-run"),
     path("notices/channels/", channels.channels_page, name="channels"),
     path("notices/channels/add/", channels.add, name="channel-add"),
     path("notices/channels/<uuid:channel_id>/", channels.channel, name="channel"),

@@ -45,6 +45,8 @@ class Fake:
         self.slow: set[int] = set()
         self.settled: list[tuple[int, int]] = []
         self.stopped: list[int] = []
+        self.snapshots: list[int] = []
+        self.forgotten: list[str] = []
         self.fails = False
 
     def start(self, *, pool: str, number: int, is_spot: bool, restores: bool) -> Started:
@@ -55,6 +57,13 @@ class Fake:
     def stop(self, replica: ReplicaFacts, *, is_urgent: bool) -> None:
         self.stopped.append(replica.number)
         self.gone.add(replica.number)
+
+    def snapshot(self, replica: ReplicaFacts, *, pool: str) -> str:
+        self.snapshots.append(replica.number)
+        return f"A snapshot of {replica.number}"
+
+    def forget_snapshot(self, *, pool: str) -> None:
+        self.forgotten.append(pool)
 
     def settle(self, *, on_demand: int, spot: int) -> None:
         self.settled.append((on_demand, spot))
@@ -305,6 +314,43 @@ class TestLocalProcesses:
         second.refresh_from_db()
         assert second.state == State.ENDED
         assert not psutil.pid_exists(int(second.handle.split(":")[0]))
+
+    def test_start_from_a_snapshot_of_the_first_and_cold_again_when_it_does_not_come_up(
+        self, db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tending, "START_PATIENCE_S", 60.0)
+        monkeypatch.setattr(tending, "LOOK_AGAIN_S", 0.02)
+        pool = make_pool(restores=True)
+        actuator = LocalProcesses(
+            snapshot_command=f"{sys.executable} -c \"open('{{snapshot}}', 'x').write('{{pid}}')\"",
+            restore_command=f"{sys.executable} -c \"open('{{snapshot}}').read(); raise SystemExit(1)\"",
+            folder=tmp_path,
+            checkout=CHECKOUT,
+        )
+
+        def look() -> None:
+            tending.tend(pool, signals=Signals(), clock=timezone.now, actuator=actuator)
+
+        look()
+        first = pool.replicas.get()
+        pid = first.handle.split(":")[0]
+        try:
+            assert not first.is_restored
+            assert (tmp_path / f"pool-{pool.name}.snapshot").read_text() == pid
+            assert pool.events.filter(text__contains="A snapshot was made of replica 1").exists()
+            psutil.Process(int(pid)).kill()
+            look()
+            second = pool.replicas.order_by("started_at").last()
+            assert second is not None and second.is_restored
+            while actuator.look([tending.facts(second)])[second.pk] != Seen.GONE:
+                pass
+            assert list(tmp_path.glob("*.snapshot"))
+            look()
+            third = pool.replicas.order_by("started_at").last()
+            assert third is not None and third.state == State.READY and not third.is_restored
+        finally:
+            for replica in pool.replicas.exclude(handle=""):
+                actuator.stop(tending.facts(replica), is_urgent=True)
 
     def test_take_no_other_process_for_theirs(self, db: None, processes: LocalProcesses) -> None:
         myself = psutil.Process()

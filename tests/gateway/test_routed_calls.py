@@ -74,6 +74,18 @@ class TestPolicy:
             "halfpenny.route": "row 2: any call -> strongest; the only offer",
         }
 
+    def test_hears_what_a_run_of_the_app_is_for(self, world: World, cast: Cast) -> None:
+        policy(world, cast, {"intents": ["jokes"], "use": "strongest"}, {"use": "small"})
+        body = {"input": {"text": "Send me the report."}}
+
+        plain, told = (
+            send(world, "/apps/where2eat/run", body, **headers)
+            for headers in ({}, {"X-Halfpenny-Intent": "jokes"})
+        )
+
+        assert plain.headers["x-halfpenny-model"] == "llm-8b"
+        assert told.headers["x-halfpenny-model"] == "llm-70b"
+
     def test_in_shadow_only_notes_what_it_would_do(self, world: World, cast: Cast) -> None:
         policy(world, cast, STRONG, mode="shadow")
 

@@ -1,10 +1,12 @@
 """Using an app by its form: a real run, kept for its person; and what holds of any run through the pipeline."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
 
@@ -12,6 +14,7 @@ from marketplace.catalog.models import App, Listing, Subscription
 from marketplace.catalog.run_models import KeptRun
 from marketplace.core.ids import uuid7
 from marketplace.gateway import background
+from marketplace.gateway.routing_models import RouteFeedback
 from metering.models import UsageEvent
 from quotas.models import Hold
 from tests import factories
@@ -45,6 +48,46 @@ def listed(cast: Cast, provider: str, **version_fields: Any) -> App:
 
 def sandbox_of(cast: Cast) -> str:
     return f"sandbox-{cast.consumer_team.pk}"
+
+
+class TestRate:
+    def test_teaches_the_routing_of_the_app_and_is_its_persons_alone(
+        self, cast: Cast, demo_provider: str, client: Client
+    ) -> None:
+        app = listed(cast, demo_provider)
+        client.force_login(cast.consumer)
+        given = {"input.text": "Send me the report.", "payer": sandbox_of(cast), "run_id": str(uuid7())}
+        client.post(reverse("gateway:use", args=["tone"]), given)
+        run = KeptRun.objects.get()
+        assert "Was this a good answer?" in client.get(reverse("catalog:run", args=[run.pk])).content.decode()
+        rate = reverse("gateway:rate-run", args=[run.pk])
+
+        for rating in ("up", "down"):
+            assert client.post(rate, {"rating": rating}).status_code == 302
+        assert client.post(rate, {"rating": "great"}).status_code == 400
+
+        found = RouteFeedback.objects.get()
+        assert (found.app, found.event_id, found.is_good, found.given_by) == (
+            app,
+            str(run.pk),
+            False,
+            cast.consumer,
+        )
+        assert "You said: not good." in client.get(reverse("catalog:run", args=[run.pk])).content.decode()
+        for other in (cast.creator, cast.stranger):
+            client.force_login(other)
+            assert client.post(rate, {"rating": "up"}).status_code == 404
+
+    def test_is_not_for_a_run_that_brought_nothing(self, cast: Cast, db: None) -> None:
+        app = factories.make_app(cast.creator_team, slug="tone")
+        factories.make_plan(app, code="standard")
+        run = KeptRun(
+            person=cast.consumer, subscription=factories.make_subscription(app, cast.consumer_team), app=app,
+            version=factories.make_version(app), data={}, failure="no", created_at=factories.NOW,
+            ended_at=factories.NOW, expires_at=factories.NOW + timedelta(days=1), rating="up",
+        )  # fmt: skip
+        with pytest.raises(IntegrityError, match="kept_run_rated_when_it_came_back"), transaction.atomic():
+            run.save()
 
 
 class TestUseApp:

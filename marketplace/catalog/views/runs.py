@@ -55,6 +55,7 @@ def run(request: PersonRequest, run_id: UUID) -> HttpResponse:
         "share_url": settings.PUBLIC_URL + reverse("catalog:shared-run", args=[link.pk]) if link else "",
         "share_days": SHARE_DAYS,
         "use_url": find_url("gateway:use", one.app.slug),
+        "rate_url": find_url("gateway:rate-run", one.pk) if one.model else "",
     }
     template = "catalog/_run_output.html" if request.htmx and not request.htmx.boosted else "catalog/run.html"
     return render(request, template, context)

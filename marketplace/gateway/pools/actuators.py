@@ -57,6 +57,14 @@ class Actuator(Protocol):
         """Let a replica finish what it does and end; at once when it is urgent."""
         ...
 
+    def snapshot(self, replica: ReplicaFacts, *, pool: str) -> str:
+        """Keep how a replica is that has just started cold, once for a pool; say what was done, if anything."""
+        ...
+
+    def forget_snapshot(self, *, pool: str) -> None:
+        """Let the next replica start cold: nothing comes up from the snapshot."""
+        ...
+
     def settle(self, *, on_demand: int, spot: int) -> None:
         """Tell a cluster how many replicas there should be. Raises CannotScale."""
         ...
@@ -73,6 +81,12 @@ class Nobody:
         return Started()
 
     def stop(self, replica: ReplicaFacts, *, is_urgent: bool) -> None:
+        return None
+
+    def snapshot(self, replica: ReplicaFacts, *, pool: str) -> str:
+        return ""
+
+    def forget_snapshot(self, *, pool: str) -> None:
         return None
 
     def settle(self, *, on_demand: int, spot: int) -> None:

@@ -18,6 +18,7 @@ def actuator_of(pool: Pool) -> Actuator:
     if pool.actuator == Pool.Actuator.LOCAL:
         return LocalProcesses(
             command=settings.POOL_COMMAND,
+            snapshot_command=settings.POOL_SNAPSHOT_COMMAND,
             restore_command=settings.POOL_RESTORE_COMMAND,
             folder=Path(settings.DATA_DIR) / "pools",
             checkout=settings.BASE_DIR,

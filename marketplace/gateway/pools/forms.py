@@ -42,7 +42,7 @@ HELP = {
     "token_variable": "Set it for workers. The token is never stored.",
     "instance_type": "As in the rate cards: what an hour of a replica costs.",
     "spot_instance_type": "Empty: spot costs the same.",
-    "restores": "By the command in HALFPENNY_POOL_RESTORE_COMMAND.",
+    "restores": "By the commands in HALFPENNY_POOL_SNAPSHOT_COMMAND and HALFPENNY_POOL_RESTORE_COMMAND.",
     "quantile_percent": "Percent of the past windows of an hour of the week.",
     "night_percent": "Percent of the schedule.",
     "weekend_percent": "Percent of the schedule.",

@@ -28,6 +28,12 @@ class KubernetesScale:
     def stop(self, replica: ReplicaFacts, *, is_urgent: bool) -> None:
         return None
 
+    def snapshot(self, replica: ReplicaFacts, *, pool: str) -> str:
+        return ""
+
+    def forget_snapshot(self, *, pool: str) -> None:
+        return None
+
     def settle(self, *, on_demand: int, spot: int) -> None:
         """Set both numbers; one that is right already is not written again."""
         self._scale(self._name, on_demand)

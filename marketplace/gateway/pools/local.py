@@ -7,6 +7,7 @@ outlives the worker that started it; its environment carries the supervisor's ma
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psutil
 
@@ -22,26 +23,40 @@ from marketplace.gateway.pools.actuators import CannotScale, ReplicaFacts, Seen,
 
 HOST = "127.0.0.1"
 ASK_S = 1.0
+SNAPSHOT_S = 60.0
 DEFAULT = (sys.executable, "-m", "marketplace.gateway.demo_provider", "--host", HOST, "--port", "{port}")
 
 
 class LocalProcesses:
-    """Starts processes. ``command`` and ``restore_command`` are programs with ``{port}``, ``{pool}``, ``{number}``.
+    """Starts processes. The commands are programs with ``{port}``, ``{pool}``, ``{number}``, ``{pid}``, ``{snapshot}``.
 
-    ``restore_command`` starts a replica from a snapshot that the operator made; it is used for pools that want it.
+    ``snapshot_command`` keeps, under the path ``{snapshot}``, how a process is that has just started cold;
+    ``restore_command`` starts one from there. Both are used for pools that want it. Without a command that makes
+    snapshots, the operator has made one.
     """
 
-    def __init__(self, *, command: str = "", restore_command: str = "", folder: Path, checkout: Path) -> None:
+    def __init__(
+        self,
+        *,
+        command: str = "",
+        snapshot_command: str = "",
+        restore_command: str = "",
+        folder: Path,
+        checkout: Path,
+    ) -> None:
         self._command = tuple(shlex.split(command)) or DEFAULT
+        self._snapshot_command = tuple(shlex.split(snapshot_command))
         self._restore_command = tuple(shlex.split(restore_command))
         self._folder = folder
         self._checkout = checkout
 
     def start(self, *, pool: str, number: int, is_spot: bool, restores: bool) -> Started:
         """Start a process on a free port."""
-        is_restored = restores and bool(self._restore_command)
+        kept = self._kept(pool)
+        has_snapshot = kept.exists() or not self._snapshot_command
+        is_restored = restores and bool(self._restore_command) and has_snapshot
         port = _free_port()
-        known = {"port": str(port), "pool": pool, "number": str(number)}
+        known = {"port": str(port), "pool": pool, "number": str(number), "snapshot": str(kept)}
         parts = self._restore_command if is_restored else self._command
         # Plain replacement: nothing in a command can reach into an object, as a format could.
         command = [_filled(part, known) for part in parts]
@@ -63,6 +78,44 @@ class LocalProcesses:
             raise CannotScale(f"{command[0]} did not start: {error}") from error
         return Started(handle, f"http://{HOST}:{port}", is_restored)
 
+    def snapshot(self, replica: ReplicaFacts, *, pool: str) -> str:
+        """Run the command that keeps a snapshot, unless there is one; what it left under another name appears whole."""
+        kept = self._kept(pool)
+        if not self._snapshot_command or kept.exists():
+            return ""
+        made = kept.with_name(f"{kept.name}.{uuid4().hex[:8]}")
+        known = {
+            "port": replica.address.rpartition(":")[2],
+            "pool": pool,
+            "number": str(replica.number),
+            "pid": replica.handle.partition(":")[0],
+            "snapshot": str(made),
+        }
+        command = [_filled(part, known) for part in self._snapshot_command]
+        try:
+            with (self._folder / f"pool-{pool}-snapshot.log").open("ab") as log:
+                subprocess.run(
+                    command,
+                    cwd=self._checkout,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    check=True,
+                    timeout=SNAPSHOT_S,
+                )
+            made.rename(kept)
+        except (OSError, subprocess.SubprocessError) as error:
+            _throw_away(made)
+            return f"No snapshot was made: {error}"
+        return f"A snapshot was made of replica {replica.number}; others start from it."
+
+    def forget_snapshot(self, *, pool: str) -> None:
+        """Throw a snapshot away from which nothing starts, or that is older than the model it holds."""
+        _throw_away(self._kept(pool))
+
+    def _kept(self, pool: str) -> Path:
+        return self._folder / f"pool-{pool}.snapshot"
+
     def stop(self, replica: ReplicaFacts, *, is_urgent: bool) -> None:
         """Ask it to finish and end, or end it with all that it started."""
         if process := _find(replica.handle):
@@ -75,6 +128,13 @@ class LocalProcesses:
     def look(self, replicas: Sequence[ReplicaFacts]) -> dict[UUID, Seen]:
         """Look whether each process lives, and whether it answers."""
         return {replica.id: _look(replica) for replica in replicas}
+
+
+def _throw_away(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _filled(part: str, known: dict[str, str]) -> str:

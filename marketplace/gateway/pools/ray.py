@@ -28,6 +28,12 @@ class RayServe:
     def stop(self, replica: ReplicaFacts, *, is_urgent: bool) -> None:
         return None
 
+    def snapshot(self, replica: ReplicaFacts, *, pool: str) -> str:
+        return ""
+
+    def forget_snapshot(self, *, pool: str) -> None:
+        return None
+
     def settle(self, *, on_demand: int, spot: int) -> None:
         """Put the configuration with the wanted number; nothing is put when it is there already."""
         wanted = on_demand + spot

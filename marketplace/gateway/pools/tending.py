@@ -90,9 +90,9 @@ def _see(pool: Pool, actuator: Actuator, *, at: datetime) -> None:
         if replica.state == State.DRAINING:
             _end_drained(replica, seen, actuator, at=at)
         elif seen[replica.pk] == Seen.GONE:
-            _lose(pool, replica, at=at)
+            _lose(pool, replica, actuator, at=at)
         elif seen[replica.pk] == Seen.READY and replica.state == State.STARTING:
-            _make_ready(replica, at=at)
+            _make_ready(replica, actuator, at=at)
         elif replica.is_spot and replica.state == State.STARTING and at - replica.started_at > SPOT_PATIENCE:
             _miss_spot(pool, at=at)
 
@@ -108,8 +108,10 @@ def _end_drained(
         actuator.stop(facts(replica), is_urgent=True)
 
 
-def _lose(pool: Pool, replica: PoolReplica, *, at: datetime) -> None:
+def _lose(pool: Pool, replica: PoolReplica, actuator: Actuator, *, at: datetime) -> None:
     """A replica is gone that should be there: another one is started in its place by the same round."""
+    if replica.is_restored and replica.state == State.STARTING:
+        actuator.forget_snapshot(pool=pool.name)
     with transaction.atomic():
         if _move(replica, PoolReplica.SERVING, State.LOST, ended_at=at):
             _note(pool, Kind.LOST, f"Replica {replica.number} ended without being asked to.", at=at)
@@ -245,13 +247,13 @@ def _await_ready(pool: Pool, actuator: Actuator, clock: Clock) -> None:
         seen = actuator.look([facts(one) for one in starting])
         for replica in starting:
             if seen[replica.pk] == Seen.READY:
-                _make_ready(replica, at=clock())
+                _make_ready(replica, actuator, at=clock())
         if Seen.STARTING not in seen.values():
             return
         time.sleep(LOOK_AGAIN_S)
 
 
-def _make_ready(replica: PoolReplica, *, at: datetime) -> None:
+def _make_ready(replica: PoolReplica, actuator: Actuator, *, at: datetime) -> None:
     took = max(0, (at - replica.started_at) // timedelta(milliseconds=1))
     with transaction.atomic():
         if _move(replica, (State.STARTING,), State.READY, ready_at=at, start_ms=took):
@@ -263,6 +265,9 @@ def _make_ready(replica: PoolReplica, *, at: datetime) -> None:
                 f"Replica {replica.number} was ready{how} after {took:,} ms{waited}.",
                 at=at,
             )
+    is_cold = replica.pool.restores and replica.state == State.READY and not replica.is_restored
+    if is_cold and (done := actuator.snapshot(facts(replica), pool=replica.pool.name)):
+        _note(replica.pool, Kind.CHANGED, done, at=at)
 
 
 def interrupt(replica: PoolReplica, *, actuator: Actuator, at: datetime) -> None:

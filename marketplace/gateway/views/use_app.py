@@ -5,11 +5,12 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from marketplace.accounts import access
 from marketplace.accounts.requests import PersonRequest
@@ -17,7 +18,7 @@ from marketplace.catalog import kept_runs, prompts, queries
 from marketplace.catalog.forms.run_form import RunForm
 from marketplace.catalog.inputs import inputs_asked
 from marketplace.catalog.models import Listing
-from marketplace.core.errors import InvalidInput
+from marketplace.core.errors import InvalidInput, NotFound
 from marketplace.core.ids import uuid7
 from marketplace.gateway import person_runs
 from marketplace.gateway.person_runs import Payer
@@ -50,6 +51,20 @@ def use_app(request: PersonRequest, slug: str) -> HttpResponse:
         "keep_days": settings.RUN_RETENTION_DAYS,
     }
     return render(request, "gateway/use_app.html", context)
+
+
+@login_required
+@require_POST
+def rate(request: PersonRequest, run_id: UUID) -> HttpResponse:
+    """Say whether the answer of one of the person's runs was good."""
+    now = timezone.now()
+    run = access.get(kept_runs.own(request.actor, at=now), pk=run_id)
+    try:
+        person_runs.rate(run, rating=request.POST.get("rating", ""), by=request.actor.user, at=now)
+        messages.success(request, "Thank you. The app's routing learns from it.")
+    except NotFound:
+        messages.error(request, "The call of this run is not recorded any more.")
+    return redirect("catalog:run", run_id)
 
 
 def _run(request: PersonRequest, listing: Listing, form: RunForm, payer: Payer) -> HttpResponse:
