@@ -3,20 +3,20 @@
 from typing import Any
 
 _PLAIN = r"^-?[0-9]+(\.[0-9]+)?$"
-_AMOUNT: dict[str, Any] = {
+AMOUNT: dict[str, Any] = {
     "oneOf": [{"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}, {"type": "integer", "minimum": 0}],
     "description": "Not negative; at most 20 digits before the point and 18 after. Floats are refused.",
 }
 # OpenAPI 3.0 knows no null type; one nullable branch makes null valid exactly once.
 _OPTIONAL_AMOUNT: dict[str, Any] = {
-    **_AMOUNT,
-    "oneOf": [{**_AMOUNT["oneOf"][0], "nullable": True}, _AMOUNT["oneOf"][1]],
+    **AMOUNT,
+    "oneOf": [{**AMOUNT["oneOf"][0], "nullable": True}, AMOUNT["oneOf"][1]],
 }
 _TEXT_AMOUNT: dict[str, Any] = {"type": "string", "pattern": _PLAIN}
 _MINOR: dict[str, Any] = {"type": "integer", "description": "In minor units of the currency."}
 _CURRENCY: dict[str, Any] = {"type": "string", "pattern": "^[A-Z]{3}$", "example": "USD"}
 _QUANTITY: dict[str, Any] = {
-    "oneOf": [*_AMOUNT["oneOf"], {"type": "array", "items": _AMOUNT, "maxItems": 10_000}],
+    "oneOf": [*AMOUNT["oneOf"], {"type": "array", "items": AMOUNT, "maxItems": 10_000}],
     "description": "One quantity, or for a percentage charge the values of its transactions in their order.",
 }
 
@@ -57,32 +57,32 @@ def _charge(model: str, fields: dict[str, Any], *, required: tuple[str, ...]) ->
     return _closed({**common, **fields}, required=("code", "model", *required))
 
 
-_CHARGE = {
+CHARGE: dict[str, Any] = {
     "oneOf": [
-        _charge("flat", {"amount": _AMOUNT, "prorate": {"type": "boolean"}}, required=("amount",)),
-        _charge("per_unit", {"unit_amount": _AMOUNT}, required=("unit_amount",)),
+        _charge("flat", {"amount": AMOUNT, "prorate": {"type": "boolean"}}, required=("amount",)),
+        _charge("per_unit", {"unit_amount": AMOUNT}, required=("unit_amount",)),
         _charge("graduated", {"tiers": _TIERS}, required=("tiers",)),
         _charge("volume", {"tiers": _TIERS}, required=("tiers",)),
         _charge(
             "package",
             {
-                "package_size": _AMOUNT,
-                "package_amount": _AMOUNT,
+                "package_size": AMOUNT,
+                "package_amount": AMOUNT,
                 "rounding": {"type": "string", "enum": ["up", "down"], "default": "up"},
             },
             required=("package_size", "package_amount"),
         ),
         _charge(
             "percentage",
-            {"rate": _AMOUNT, "fixed_amount": _OPTIONAL_AMOUNT, "free_transactions": _OPTIONAL_AMOUNT},
+            {"rate": AMOUNT, "fixed_amount": _OPTIONAL_AMOUNT, "free_transactions": _OPTIONAL_AMOUNT},
             required=("rate",),
         ),
-        _charge("cost_plus", {"markup": _AMOUNT}, required=("markup",)),
+        _charge("cost_plus", {"markup": AMOUNT}, required=("markup",)),
         _closed(
             {
                 "code": _CODE,
                 "model": {"type": "string", "enum": ["included_credit"]},
-                "amount": {**_AMOUNT, "description": "Pays for what is metered, until it is used up."},
+                "amount": {**AMOUNT, "description": "Pays for what is metered, until it is used up."},
                 "prorate": {"type": "boolean"},
             },
             required=("code", "model", "amount"),
@@ -110,7 +110,7 @@ QUOTE_REQUEST = _closed(
         "currency": _CURRENCY,
         "period": _PERIOD,
         "active": _PERIOD,
-        "charges": {"type": "array", "items": _CHARGE, "minItems": 1, "maxItems": 200},
+        "charges": {"type": "array", "items": CHARGE, "minItems": 1, "maxItems": 200},
         "usage": {
             "type": "object",
             "additionalProperties": _QUANTITY,
@@ -118,7 +118,7 @@ QUOTE_REQUEST = _closed(
         },
         "billed_before": {
             "type": "object",
-            "additionalProperties": _closed({"quantity": _QUANTITY, "amount": _AMOUNT}, required=("amount",)),
+            "additionalProperties": _closed({"quantity": _QUANTITY, "amount": AMOUNT}, required=("amount",)),
             "description": (
                 "What earlier bills of the same period took, after minimum and maximum; of an included credit or "
                 "`coupon:CODE` what it gave."
@@ -166,9 +166,9 @@ QUOTE = _answer(
 )
 SPLIT_REQUEST = _closed(
     {
-        "price": _AMOUNT,
-        "platform_cost": _AMOUNT,
-        "share": {**_AMOUNT, "description": "The platform's share, a fraction from 0 to 1."},
+        "price": AMOUNT,
+        "platform_cost": AMOUNT,
+        "share": {**AMOUNT, "description": "The platform's share, a fraction from 0 to 1."},
         "basis": {"type": "string", "enum": ["gross", "net_of_cost"], "default": "net_of_cost"},
         "currency": _CURRENCY,
         "fees": {

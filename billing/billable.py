@@ -259,7 +259,7 @@ def _subscriptions(
 
 def _add_usage(books: Billable, rows: Iterable[Mapping[str, Any]]) -> None:
     for row in rows:
-        metered = _metered(row)
+        metered = metered_of(row)
         try:
             currency = _currency(books, row)
         except CurrencyMismatch as error:
@@ -272,7 +272,8 @@ def _add_usage(books: Billable, rows: Iterable[Mapping[str, Any]]) -> None:
         by_payer[payer] = by_payer[payer] + metered if payer in by_payer else metered
 
 
-def _metered(row: Mapping[str, Any]) -> Metered:
+def metered_of(row: Mapping[str, Any]) -> Metered:
+    """Read what was used off a row of sums."""
     return Metered(int(row["requests_sum"]), row["cost_sum"], measures.measures_of(row))
 
 
@@ -321,7 +322,7 @@ def _billed_before(books: Billable) -> dict[ContractKey, Billed]:
     )
     for row in usage_rows(earlier):
         payer = Payer(row["organization"], None, row["currency"])
-        usage[key_of(books, row, payer)] += _metered(row)
+        usage[key_of(books, row, payer)] += metered_of(row)
     amounts: dict[ContractKey, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     given: dict[ContractKey, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     creators: dict[ContractKey, int] = defaultdict(int)

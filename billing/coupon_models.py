@@ -88,6 +88,11 @@ class Coupon(models.Model):
     def __str__(self) -> str:
         return self.code
 
+    @property
+    def percent_text(self) -> str:
+        """Write the percents without zeros at the end."""
+        return "" if self.percent is None else f"{self.percent.normalize():f}"
+
     def fits(self, *, app: str, plan: str) -> bool:
         """Tell whether it may be used for a plan of an app."""
         return (not self.apps or app in self.apps) and (not self.plans or f"{app}/{plan}" in self.plans)

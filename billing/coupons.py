@@ -107,7 +107,7 @@ def redeem(code: str, *, subscription: Subscription, by: Actor, at: datetime) ->
     Counts from this month on. Who races for the last one loses by the conditional UPDATE of the counter. Raises
     InvalidInput naming `code` when there is none or it does not fit, NotRedeemable, AlreadyRedeemed, NotAllowed.
     """
-    require_redeemer(subscription, by)
+    access.require(may_redeem(subscription, by), message="Only its team, or finance, redeems coupons for it.")
     coupon = Coupon.objects.filter(code=code.strip().upper()).first()
     if coupon is None:
         raise InvalidInput("code", "is not the code of a coupon", code="unknown_coupon")
@@ -142,12 +142,9 @@ def take_off(redemption: CouponRedemption, *, by: Actor, at: datetime) -> None:
     redemption.ends_on, redemption.ended_by = next_month, by.user
 
 
-def require_redeemer(subscription: Subscription, by: Actor) -> None:
-    """Raise NotAllowed unless a person acts for the team of a subscription, or is the marketplace's finance."""
-    is_own = subscription.team_id in by.teams_as(Role.CONSUMER)
-    access.require(
-        is_own or by.is_platform(Role.FINANCE), message="Only its team, or finance, redeems coupons for it."
-    )
+def may_redeem(subscription: Subscription, actor: Actor) -> bool:
+    """Tell whether a person acts for the team of a subscription, or is the marketplace's finance."""
+    return subscription.team_id in actor.teams_as(Role.CONSUMER) or actor.is_platform(Role.FINANCE)
 
 
 def _count(coupon: Coupon, at: datetime) -> None:

@@ -11,6 +11,7 @@ from billing.collecting_terms import CollectingTerms
 from billing.creators.bank_files import Debtor
 from billing.creators.terms import PayoutTerms
 from billing.terms import ShareTerms, Terms
+from billing.thresholds import Thresholds
 
 
 def house_terms() -> Terms:
@@ -33,6 +34,17 @@ def collecting_terms() -> CollectingTerms:
         write_off_alone_up_to=settings.WRITE_OFF_ALONE_UP_TO,
         small_difference_up_to=settings.SMALL_DIFFERENCE_UP_TO,
         creators_bear_losses=settings.CREATORS_BEAR_LOSSES,
+    )
+
+
+def house_thresholds() -> Thresholds:
+    """Build what has to be left of prices out of the settings."""
+    return Thresholds(
+        settings.MARGIN_FAIL_BELOW,
+        settings.MARGIN_WARN_BELOW,
+        free_cost=settings.FREE_PLAN_COST,
+        free_currency=settings.CURRENCY,
+        free_per_paying=settings.FREE_PER_PAYING,
     )
 
 

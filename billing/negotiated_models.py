@@ -73,7 +73,7 @@ class NegotiatedPrice(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(starts_on__day=1)
-                & (Q(ends_on__isnull=True) | Q(ends_on__day=1, ends_on__gt=F("starts_on"))),
+                & (Q(ends_on__isnull=True) | Q(ends_on__day=1, ends_on__gte=F("starts_on"))),
                 name="negotiated_price_whole_months",
             ),
             models.CheckConstraint(condition=~Q(reason=""), name="negotiated_price_has_reason"),

@@ -36,7 +36,7 @@ class OwnPrices:
             for one in self.negotiated.get(subscription_id, ())
             if one.plan_code == plan.code and holds(one, month)
         }
-        return tuple(own.get(charge.code, charge) for charge in charges)
+        return tuple(own.get(charge.code, charge) for charge in charges) if own else charges
 
     def discounts(
         self, *, subscription_id: UUID | None, app: str, plan: Plan | None, month: Period, takes_amounts: bool

@@ -26,14 +26,13 @@ from billing.chargeback import statements, switching
 from billing.close import close_period
 from billing.closing import discrepancies
 from billing.creators import routine
-from billing.house import house_facts, house_terms, payout_terms
+from billing.house import house_facts, house_terms, house_thresholds, payout_terms
 from billing.ledger import differing
 from billing.ledger.verify import verify
 from billing.monthly_run import TurnOver
 from billing.payments import tasks as _payments  # noqa: F401  registers the work of payments
 from billing.payments import transfers
 from billing.payments.house import has_processor, house_processor
-from billing.thresholds import Thresholds
 from marketplace.accounts.models import User
 from marketplace.catalog.check_runs import MARGIN_JOB
 from marketplace.core import jobs, notices
@@ -157,13 +156,7 @@ def check_sustainability(*, job: Job, check_run_id: str) -> dict[str, str]:
         check_run_id,
         at=timezone.now(),
         default=house_terms().default_share,
-        thresholds=Thresholds(
-            settings.MARGIN_FAIL_BELOW,
-            settings.MARGIN_WARN_BELOW,
-            free_cost=settings.FREE_PLAN_COST,
-            free_currency=settings.CURRENCY,
-            free_per_paying=settings.FREE_PER_PAYING,
-        ),
+        thresholds=house_thresholds(),
     )
     return {"state": state}
 

@@ -88,6 +88,7 @@ urlpatterns = [
     ),
     path("finance/estimate/", estimates.estimate, name="estimate"),
     path("bills/prices/<uuid:subscription_id>/", price_effects.price_effect, name="price-effect"),
+    path("", include("billing.pricing_urls")),
     path("finance/wallets/", wallets.listed, name="wallets"),
     path("finance/wallets/<uuid:wallet_id>/", wallets.wallet, name="wallet"),
     path("finance/wallets/<uuid:wallet_id>.csv", wallets.wallet_csv, name="wallet-csv"),

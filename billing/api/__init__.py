@@ -2,11 +2,14 @@
 
 from django.urls import URLPattern, path
 
+from billing.api.calculator import CompareView
+from billing.api.coupons import CouponViewSet, RedemptionViewSet
 from billing.api.credit_notes import CreditNoteFile, CreditNoteViewSet
 from billing.api.disputes import CostStatementViewSet, DisputeViewSet, LockView, ReopenView
 from billing.api.documents import CreditNoteXml, InvoiceXml
 from billing.api.events import EventView
 from billing.api.invoices import InvoiceFile, InvoicesFile, InvoiceViewSet, JournalFile, StatementViewSet
+from billing.api.negotiated import NegotiatedPriceViewSet
 from billing.api.payouts import AgreementViewSet, EarningsView, PayoutViewSet
 from billing.api.periods import PeriodViewSet
 from billing.api.pricing import QuoteView, SplitView
@@ -18,6 +21,9 @@ ROUTES: list[tuple[str, type, str]] = [
     ("invoices", InvoiceViewSet, "invoice"),
     ("credit-notes", CreditNoteViewSet, "credit-note"),
     ("statements", StatementViewSet, "statement"),
+    ("coupons", CouponViewSet, "coupon"),
+    ("coupon-redemptions", RedemptionViewSet, "coupon-redemption"),
+    ("negotiated-prices", NegotiatedPriceViewSet, "negotiated-price"),
     ("cost-statements", CostStatementViewSet, "cost-statement"),
     ("disputes", DisputeViewSet, "dispute"),
     ("payouts", PayoutViewSet, "payout"),
@@ -28,6 +34,7 @@ ROUTES: list[tuple[str, type, str]] = [
 PATHS: list[URLPattern] = [
     path("pricing/quote", QuoteView.as_view(), name="pricing-quote"),
     path("earnings", EarningsView.as_view(), name="earnings"),
+    path("pricing/compare", CompareView.as_view(), name="pricing-compare"),
     path("pricing/split", SplitView.as_view(), name="pricing-split"),
     path("invoices/<str:number>.pdf", InvoiceFile.as_view(), name="invoice-pdf"),
     path("invoices/<str:number>.xml", InvoiceXml.as_view(), name="invoice-xml"),

@@ -62,6 +62,7 @@ SECTIONS = (
     ),
     Section("Limits", "quotas:all-limits", "gauge"),
     Section("Budgets", "quotas:budgets", "wallet"),
+    Section("Calculator", "billing:calculator", "calculator"),
     Section("Bills", "billing:bills", "receipt-text", "", frozenset({Role.CONSUMER, Role.CREATOR})),
     Section("My apps", "catalog:creator-apps", "blocks", "Create", frozenset({Role.CREATOR})),
     Section("Savings", "gateway:savings", "piggy-bank", "Create", frozenset({Role.CREATOR})),
@@ -84,6 +85,17 @@ SECTIONS = (
     Section("Live apps", "catalog:live-findings", "shield-check", "Decide", frozenset({Role.APPROVER})),
     Section("Months", "billing:overview", "landmark", "Finance", frozenset({Role.FINANCE})),
     Section("Invoices", "billing:invoices", "receipt", "Finance", frozenset({Role.FINANCE})),
+    Section(
+        "Coupons", "billing:coupons", "ticket-percent", "Finance", frozenset({Role.FINANCE}), is_platform=True
+    ),
+    Section(
+        "Prices",
+        "billing:negotiated-prices",
+        "handshake",
+        "Finance",
+        frozenset({Role.FINANCE}),
+        is_platform=True,
+    ),
     Section("Payouts", "billing:payouts", "banknote", "Finance", frozenset({Role.FINANCE}), is_platform=True),
     Section("Billing profiles", "billing:profiles", "contact", "Finance", frozenset({Role.FINANCE})),
     Section("Taxes", "billing:taxes", "percent", "Finance", frozenset({Role.FINANCE}), is_platform=True),

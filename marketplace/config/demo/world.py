@@ -24,6 +24,7 @@ from marketplace.config.demo import (
     limits,
     models,
     notices,
+    own_prices,
     people,
     pools,
     prices,
@@ -137,6 +138,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         allocating.share(cast, timeline)
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))
         receivables.tell(cast, timeline, terms=installation.terms)
+        own_prices.tell(cast, timeline, terms=installation.terms)
         allocating.tell(cast, timeline, terms=installation.terms)
     with told.step("Corrections"):
         corrections.correct(cast, timeline)

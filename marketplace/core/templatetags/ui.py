@@ -37,6 +37,8 @@ STATE_TONES: dict[str, dict[str, str]] = {
         "withdrawn": NEUTRAL,
         "ended": NEUTRAL,
     },
+    "coupon": {"active": OK, "ended": NEUTRAL},
+    "negotiated_price": {"proposed": WARN, "agreed": OK, "rejected": DANGER, "withdrawn": NEUTRAL},
     "batch_line": {
         "waiting": NEUTRAL,
         "running": INFO,
