@@ -175,9 +175,7 @@ SPLIT_REQUEST = _closed(
             "type": "array",
             "maxItems": 10,
             "description": "What the platform takes before anything is shared; each is rounded once.",
-            "items": _closed(
-                {"label": {"type": "string"}, "percent": _AMOUNT, "fixed": _AMOUNT}, required=()
-            ),
+            "items": _closed({"label": {"type": "string"}, "percent": AMOUNT, "fixed": AMOUNT}, required=()),
         },
     },
     required=("price", "platform_cost", "share", "currency"),
