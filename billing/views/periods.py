@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from billing import background, drafting, monthly_run, pace, queries
+from billing.einvoice.previewing import troubled
 from billing.house import house_terms
 from billing.models import BillingPeriod
 from marketplace.accounts import access
@@ -122,6 +123,7 @@ def _previewed(month: queries.Month) -> dict[str, Any]:
         "totals": drafting.totals(worked.bills),
         "refused": len(worked.refused),
         "problems": problems[:MOST_SHOWN],
+        "troubled": troubled(worked.bills, terms=house_terms(), at=timezone.now())[:MOST_SHOWN],
     }
 
 

@@ -130,7 +130,7 @@ class TestFreeze:
         ireland = legal_entities.set_up(
             code="ireland",
             number_prefix="IE",
-            facts=parties.SELLER | {"name": "Halfpenny Ireland", "country": "IE", "vat_id": "IE6388047V"},
+            facts=parties.SELLER | {"name": "Halfpenny Ireland", "country": "IE", "vat_id": "IE3628914D"},
             by=actor_for(cast.finance),
             at=AT,
             starts_at=AT - timedelta(days=1),

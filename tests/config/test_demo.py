@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.models import Count, F, Q, Sum
 
-from billing.models import BillingPeriod, Invoice, JournalEntry, RevenueShareAgreement
+from billing.models import BillingPeriod, DocumentMail, Invoice, JournalEntry, RevenueShareAgreement
 from marketplace.accounts.access import actor_for
 from marketplace.accounts.models import ApiKey, CostCenter, Membership, Organization, Team, User
 from marketplace.catalog import prompts
@@ -357,13 +357,28 @@ class TestLimits:
 @pytest.mark.slow
 @pytest.mark.usefixtures("world")
 class TestMonths:
+    def test_brought_invoices_to_two_countries(self) -> None:
+        taxes = {
+            invoice.organization.slug: (
+                invoice.payer["tax"]["code"],
+                invoice.subtotal_minor,
+                invoice.tax_minor,
+            )
+            for invoice in Invoice.objects.filter(period="2026-09", kind="invoice")
+        }
+
+        assert taxes["blue-harbor"][0] == "AE"
+        # The fee of 49.00 with 23 percent of tax.
+        assert taxes["liffey-books"] == ("", 4_900, 1_127)
+        assert {mail.address for mail in DocumentMail.objects.all()} >= {"rechnung@blueharbor.example"}
+
     def test_are_closed_but_for_the_last_whole_one(self) -> None:
         states = dict(BillingPeriod.objects.values_list("name", "state"))
 
         assert states == {"2026-08": "closed", "2026-09": "closed", "2026-10": "open", "2026-11": "open"}
 
     def test_brought_invoices_statements_and_entries_that_sum_to_zero(self) -> None:
-        assert Invoice.objects.filter(period="2026-09", kind="invoice").count() == 1
+        assert Invoice.objects.filter(period="2026-09", kind="invoice").count() == 2
         assert Invoice.objects.filter(period="2026-09", kind="statement").count() == 6
         entries = JournalEntry.objects.annotate(sum=Sum("postings__amount_minor"))
         assert set(entries.values_list("sum", flat=True)) <= {0, None}

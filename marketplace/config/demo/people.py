@@ -27,7 +27,15 @@ ORGANIZATIONS = (
         "billing": "invoice",
         "legal_name": "Blue Harbor Hotels GmbH",
         "address": "Am Sandtorkai 12\n20457 Hamburg\nGermany",
-        "vat_id": "DE123456789",
+        "vat_id": "DE123456788",
+    },
+    {
+        "slug": "liffey-books",
+        "name": "Liffey Books",
+        "billing": "invoice",
+        "legal_name": "Liffey Books Ltd.",
+        "address": "3 Bachelors Walk\nDublin D01 LB33\nIreland",
+        "vat_id": "",
     },
     {
         "slug": "other",
@@ -59,6 +67,7 @@ PEOPLE = {
     "marcus.bell@demo.example": "Marcus Bell",
     "greta.vogt@blueharbor.example": "Greta Vogt",
     "stranger@other.example": "Sam Stranger",
+    "aoife.byrne@liffeybooks.example": "Aoife Byrne",
 }
 
 # organization, code, name, owner, mode of cost recovery
@@ -71,6 +80,7 @@ COST_CENTERS = (
     ("demo", "CC-600", "Technology and data", "david.kim@demo.example", "parallel"),
     ("blue-harbor", "MAIN", "Guest experience", "greta.vogt@blueharbor.example", "chargeback"),
     ("other", "MAIN", "Studio", "stranger@other.example", "showback"),
+    ("liffey-books", "MAIN", "Shop", "aoife.byrne@liffeybooks.example", "chargeback"),
 )
 
 # organization, slug, name, cost center
@@ -85,6 +95,7 @@ TEAMS = (
     ("demo", "team-people", "People and culture", "CC-200"),
     ("blue-harbor", "guest-services", "Guest services", "MAIN"),
     ("other", "studio", "Studio", "MAIN"),
+    ("liffey-books", "booksellers", "Booksellers", "MAIN"),
 )
 
 # mail address, team, role
@@ -109,6 +120,7 @@ MEMBERS = (
     ("greta.vogt@blueharbor.example", "guest-services", "consumer"),
     ("stranger@other.example", "studio", "creator"),
     ("stranger@other.example", "studio", "consumer"),
+    ("aoife.byrne@liffeybooks.example", "booksellers", "consumer"),
 )
 
 
@@ -212,6 +224,7 @@ def _join(cast: Cast, timeline: Timeline) -> None:
         for slug, mail in (
             ("blue-harbor", "greta.vogt@blueharbor.example"),
             ("other", "stranger@other.example"),
+            ("liffey-books", "aoife.byrne@liffeybooks.example"),
         )
     ]
     Membership.objects.bulk_create(staff + members + owners)

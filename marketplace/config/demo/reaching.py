@@ -54,7 +54,9 @@ def _leave_out_what_is_old(timeline: Timeline) -> None:
 
 def _mail(claimed: Sequence[NoticeDelivery], *, sender: Sender) -> None:
     for delivery in claimed:
-        if told := list(delivery.notices.all()):
+        if delivery.address:
+            keep(mails.write_to_address(delivery, sender=sender), at=delivery.created_at)
+        elif told := list(delivery.notices.all()):
             keep(mails.write(delivery, told, sender=sender), at=delivery.created_at)
         delivering.settle(delivery, Outcome(9), at=delivery.created_at)
 

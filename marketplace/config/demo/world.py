@@ -10,6 +10,7 @@ from marketplace.config.demo import (
     allocating,
     approvals,
     batches,
+    billing_parties,
     budgets,
     conflicts,
     corrections,
@@ -96,6 +97,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
     with told.step("People, teams and prices"):
         cast = people.found(timeline, password=installation.password)
         reaching.choose(cast, timeline)
+        billing_parties.found(cast, timeline)
         seed_catalogue()
         models.add(timeline, provider_url=installation.provider_url)
         batches.set_rate(cast, timeline)
@@ -112,6 +114,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         apps = builder.build()
     with told.step("Subscriptions and keys"):
         sold = sell(cast, apps, timeline, chronicle)
+        billing_parties.subscribe(cast, apps, timeline)
     with told.step(f"{events:,} usage events", total=events):
         partitions.make(month.starts_at.date() for month in months(timeline))
         written = usage.write_usage(apps, sold, timeline, book=book, events=events, progress=told.advance)
@@ -138,6 +141,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         allocating.share(cast, timeline)
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))
         receivables.tell(cast, timeline, terms=installation.terms)
+        billing_parties.propose(cast, timeline)
         own_prices.tell(cast, timeline, terms=installation.terms)
         allocating.tell(cast, timeline, terms=installation.terms)
     with told.step("Corrections"):
