@@ -13,7 +13,15 @@ from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 from django.urls import reverse
 
-from billing import dunning_charges, dunning_pauses, dunning_schedule, dunning_words, suspending
+from billing import (
+    billing_profiles,
+    dunning_charges,
+    dunning_pauses,
+    dunning_schedule,
+    dunning_words,
+    suspending,
+)
+from billing.document_mails import SOURCES
 from billing.dues import with_due
 from billing.dunning_models import DunningNotice, DunningPause, DunningPolicy, DunningStep
 from billing.dunning_policies import PolicyBook
@@ -28,7 +36,7 @@ from marketplace.core import audit
 from marketplace.core.errors import Conflict
 from marketplace.core.money import format_money
 from marketplace.core.notices import Kind as NoticeKind
-from marketplace.core.notices import notify
+from marketplace.core.notices import mail_to, notify
 from quotas.payment_stop_models import PaymentStop
 
 
@@ -208,9 +216,24 @@ def _take(outlook: Outlook, planned: Planned, *, at: datetime, by: User | None =
         kind=NoticeKind.BILLING,
         organization_id=invoice.organization_id,
     )
+    _mail(notice, invoice, at=at)
     if planned.stops_calls:
         suspending.review(invoice.organization_id, at=at, by=by)
     return notice
+
+
+def _mail(notice: DunningNotice, invoice: Invoice, *, at: datetime) -> None:
+    """Mail a reminder to the billing addresses, with the invoice attached; each gets it once."""
+    profile = billing_profiles.profile_of(invoice.organization)
+    for address in profile.emails if profile else ():
+        mail_to(
+            address,
+            subject=f"Reminder: {invoice.number}",
+            body=notice.text,
+            at=at,
+            key=f"dunning:{invoice.pk}:{notice.position}",
+            attached=[(SOURCES[Invoice], str(invoice.pk))],
+        )
 
 
 def notices_of(invoice: Invoice) -> QuerySet[DunningNotice]:

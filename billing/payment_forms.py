@@ -19,6 +19,8 @@ class PaymentForm(forms.Form):
     )
     received_date = forms.DateField(label="Received on", widget=forms.DateInput(attrs={"type": "date"}))
 
+    forgives = forms.BooleanField(required=False, label="Paid in full: the rest is too small to ask for")
+
     def __init__(self, data: Any = None, *, due_minor: int, currency: str) -> None:
         super().__init__(data, initial={"amount": from_minor(max(due_minor, 0), currency)})
         self.fields["amount"] = forms.DecimalField(

@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from billing.api.calculator import CompareView
+from billing.api.collecting_routes import ROUTES as COLLECTING
 from billing.api.coupons import CouponViewSet, RedemptionViewSet
 from billing.api.credit_notes import CreditNoteFile, CreditNoteViewSet
 from billing.api.disputes import CostStatementViewSet, DisputeViewSet, LockView, ReopenView
@@ -21,6 +22,7 @@ ROUTES: list[tuple[str, type, str]] = [
     ("invoices", InvoiceViewSet, "invoice"),
     ("credit-notes", CreditNoteViewSet, "credit-note"),
     ("statements", StatementViewSet, "statement"),
+    *COLLECTING,
     ("coupons", CouponViewSet, "coupon"),
     ("coupon-redemptions", RedemptionViewSet, "coupon-redemption"),
     ("negotiated-prices", NegotiatedPriceViewSet, "negotiated-price"),

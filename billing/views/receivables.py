@@ -10,8 +10,9 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from billing import customers, overdue, queries, settling
+from billing import customers, overdue, queries, settling, write_offs
 from billing.credit_asks import read_minor
+from billing.house import collecting_terms
 from billing.models import Invoice
 from billing.payment_forms import PaymentForm
 from billing.views.periods import require_finance
@@ -64,14 +65,7 @@ def payment(request: PersonRequest, number: str) -> HttpResponse:
 def _recorded(request: PersonRequest, invoice: Invoice, form: PaymentForm) -> bool:
     typed = form.cleaned_data
     try:
-        settling.record_payment(
-            invoice,
-            amount_minor=read_minor(typed["amount"], field="amount", currency=invoice.currency),
-            reference=typed["reference"],
-            received_date=typed["received_date"],
-            by=request.actor,
-            at=timezone.now(),
-        )
+        _record(request, invoice, typed)
     except InvalidInput as error:
         for one in error.errors:
             form.add_error(one.field if one.field in form.fields else None, one.message)
@@ -81,3 +75,17 @@ def _recorded(request: PersonRequest, invoice: Invoice, form: PaymentForm) -> bo
         return False
     messages.success(request, "The payment is recorded and posted.")
     return True
+
+
+def _record(request: PersonRequest, invoice: Invoice, typed: dict[str, Any]) -> None:
+    money: dict[str, Any] = {
+        "amount_minor": read_minor(typed["amount"], field="amount", currency=invoice.currency),
+        "reference": typed["reference"],
+        "received_date": typed["received_date"],
+        "by": request.actor,
+        "at": timezone.now(),
+    }
+    if typed["forgives"]:
+        write_offs.pay_and_forgive(invoice, **money, terms=collecting_terms())
+    else:
+        settling.record_payment(invoice, **money)

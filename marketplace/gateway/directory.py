@@ -106,6 +106,10 @@ class Caller:
         """What an answer says of the app's end; nothing while none is announced."""
         return self.app.ending.headers if self.app.ending else {}
 
+    @property
+    def may_call(self) -> bool:
+        return self.state == Subscription.State.ACTIVE and not self.payment_stop
+
     def require_active(self) -> None:
         """Raise SubscriptionEnded unless the subscription may call, PaymentOverdue while its organization may not."""
         if self.state != Subscription.State.ACTIVE:
@@ -163,6 +167,9 @@ class Directory:
             if at - known.looked_up_at >= TROUBLE_REMEMBERED:
                 return None
             raise known.trouble
+        if isinstance(known.holder, Caller) and not known.holder.may_call:
+            # Turned away like above: looked up again, so that calls go on soon after the payment.
+            return known.holder if at - known.looked_up_at < TROUBLE_REMEMBERED else None
         return known.holder
 
     def look_up(self, presented: str, *, kind: str, at: datetime) -> Caller | Reporter:

@@ -123,7 +123,7 @@ class TestAccess:
             reverse("billing:credit", args=[invoice.number]),
             reverse("billing:invoice", args=[invoice.number]),
         ):
-            with django_assert_max_num_queries(13):
+            with django_assert_max_num_queries(12):
                 client.get(address)
 
 

@@ -178,6 +178,18 @@ class TestPages:
         assert "$30.00" in page
         assert "$30.00" in client.get(reverse("billing:receivables")).content.decode()
 
+    def test_forgive_what_is_too_small_to_ask_for(self, invoice: Invoice, cast: Cast) -> None:
+        address = reverse("billing:payment", args=[invoice.number])
+        body = {"amount": "49.50", "reference": "R-1", "received_date": "2026-11-09", "forgives": "on"}
+        client = self.client(cast.finance)
+
+        assert (
+            "more than a small difference" in client.post(address, {**body, "amount": "9"}).content.decode()
+        )
+        client.post(address, body)
+
+        assert state(invoice) == "paid"
+
     def test_show_payers_what_is_due(self, invoice: Invoice, cast: Cast) -> None:
         assert "$50.00" in self.client(cast.stranger).get(reverse("billing:bills")).content.decode()
         page = self.client(cast.stranger).get(reverse("billing:receivables")).content.decode()

@@ -7,6 +7,7 @@ from typing import Any
 from django.urls import NoReverseMatch, reverse
 
 from billing.models import (
+    BankImport,
     CostStatement,
     CreditNote,
     Invoice,
@@ -18,6 +19,7 @@ from billing.models import (
     SplitRule,
     StatementDispute,
     TaxRate,
+    WriteOff,
 )
 from marketplace.accounts.mail_choices import token_for
 from marketplace.accounts.models import CostCenter, Team, User
@@ -171,6 +173,15 @@ DETAILS = (
     Detail("finance", "billing:credit", lambda: (CreditNote.objects.get(state="issued").invoice.number,)),
     Detail("finance", "billing:payment", lambda: (Invoice.objects.filter(kind="invoice").earliest("number").number,)),
     Detail("finance", "billing:credit-note", lambda: (CreditNote.objects.get(state="issued").pk,)),
+    Detail("finance", "billing:write-off-propose", lambda: (Invoice.objects.filter(kind="invoice").latest("number").number,)),
+    Detail("finance", "billing:write-off", lambda: (WriteOff.objects.get().pk,)),
+    Detail("finance", "billing:bill", lambda: (Invoice.objects.filter(kind="invoice").latest("number").number,)),
+    Detail("finance", "billing:customer", _given("blue-harbor")),
+    Detail("finance", "billing:customer-account", _given("blue-harbor")),
+    Detail("finance", "billing:customer-money", _given("blue-harbor")),
+    Detail("finance", "billing:customer-reminders", _given("blue-harbor")),
+    Detail("finance", "billing:customer-outlook", _given("blue-harbor")),
+    Detail("finance", "billing:bank-statement", lambda: (BankImport.objects.get().pk,)),
     Detail("finance", "billing:credit-note", lambda: (CreditNote.objects.get(state="proposed").pk,)),
     Detail("creator", "billing:payout-plan", lambda: (_team_ux(), "USD")),
     Detail("creator", "billing:creator-statement", lambda: (_team_ux(), "USD", "2026-10")),
@@ -242,6 +253,7 @@ NO_PAGES = {
     "quotas:budget-thresholds", "quotas:limit-unwatch",
     # Leads back without a choice in its query.
     "billing:subscribe",
+    "billing:customer-account-csv", "billing:customer-account-pdf",
     "billing:verify-acknowledge", "billing:statement-pdf", "billing:dispute-file", "billing:journal-batch-csv", "billing:journal-batch-json",
     "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:credit-note-pdf", "billing:invoice-csv",
     "catalog:checks-report", "catalog:scan-again", "catalog:scan-cancel", "catalog:check-cancel", "catalog:live-finding-seen",

@@ -12,6 +12,7 @@ from marketplace.config.demo import (
     batches,
     billing_parties,
     budgets,
+    collecting,
     conflicts,
     corrections,
     deciding,
@@ -141,6 +142,7 @@ def _load(timeline: Timeline, installation: Installation, *, events: int, told: 
         allocating.share(cast, timeline)
         closed = close_months(timeline, terms=installation.terms, by=cast.person("finance"))
         receivables.tell(cast, timeline, terms=installation.terms)
+        collecting.tell(cast, timeline, terms=installation.terms)
         billing_parties.propose(cast, timeline)
         own_prices.tell(cast, timeline, terms=installation.terms)
         allocating.tell(cast, timeline, terms=installation.terms)
