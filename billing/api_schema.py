@@ -171,6 +171,12 @@ SPLIT_REQUEST = _closed(
         "share": {**AMOUNT, "description": "The platform's share, a fraction from 0 to 1."},
         "basis": {"type": "string", "enum": ["gross", "net_of_cost"], "default": "net_of_cost"},
         "currency": _CURRENCY,
+        "fees": {
+            "type": "array",
+            "maxItems": 10,
+            "description": "What the platform takes before anything is shared; each is rounded once.",
+            "items": _closed({"label": {"type": "string"}, "percent": AMOUNT, "fixed": AMOUNT}, required=()),
+        },
     },
     required=("price", "platform_cost", "share", "currency"),
 )

@@ -2,9 +2,12 @@
 
 from django.urls import path
 
-from billing.views import creator_pages, payouts
+from billing.views import agreements, creator_pages, payouts
 
 urlpatterns = [
+    path("finance/agreements/", agreements.listed, name="agreement-list"),
+    path("finance/agreements/<slug:slug>/", agreements.agreement, name="agreements"),
+    path("catalog/<slug:slug>/service-terms/", agreements.service, name="service"),
     path("finance/earnings/", creator_pages.earnings, name="earnings"),
     path("finance/earnings/<int:team_id>/<str:currency>/payout/", creator_pages.plan, name="payout-plan"),
     path(

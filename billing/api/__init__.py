@@ -11,6 +11,7 @@ from billing.api.documents import CreditNoteXml, InvoiceXml
 from billing.api.events import EventView
 from billing.api.invoices import InvoiceFile, InvoicesFile, InvoiceViewSet, JournalFile, StatementViewSet
 from billing.api.negotiated import NegotiatedPriceViewSet
+from billing.api.payouts import AgreementViewSet, EarningsView, PayoutViewSet
 from billing.api.periods import PeriodViewSet
 from billing.api.pricing import QuoteView, SplitView
 from billing.api.profiles import ProfileViewSet
@@ -33,6 +34,8 @@ ROUTES: list[tuple[str, type, str]] = [
     ("negotiated-prices", NegotiatedPriceViewSet, "negotiated-price"),
     ("cost-statements", CostStatementViewSet, "cost-statement"),
     ("disputes", DisputeViewSet, "dispute"),
+    ("payouts", PayoutViewSet, "payout"),
+    ("agreements", AgreementViewSet, "agreement"),
     ("billing-profiles", ProfileViewSet, "billing-profile"),
 <<<<<<< HEAD
     ("wallets", WalletViewSet, "wallet"),
@@ -49,6 +52,7 @@ PATHS: list[URLPattern] = [
     *payments_api.PATHS,
 >>>>>>> stripe
     path("pricing/quote", QuoteView.as_view(), name="pricing-quote"),
+    path("earnings", EarningsView.as_view(), name="earnings"),
     path("pricing/compare", CompareView.as_view(), name="pricing-compare"),
     path("pricing/split", SplitView.as_view(), name="pricing-split"),
     path("invoices/<str:number>.pdf", InvoiceFile.as_view(), name="invoice-pdf"),

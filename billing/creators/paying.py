@@ -25,10 +25,13 @@ from marketplace.core.errors import Conflict, InvalidInput, NotAllowed
 from marketplace.core.money import format_money, from_minor
 from marketplace.core.notices import Kind as NoticeKind
 from marketplace.core.notices import notify
-from marketplace.core.transitions import IllegalTransition, move
+from marketplace.core.transitions import IllegalTransition, Transitions, move
 
 State = Payout.State
 Method = PayoutPlan.Method
+# Both lead to `scheduled`, each from one state only.
+LET_GO: Transitions = {State.HELD: frozenset({State.SCHEDULED})}
+TRIED_AGAIN: Transitions = {State.FAILED: frozenset({State.SCHEDULED})}
 LONGEST_REASON = 500
 FELL = "The balance has fallen below what was to be paid."
 # Sends a payout and returns the entry that booked it with its reference, or the reason why it failed.
@@ -233,7 +236,7 @@ def release(payout: Payout, *, by: Actor, at: datetime) -> None:
     access.require_platform(by, Role.FINANCE)
     move(
         payout,
-        {State.HELD: frozenset({State.SCHEDULED})},
+        LET_GO,
         to=State.SCHEDULED,
         action="billing.payout.released",
         at=at,
@@ -288,7 +291,7 @@ def retry(payout: Payout, *, reason: str, by: Actor, at: datetime) -> None:
             raise NotCovered(payout, free_minor)
         move(
             payout,
-            {State.FAILED: frozenset({State.SCHEDULED})},
+            TRIED_AGAIN,
             to=State.SCHEDULED,
             action="billing.payout.retried",
             at=at,

@@ -1,4 +1,4 @@
-"""What a missed promise gives back, as a calculation. Pure.
+"""What a missed promise gives back, as a calculation; it reads nothing.
 
 Available: of the calls that were admitted and ended in hours that count, those that got an answer, in percent, cut at six
 places. Hours that an announced maintenance touches do not count; calls that a limit refused, or that were wrong before

@@ -192,9 +192,7 @@ def _fees(app_id: int, month: Period) -> list[dict[str, Any]]:
         service_starts_at__gte=month.starts_at,
         service_starts_at__lt=month.ends_at,
     ).exclude(invoice__state=Invoice.State.DRAFT)
-    sums = lines.values("subscription", "plan", "invoice__currency").annotate(
+    sums: Any = lines.values("subscription", "plan", "invoice__currency").annotate(
         fees=Sum("amount_minor"), creator=Sum("creator_minor")
     )
-    return [
-        dict(row) for row in sums.order_by("subscription", "plan", "invoice__currency") if row["fees"] > 0
-    ]
+    return [row for row in sums.order_by("subscription", "plan", "invoice__currency") if row["fees"] > 0]

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from billing.revenue_share import parse_and_split, split
+from billing.revenue_share import Fee, parse_and_split, split
 from marketplace.core.errors import InvalidInput
 
 
@@ -103,3 +103,30 @@ class TestSplit:
             parse_and_split(asked(**change))
 
         assert refused.value.field == field
+
+
+class TestFee:
+    @pytest.mark.parametrize(
+        ("percent", "fixed", "fee", "with_card"),
+        [
+            ("5", "0.50", "2.38", "2.94"),
+            ("3.8", "0.40", "1.83", "2.39"),
+            ("3.6", "0.35", "1.70", "2.26"),
+            ("3.4", "0.30", "1.58", "2.14"),
+        ],
+    )
+    def test_of_a_sale_is_that_of_the_published_table(
+        self, percent: str, fixed: str, fee: str, with_card: str
+    ) -> None:
+        # Polar, docs/merchant-of-record/fees.mdx: a sale of 37.50; 1.5 percent more by card.
+        price = Decimal("37.50")
+        fees = (Fee("", Decimal(percent), Decimal(fixed)), Fee("card", Decimal("1.5")))
+
+        parts = [one.of(price, currency="USD") for one in fees]
+        found = split(
+            price, platform_cost=Decimal(0), share=Decimal(0), basis="gross", currency="USD", fees=fees
+        )
+
+        assert parts[0] == Decimal(fee)
+        assert found.platform == Decimal(with_card)
+        assert found.creator == price - Decimal(with_card)

@@ -27,7 +27,7 @@ from billing.models import (
 )
 from billing.monthly_run import refresh_drafts
 from marketplace.accounts.mail_choices import token_for
-from marketplace.accounts.models import CostCenter, User
+from marketplace.accounts.models import CostCenter, Team, User
 from marketplace.catalog.approval_models import SubscriptionRequest
 from marketplace.catalog.auto_approval_models import PostReview
 from marketplace.catalog.check_models import CheckFinding, CheckWaiver
@@ -200,6 +200,12 @@ DETAILS = (
     Detail("finance", "billing:customer-outlook", _given("blue-harbor")),
     Detail("finance", "billing:bank-statement", lambda: (BankImport.objects.get().pk,)),
     Detail("finance", "billing:credit-note", lambda: (CreditNote.objects.get(state="proposed").pk,)),
+    Detail("creator", "billing:payout-plan", lambda: (_team_ux(), "USD")),
+    Detail("creator", "billing:creator-statement", lambda: (_team_ux(), "USD", "2026-10")),
+    Detail("creator", "billing:agreements", _given("where2eat")),
+    Detail("finance", "billing:agreements", _given("where2eat")),
+    Detail("creator", "billing:service", _given("where2eat")),
+    Detail("consumer", "billing:service", _given("where2eat")),
     Detail("operator", "gateway:model", _given("llm-8b")),
     Detail("operator", "gateway:provider", _given("demo")),
     Detail("operator", "metering:rate-card", _given("llm-8b")),
@@ -248,8 +254,13 @@ DETAILS = (
 
 # What needs arguments and is no page to look at: actions that are posted, fragments of pages above, files.
 NO_PAGES = {
+<<<<<<< HEAD
     "billing:parked-retry-all", "billing:parked-retry", "billing:parked-hand-over", "billing:drafts-refresh",
     "billing:draft-remove-line", "billing:draft-hold", "billing:draft-release",
+=======
+    "billing:creator-statement-csv", "billing:creator-statement-pdf", "billing:self-bill-pdf", "billing:payout-file",
+    "billing:payout-file-make", "billing:payout",
+>>>>>>> payouts
     "billing:coupon-take-off",
     "billing:invoice-send", "billing:credit-note-send", "billing:invoice-xml", "billing:credit-note-xml",
     "accounts:notice-open", "accounts:kept-mail-html", "gateway:channel-test", "gateway:channel-rotate",
@@ -379,3 +390,7 @@ def _link() -> str:
 def _corrected(kind: str) -> tuple[str, str]:
     correction = Correction.objects.select_related("app").get(kind=kind)
     return correction.app.slug, correction.event_id
+
+
+def _team_ux() -> int:
+    return int(Team.objects.get(organization__slug="demo", slug="team-ux").pk)
