@@ -15,12 +15,9 @@ from billing.api.payouts import AgreementViewSet, EarningsView, PayoutViewSet
 from billing.api.periods import PeriodViewSet
 from billing.api.pricing import QuoteView, SplitView
 from billing.api.profiles import ProfileViewSet
-<<<<<<< HEAD
 from billing.api.subscription_money import ProrationView, SpendCapView
 from billing.api.wallets import WalletViewSet
-=======
 from billing.payments import api as payments_api
->>>>>>> stripe
 from metering.usage_events import paths as _paths  # noqa: F401  registers how ids of events are written
 
 ROUTES: list[tuple[str, type, str]] = [
@@ -37,20 +34,14 @@ ROUTES: list[tuple[str, type, str]] = [
     ("payouts", PayoutViewSet, "payout"),
     ("agreements", AgreementViewSet, "agreement"),
     ("billing-profiles", ProfileViewSet, "billing-profile"),
-<<<<<<< HEAD
     ("wallets", WalletViewSet, "wallet"),
-]
-
-PATHS: list[URLPattern] = [
-    path("subscriptions/<uuid:id>/proration", ProrationView.as_view(), name="subscription-proration"),
-    path("subscriptions/<uuid:id>/spend-cap", SpendCapView.as_view(), name="subscription-spend-cap"),
-=======
     *payments_api.ROUTES,
 ]
 
 PATHS: list[URLPattern] = [
     *payments_api.PATHS,
->>>>>>> stripe
+    path("subscriptions/<uuid:id>/proration", ProrationView.as_view(), name="subscription-proration"),
+    path("subscriptions/<uuid:id>/spend-cap", SpendCapView.as_view(), name="subscription-spend-cap"),
     path("pricing/quote", QuoteView.as_view(), name="pricing-quote"),
     path("earnings", EarningsView.as_view(), name="earnings"),
     path("pricing/compare", CompareView.as_view(), name="pricing-compare"),

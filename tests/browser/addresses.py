@@ -254,13 +254,10 @@ DETAILS = (
 
 # What needs arguments and is no page to look at: actions that are posted, fragments of pages above, files.
 NO_PAGES = {
-<<<<<<< HEAD
     "billing:parked-retry-all", "billing:parked-retry", "billing:parked-hand-over", "billing:drafts-refresh",
     "billing:draft-remove-line", "billing:draft-hold", "billing:draft-release",
-=======
     "billing:creator-statement-csv", "billing:creator-statement-pdf", "billing:self-bill-pdf", "billing:payout-file",
     "billing:payout-file-make", "billing:payout",
->>>>>>> payouts
     "billing:coupon-take-off",
     "billing:invoice-send", "billing:credit-note-send", "billing:invoice-xml", "billing:credit-note-xml",
     "accounts:notice-open", "accounts:kept-mail-html", "gateway:channel-test", "gateway:channel-rotate",
@@ -273,17 +270,14 @@ NO_PAGES = {
     "catalog:creator-submit", "catalog:creator-check-again", "catalog:creator-version", "catalog:subscription-keys",
     "catalog:subscription-key-rotate", "catalog:subscription-key-revoke", "quotas:limit-end", "metering:rule-end",
     "quotas:budget-thresholds", "quotas:limit-unwatch",
-<<<<<<< HEAD
     "billing:subscription-resume", "billing:subscription-call-off", "billing:wallet-csv",
     # Leads back without a trial that runs.
     "billing:subscription-trial",
-=======
     # Nobody has paid by card in the demo world yet; and what only leads on, there and back.
     "billing:pay", "billing:connected-account", "billing:finance-payment", "billing:payment-attempt",
     "billing:payment-dispute", "billing:payment-event", "billing:fake-checkout", "billing:fake-bank", "billing:fake-onboarding", "billing:payment-setup",
     "billing:payment-setup-back", "billing:payment-attempt-back", "billing:connected-account-back",
     "billing:payment-method", "billing:payment-attempt-cancel", "billing:payment-event-replay",
->>>>>>> stripe
     # Leads back without a choice in its query.
     "billing:subscribe",
     "billing:customer-account-csv", "billing:customer-account-pdf",
