@@ -156,7 +156,7 @@ class PaymentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         return super().retrieve(request, *args, **kwargs)
 
 
-ROUTES: list[tuple[str, type, str]] = [("payments", PaymentViewSet, "payment")]
+ROUTES: list[tuple[str, type, str]] = [("card-payments", PaymentViewSet, "card-payment")]
 PATHS: list[URLPattern] = [
     path("webhooks/stripe", StripeWebhook.as_view(), name="stripe-webhook"),
     path("invoices/<str:number>/pay", PayView.as_view(), name="invoice-pay"),

@@ -164,12 +164,12 @@ class TestPaying:
             "Visa …4242",
         )
         assert (again.status_code, again.json()["code"]) == (409, "nothing_due")
-        assert client.get("/api/v1/payments").json()["results"][0]["invoice"] == invoice.number
+        assert client.get("/api/v1/card-payments").json()["results"][0]["invoice"] == invoice.number
         assert (
             enter(cast.consumer).post(path, {"return_url": BACK}, content_type="application/json").status_code
             == 404
         )
-        assert client.get("/api/v1/payments").json()["results"] == []
+        assert client.get("/api/v1/card-payments").json()["results"] == []
 
 
 class TestConnectedAccount:
@@ -259,7 +259,7 @@ class TestFinance:
         self, cast: Cast, disputed: PaymentAttempt, enter: Callable[[User], Client]
     ) -> None:
         shown = [
-            enter(person).get("/api/v1/payments").json()["results"]
+            enter(person).get("/api/v1/card-payments").json()["results"]
             for person in (cast.finance, cast.stranger)
         ]
 
