@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
@@ -87,12 +86,8 @@ class ParkedBill(OfPayer):
     reason = models.TextField()
     attempts = models.PositiveIntegerField(default=1, help_text="How often it was tried in vain.")
     parked_at = models.DateTimeField()
-    parked_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
-    )
-    handed_to = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
-    )
+    parked_by = models.ForeignKey("accounts.User", models.PROTECT, null=True, blank=True, related_name="+")
+    handed_to = models.ForeignKey("accounts.User", models.PROTECT, null=True, blank=True, related_name="+")
     note = models.TextField(blank=True, help_text="What whoever has it now should know.")
     released_at = models.DateTimeField(null=True, blank=True)
 
@@ -120,7 +115,7 @@ class AddedLine(OfPayer):
     description = models.CharField(max_length=200)
     amount_minor = models.BigIntegerField(help_text="Net, in minor units; less than zero takes off.")
     reason = models.TextField()
-    added_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    added_by = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
     added_at = models.DateTimeField()
     removed_at = models.DateTimeField(null=True, blank=True)
     request_key = models.CharField(max_length=64, unique=True, help_text="A form sent twice adds one line.")

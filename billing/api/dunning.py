@@ -48,7 +48,7 @@ class ReminderSerializer(serializers.ModelSerializer):
         fields = ("step", "stops_calls", "text", "due_minor", "sent_at", "charges")
 
 
-class PauseSerializer(serializers.ModelSerializer):
+class DunningPauseSerializer(serializers.ModelSerializer):
     """Reminders that rest; `invoice` is null when all of the organization's do."""
 
     id = serializers.CharField()
@@ -92,7 +92,7 @@ class PauseViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
     """Promises, disputes and other pauses of reminders, of the organizations whose finance the person is."""
 
     queryset = DunningPause.objects.none()
-    serializer_class = PauseSerializer
+    serializer_class = DunningPauseSerializer
     filterset_class = PauseFilter
     parser_classes = (FloatFreeJSONParser,)
     lookup_value_regex = UUID_PATTERN
@@ -101,13 +101,13 @@ class PauseViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
         seen = customers.customers(actor_of(self.request)).order_by().values("pk")
         return DunningPause.objects.filter(organization__in=seen).select_related("organization", "invoice")
 
-    @extend_schema(request=PauseBodySerializer, responses={201: PauseSerializer})
+    @extend_schema(request=PauseBodySerializer, responses={201: DunningPauseSerializer})
     def create(self, request: Request) -> Response:
         """Let reminders rest: a payer promises or disputes an invoice, finance grants time."""
         body = PauseBodySerializer(data=request.data)
         body.is_valid(raise_exception=True)
         made = self._said(request, body.validated_data)
-        return Response(PauseSerializer(made).data, status=status.HTTP_201_CREATED)
+        return Response(DunningPauseSerializer(made).data, status=status.HTTP_201_CREATED)
 
     def _said(self, request: Request, typed: dict[str, Any]) -> DunningPause:
         actor, now = actor_of(request), timezone.now()
@@ -132,13 +132,13 @@ class PauseViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
             at=now,
         )
 
-    @extend_schema(parameters=[ID], request=NoteBodySerializer, responses=PauseSerializer)
+    @extend_schema(parameters=[ID], request=NoteBodySerializer, responses=DunningPauseSerializer)
     @action(detail=True, methods=["post"])
     def end(self, request: Request, pk: str) -> Response:
         """End a pause before its time; what a customer asked for is answered by the note."""
         pause = access.get(self.get_queryset(), pk=pk)
         dunning_pauses.end(pause, answer=note_of(request), by=actor_of(request), at=timezone.now())
-        return Response(PauseSerializer(self.get_queryset().get(pk=pk)).data)
+        return Response(DunningPauseSerializer(self.get_queryset().get(pk=pk)).data)
 
 
 class ReminderViewSet(viewsets.GenericViewSet):

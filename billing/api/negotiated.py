@@ -68,7 +68,7 @@ class FinanceNegotiatedPriceSerializer(NegotiatedPriceSerializer):
         )  # fmt: skip
 
 
-class DecisionNoteSerializer(serializers.Serializer):
+class NegotiatedDecisionSerializer(serializers.Serializer):
     """The note of a decision on a price."""
 
     note = serializers.CharField(required=False, default="", allow_blank=True, max_length=500)
@@ -127,7 +127,7 @@ class NegotiatedPriceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, v
         )
         return self._answer(made, status.HTTP_201_CREATED)
 
-    @extend_schema(request=DecisionNoteSerializer, parameters=[_ID])
+    @extend_schema(request=NegotiatedDecisionSerializer, parameters=[_ID])
     @action(detail=True, methods=["post"])
     def approve(self, request: Request, pk: str) -> Response:
         """Agree to a price that somebody else proposed."""
@@ -135,7 +135,7 @@ class NegotiatedPriceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, v
         negotiated.approve(found, by=actor_of(request), at=timezone.now(), note=_note(request))
         return self._answer(found)
 
-    @extend_schema(request=DecisionNoteSerializer, parameters=[_ID])
+    @extend_schema(request=NegotiatedDecisionSerializer, parameters=[_ID])
     @action(detail=True, methods=["post"])
     def reject(self, request: Request, pk: str) -> Response:
         """Refuse a price that somebody else proposed, with a note that says why."""
@@ -193,7 +193,7 @@ def _day(value: Any, field: str) -> date:
 
 
 def _note(request: Request) -> str:
-    body = DecisionNoteSerializer(data=request.data)
+    body = NegotiatedDecisionSerializer(data=request.data)
     body.is_valid(raise_exception=True)
     said: str = body.validated_data["note"]
     return said

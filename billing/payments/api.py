@@ -57,7 +57,7 @@ class StripeWebhook(APIView):
         return Response({"received": event.pk})
 
 
-class PaymentSerializer(serializers.ModelSerializer):
+class CardPaymentSerializer(serializers.ModelSerializer):
     """One payment of an invoice by card or debit."""
 
     id = serializers.CharField()
@@ -106,7 +106,7 @@ class PayView(APIView):
         operation_id="invoices_pay",
         tags=["finance"],
         request=PayBodySerializer,
-        responses={201: PaymentSerializer, 202: PaymentSerializer},
+        responses={201: CardPaymentSerializer, 202: CardPaymentSerializer},
         summary="Pay an invoice by card or debit",
         description="All that is due. 202: the processor has not answered; it is asked again, and nothing is taken twice. "
         "While a payment is under way another one is refused with 409.",
@@ -124,8 +124,8 @@ class PayView(APIView):
         try:
             made = attempts.carry_out(made, processor=processor, at=now)
         except ProcessorAway:
-            return Response(PaymentSerializer(made).data, status=status.HTTP_202_ACCEPTED)
-        return Response(PaymentSerializer(made).data, status=status.HTTP_201_CREATED)
+            return Response(CardPaymentSerializer(made).data, status=status.HTTP_202_ACCEPTED)
+        return Response(CardPaymentSerializer(made).data, status=status.HTTP_201_CREATED)
 
 
 def _method(request: Request, organization_id: int, typed: dict[str, Any]) -> PaymentMethod | None:
@@ -139,7 +139,7 @@ class PaymentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     """Payments by card and debit that the person may see."""
 
     queryset = PaymentAttempt.objects.none()
-    serializer_class = PaymentSerializer
+    serializer_class = CardPaymentSerializer
     filterset_fields = ("state", "currency")
 
     def get_queryset(self) -> QuerySet[PaymentAttempt]:

@@ -9,9 +9,11 @@ from marketplace.catalog import agreements
 from marketplace.catalog.lifecycle_models import SubscriptionPause
 from marketplace.catalog.models import Subscription
 from marketplace.core.errors import InvalidInput
-from marketplace.core.transitions import move
+from marketplace.core.transitions import Transitions, move
 
 LONGEST_REASON = 500
+# A suspended one becomes active by whoever suspended it, not by its consumer.
+RESUMING: Transitions = {"paused": frozenset({"active"})}
 
 
 def pause(subscription: Subscription, *, by: User, at: datetime, reason: str = "") -> SubscriptionPause:
@@ -42,10 +44,9 @@ def pause(subscription: Subscription, *, by: User, at: datetime, reason: str = "
 def resume(subscription: Subscription, *, by: User, at: datetime) -> None:
     """Let a paused subscription call again; today is charged. Raises IllegalTransition when it is not paused."""
     with transaction.atomic():
-        # A suspended one becomes active by whoever suspended it, not by its consumer.
         move(
             subscription,
-            {"paused": frozenset({"active"})},
+            RESUMING,
             to=Subscription.State.ACTIVE,
             action="catalog.subscription.resumed",
             at=at,

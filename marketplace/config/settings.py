@@ -444,6 +444,7 @@ SPECTACULAR_SETTINGS = {
         "BatchStateEnum": "marketplace.gateway.batch_models.Batch.State",
         "CheckRunStateEnum": "marketplace.catalog.check_models.CheckRun.State",
         "BillingPeriodStateEnum": "billing.models.BillingPeriod.State",
+        "CouponScopeEnum": "billing.coupon_models.Coupon.Scope",
         "InvoiceKindEnum": "billing.models.Invoice.Kind",
         "InvoiceStateEnum": "billing.models.Invoice.State",
         "StatementDisputeStateEnum": "billing.models.StatementDispute.State",
