@@ -14,6 +14,7 @@ from marketplace.config.demo.people import Cast
 from marketplace.config.demo.timeline import DAYS, Timeline
 from marketplace.core.money import from_minor
 
+CUSTOMER = "blue-harbor"
 PAYER = "greta.vogt@blueharbor.example"
 STEPS = (
     StepTerms(3, "friendly"),
@@ -34,7 +35,11 @@ def tell(cast: Cast, timeline: Timeline, *, terms: Terms) -> None:
         by=finance,
         at=timeline.ago(DAYS),
     )
-    invoices = list(Invoice.objects.filter(kind=Invoice.Kind.INVOICE).order_by("due_at", "number"))
+    invoices = list(
+        Invoice.objects.filter(kind=Invoice.Kind.INVOICE, organization__slug=CUSTOMER)
+        .exclude(state=Invoice.State.DRAFT)
+        .order_by("due_at", "number")
+    )
     late = [one for one in invoices if one.due_at is not None and one.due_at + LATER <= timeline.at]
     for day in range(DAYS, -1, -1):
         _live(timeline.ago(day, 6), timeline)
