@@ -55,6 +55,10 @@ class ReferenceUsed(Conflict):
         )
 
 
+# What can bounce. The rest moved inside of the books.
+FROM_OUTSIDE = (ReceivedPayment.Source.TRANSFER, ReceivedPayment.Source.CARD)
+
+
 def record_payment(
     invoice: Invoice, *, amount_minor: int, reference: str, received_date: date, by: Actor, at: datetime
 ) -> ReceivedPayment:
@@ -274,9 +278,13 @@ def reverse_payment(
     """Take back a payment that bounced or was disputed; its invoice is due again for as much.
 
     What came in after a write-off goes back as a whole. The same reference again returns the first reversal. Locks the
-    invoice. Raises InvalidInput by field, ReferenceUsed.
+    invoice. Raises InvalidInput by field, ReferenceUsed. What was paid out of a wallet or balance cannot bounce: it is
+    given back by a credit note.
     """
     reference = balances.required_reference(reference)
+    if payment.source not in FROM_OUTSIDE:
+        message = "was paid with money that is here already; give it back by a credit note"
+        raise InvalidInput("payment", message, code="not_from_outside")
     reason = reason.strip()
     if not 0 < len(reason) <= LONGEST_REASON:
         raise InvalidInput("reason", f"is needed, at most {LONGEST_REASON} characters", limit=LONGEST_REASON)

@@ -315,6 +315,17 @@ class TestReversal:
         assert (accounts()["bank"], accounts(invoice)["receivable"]) == (0, 5_000)
         assert all(verdict.is_ok for verdict in verify())
 
+    @pytest.mark.parametrize("source", ["prepaid", "balance"])
+    def test_is_not_for_money_that_was_here_already(
+        self, invoice: Invoice, finance: Actor, source: str
+    ) -> None:
+        payment = pay(invoice, finance, 5_000)
+        payment.source = source
+
+        with pytest.raises(InvalidInput, match="give it back by a credit note"):
+            self.back(payment, 5_000)
+        assert state(invoice) == "paid"
+
     def test_takes_back_no_more_than_came(self, invoice: Invoice, finance: Actor) -> None:
         payment = pay(invoice, finance, 5_000)
         self.back(payment, 4_000, at=DUE)
