@@ -404,7 +404,7 @@ class TestQueries:
         for _ in range(30):
             use(subscribe(cast, [FEE, COST]), requests=10, cost="1")
 
-        with django_assert_max_num_queries(14):
+        with django_assert_max_num_queries(15):
             (bill,) = bills_of(parse_month("2026-10"), default_share=TERMS.default_share)
 
         assert len(bill.lines) == 60

@@ -257,7 +257,7 @@ NO_PAGES = {
     "billing:parked-retry-all", "billing:parked-retry", "billing:parked-hand-over", "billing:drafts-refresh",
     "billing:draft-remove-line", "billing:draft-hold", "billing:draft-release",
     "billing:creator-statement-csv", "billing:creator-statement-pdf", "billing:self-bill-pdf", "billing:payout-file",
-    "billing:payout-file-make", "billing:payout",
+    "billing:payout", "gateway:rate-run",
     "billing:coupon-take-off",
     "billing:invoice-send", "billing:credit-note-send", "billing:invoice-xml", "billing:credit-note-xml",
     "accounts:notice-open", "accounts:kept-mail-html", "gateway:channel-test", "gateway:channel-rotate",
@@ -281,7 +281,7 @@ NO_PAGES = {
     # Leads back without a choice in its query.
     "billing:subscribe",
     "billing:customer-account-csv", "billing:customer-account-pdf",
-    "billing:verify-acknowledge", "billing:statement-pdf", "billing:dispute-file", "billing:journal-batch-csv", "billing:journal-batch-json",
+    "billing:statement-pdf", "billing:dispute-file", "billing:journal-batch-csv", "billing:journal-batch-json",
     "billing:period-progress", "metering:app-summary", "billing:invoice-pdf", "billing:credit-note-pdf", "billing:invoice-csv",
     "catalog:checks-report", "catalog:scan-again", "catalog:scan-cancel", "catalog:check-cancel", "catalog:live-finding-seen",
     "metering:rerating-csv", "metering:rerating-progress",
