@@ -162,12 +162,9 @@ class TestRefusals:
 class TestAppKey:
     def test_opens_nothing_else(self, cast: Cast, world: World) -> None:
         client = client_with(app_key(world.app, cast))
-        # The schema of manifests is for everybody.
-        apis = [
-            route
-            for route in routes()
-            if route.name.startswith("api:") and route.name != "api:manifest-schema"
-        ]
+        # The schema of manifests is for everybody; messages of the payment processor are known by their signature.
+        keyless = ("api:manifest-schema", "api:stripe-webhook")
+        apis = [route for route in routes() if route.name.startswith("api:") and route.name not in keyless]
 
         answers = {
             (route.name, method): getattr(client, method)(route.path).status_code
