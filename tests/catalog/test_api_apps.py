@@ -55,6 +55,7 @@ class TestCreate:
             "markup": "0.3",
             "daily_calls_limit": 1000,
             "monthly_calls_limit": 20000,
+            "trial_days": 0,
         }
 
     def test_takes_a_typed_input_schema(self, creator: APIClient) -> None:
