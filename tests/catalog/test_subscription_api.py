@@ -49,6 +49,8 @@ class TestCreate:
             "sandbox_credit": None,
             "starts_at": answer.json()["starts_at"],
             "ends_at": None,
+            "planned": None,
+            "trial": None,
         }
 
     def test_answers_a_repetition_with_the_first(self, app: App, consumer: APIClient) -> None:
