@@ -8,7 +8,7 @@ from django import forms
 from billing.agreed_terms import AgreedTerms
 from billing.revenue_share import Fee, Tier
 from billing.service_credits.terms import parse_steps
-from marketplace.core.money import from_minor, round_minor
+from marketplace.core.money import from_minor, round_minor, to_text
 
 
 class TermsForm(forms.Form):
@@ -49,7 +49,7 @@ class TermsForm(forms.Form):
     def __init__(self, data: Any = None, *, now: AgreedTerms, **kwargs: Any) -> None:
         fee = now.fees[0] if now.fees else Fee("")
         initial = {
-            "share_percent": now.share * 100,
+            "share_percent": to_text(now.share * 100),
             "basis": now.basis,
             "fee_percent": fee.percent,
             "fee_fixed": fee.fixed,

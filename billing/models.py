@@ -48,21 +48,10 @@ from billing.dunning_models import (
 from billing.legal_entity_models import LegalEntity, LegalEntityFacts
 from billing.negotiated_models import NegotiatedPrice
 from billing.payment_models import PaymentReversal, ReceivedPayment
-from billing.payments.models import (
-    BalanceTransaction,
-    ConnectedAccount,
-    FakeCall,
-    FakeObject,
-    MethodSetup,
-    PaymentAttempt,
-    PaymentCustomer,
-    PaymentDispute,
-    PaymentMethod,
-    PaymentRefund,
-    ProcessorEvent,
-    Transfer,
-    TransferReversal,
-)
+from billing.payments.account_models import ConnectedAccount, Transfer, TransferReversal
+from billing.payments.attempt_models import PaymentAttempt, PaymentDispute, PaymentRefund
+from billing.payments.customer_models import MethodSetup, PaymentCustomer, PaymentMethod
+from billing.payments.processor_models import BalanceTransaction, FakeCall, FakeObject, ProcessorEvent
 from billing.payout_models import BankFile, Payout, PayoutPlan, SelfBill
 from billing.progressive_models import ProgressiveBill, ProgressiveThreshold
 from billing.run_models import AddedLine, MonthlyRun, ParkedBill, RunBatch

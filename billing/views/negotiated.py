@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from billing import negotiated
+from billing.charge_words import facts_of
 from billing.coupon_forms import refuse
 from billing.house import house_terms, house_thresholds
 from billing.models import NegotiatedPrice
@@ -22,7 +23,6 @@ from marketplace.accounts.access import Role
 from marketplace.accounts.requests import PersonRequest
 from marketplace.catalog import queries
 from marketplace.core.errors import HalfpennyError, InvalidInput
-from marketplace.core.json import encode
 from marketplace.core.periods import month_of
 
 PAGE_SIZE = 50
@@ -99,7 +99,7 @@ def negotiated_price(request: PersonRequest, price_id: UUID) -> HttpResponse:
     today = timezone.now().date()
     context = {
         "price": found,
-        "charge": encode(found.charge),
+        "charge": facts_of(found.charge),
         "effect": effect_of_json(found.projection) if is_platform else None,
         "form": form,
         "is_platform": is_platform,

@@ -452,7 +452,7 @@ SPECTACULAR_SETTINGS = {
         "CostStatementStateEnum": "billing.models.CostStatement.State",
         "ReopeningStateEnum": "billing.models.Reopening.State",
         "CreditNoteStateEnum": "billing.models.CreditNote.State",
-        "PaymentAttemptStateEnum": "billing.payments.models.PaymentAttempt.State",
+        "PaymentAttemptStateEnum": "billing.payments.attempt_models.PaymentAttempt.State",
         "WriteOffStateEnum": "billing.models.WriteOff.State",
         "WriteOffKindEnum": "billing.models.WriteOff.Kind",
         "BankLineStateEnum": "billing.models.BankLine.State",

@@ -12,8 +12,8 @@ from billing.payments import background, webhooks
 from billing.payments.fake import intents, refunds
 from billing.payments.fake.transport import FakeTransport
 from billing.payments.fake.world import FAKE_SECRET, shown
-from billing.payments.models import FakeObject
 from billing.payments.processor import of_fake
+from billing.payments.processor_models import FakeObject
 from marketplace.core import jobs
 
 BANKS_TAKE = timedelta(minutes=1)

@@ -17,7 +17,7 @@ from django.db import transaction
 
 from billing.payments.fake import accounts, balance, customers, intents, refunds, sessions
 from billing.payments.fake.world import Refusal, World, shown
-from billing.payments.models import FakeCall
+from billing.payments.processor_models import FakeCall
 
 Handler = Callable[..., Any]
 PART = re.compile(r"\[([^]]*)\]")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from billing.payments.models import FakeObject
+from billing.payments.processor_models import FakeObject
 
 # Signs what the fake tells us. No secret: the fake is only listened to where the demo is on.
 FAKE_SECRET = "whsec_fake"
