@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from billing import agreements
 from billing.agreed_terms import AgreedTerms
+from billing.agreement_effects import Effect, effect
 from billing.agreement_forms import AnswerForm, MaintenanceForm, ServiceForm, TermsForm
 from billing.house import house_terms
 from billing.models import AgreementProposal, RevenueShareAgreement, ServiceResult, ServiceTerms, ShareTrueUp
@@ -101,12 +102,12 @@ def _held(in_force: list[RevenueShareAgreement], *, at: datetime) -> AgreedTerms
     return AgreedTerms(terms.default_share.share, terms.default_share.basis, terms.currency)
 
 
-def _typed(request: PersonRequest, app: App, form: TermsForm) -> agreements.Effect | None:
+def _typed(request: PersonRequest, app: App, form: TermsForm) -> Effect | None:
     """Preview what was typed, or propose it; None when it was proposed, or when something of it is wrong."""
     try:
         terms = form.terms()
         if request.POST.get("what") == "preview":
-            return agreements.effect(app, terms=terms)
+            return effect(app, terms=terms)
         agreements.propose(
             app,
             terms=terms,

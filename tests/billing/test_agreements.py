@@ -7,7 +7,7 @@ from django.db import DatabaseError, transaction
 from django.test import Client
 from django.urls import reverse
 
-from billing import agreements
+from billing import agreement_effects, agreements
 from billing.agreed_terms import AgreedTerms
 from billing.creators import true_ups
 from billing.ledger.verify import verify
@@ -56,11 +56,13 @@ class TestPropose:
             AgreementProposal.objects.update(reason="Another.")
 
     def test_shows_what_the_last_month_would_have_been(self, cast: Cast, sold: Subscription) -> None:
-        effect = agreements.effect(sold.app, terms=TERMS)
+        effect = agreement_effects.effect(sold.app, terms=TERMS)
 
         # (180 - 100) x 0.7 = 56.00; the platform keeps 124.00, of which 100.00 is cost.
         assert (effect.creator_minor, effect.creator_now_minor, effect.margin_minor) == (5_600, 6_400, 2_400)
-        gross = agreements.effect(sold.app, terms=replace(TERMS, basis="gross", fees=(Fee("", Decimal(5)),)))
+        gross = agreement_effects.effect(
+            sold.app, terms=replace(TERMS, basis="gross", fees=(Fee("", Decimal(5)),))
+        )
         # 180 less a fee of 9.00, of which 70 percent: 119.70. Break-even without the fee: 100 / 180.
         assert gross.creator_minor == 11_970
         assert gross.break_even_share is not None
